@@ -1,0 +1,78 @@
+/**
+ * The whole contract with the addon. Only `ops` and `graph` call what computes; `tensor` owns memory.
+ *
+ * ## Program code
+ *
+ * A program is a `Float64Array` of instructions one after another, every number exact:
+ *
+ *     op, attributeCount, operandCount, …attributes, …operands
+ *     operand = slot, dtype, byteOffset, rank, …dims[rank], …strides[rank] (elements), …rowFactors[rank]
+ *     absent operand = -1
+ *
+ * `op` indexes `Native.operations`, `dtype` indexes `Native.dtypes`. Slot 0 is the program's arena, slot i ≥ 1 is
+ * `bindings[i - 1]` of a run. Inputs come before outputs, in the order of native/ops/op_list.h.
+ *
+ * A program may be planned for a capacity of rows and run with fewer: dimension d of an operand is then
+ * `dims[d] - rowFactors[d] · (capacity - rows)`.
+ */
+
+/** Memory of a tensor: 64-byte aligned, zero-filled, huge pages where offered. */
+export interface NativeStorage {
+  readonly byteLength: number
+  /** The same ArrayBuffer each time. */
+  buffer(): ArrayBuffer
+  /** Detaches the buffer; the memory goes when no run uses it any more. A second call does nothing. */
+  dispose(): void
+}
+
+export interface NativeProgram {
+  /** Bytes of arena and workspace that it keeps. */
+  readonly memoryBytes: number
+  /**
+   * Queues one run on the executor's thread; `done` is called on this thread with undefined, an Error, or null when
+   * it was aborted. Storages are kept alive until then. Returns a ticket for `abort`.
+   */
+  run(bindings: NativeStorage[], rows: number, done: (error: Error | undefined | null) => void): number
+  /** Before the first instruction at or after `commitIndex` starts, an abort stops the run; later ones are ignored. */
+  abort(ticket: number): void
+  /** Runs on the calling thread. Throws what went wrong. */
+  runSync(bindings: NativeStorage[], rows: number): void
+  /** Nanoseconds and calls per instruction since profiling was switched on: [ns, calls, ns, calls, …]. */
+  profile(): Float64Array
+  setProfiling(on: boolean): void
+  /** Waits for nothing: queued runs keep what they need. */
+  dispose(): void
+}
+
+export interface NativeOperation {
+  name: string
+  inputs: number
+  outputs: number
+  attributes: number
+}
+
+export interface Native {
+  readonly operations: readonly NativeOperation[]
+  readonly dtypes: readonly string[]
+  readonly unaryFunctions: readonly string[]
+  readonly binaryFunctions: readonly string[]
+  readonly reduceFunctions: readonly string[]
+
+  Storage: new (byteLength: number) => NativeStorage
+  /**
+   * Checks every instruction for memory safety. `capacity` 0: no symbolic rows. Instructions from `commitIndex` on
+   * change state that must not be left half changed: a run that has reached them is not aborted.
+   */
+  Program: new (code: Float64Array, arenaBytes: number, bindings: number, capacity: number, commitIndex: number) => NativeProgram
+  /** Runs code once on this thread, without an arena. */
+  execute(code: Float64Array, bindings: NativeStorage[]): void
+
+  /** Bytes held by storages, programs and workspaces of this process. */
+  liveBytes(): number
+  isa(): string
+  availableIsas(): string[]
+  setIsa(name: string): void
+  threads(): number
+  setThreads(threads: number): void
+  cpuName(): string
+}

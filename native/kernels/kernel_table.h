@@ -1,0 +1,194 @@
+// THE contract between drivers (native/ops) and kernels (native/kernels/simd, compiled once per instruction set).
+//
+// Plain C types only: this header is read by objects compiled for different CPUs. Every function is noexcept in
+// effect, allocates nothing, runs on one thread and touches only what its contract names. Pointers need no
+// alignment beyond that of float unless said. All sizes and strides count elements.
+#pragma once
+
+#include <stdint.h>
+
+namespace heedful {
+
+// ---- activations and elementwise functions ------------------------------------------------------------------
+// The order here is the numbering of the native list that lib/ops looks names up in.
+
+#define HEEDFUL_UNARY_FUNCTIONS(X)                                                                  \
+  X(identity) X(negate) X(absolute) X(square) X(squareRoot) X(reciprocalSquareRoot) X(reciprocal)   \
+  X(exp) X(log) X(sine) X(cosine) X(sign) X(step) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
+
+// Comparisons give 1 or 0.
+#define HEEDFUL_BINARY_FUNCTIONS(X)                                                                 \
+  X(add) X(subtract) X(multiply) X(divide) X(minimum) X(maximum) X(power) X(greater) X(greaterEqual) X(equal)
+
+#define HEEDFUL_REDUCE_FUNCTIONS(X) X(sum) X(mean) X(maximum) X(minimum)
+
+#define HEEDFUL_ENUM(name) name,
+enum class Unary : int { HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
+enum class Binary : int { HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
+enum class Reduce : int { HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_ENUM) kCount };
+#undef HEEDFUL_ENUM
+constexpr int kUnaryCount = static_cast<int>(Unary::kCount);
+constexpr int kBinaryCount = static_cast<int>(Binary::kCount);
+
+struct ElementwiseKernels {
+  // y[i] = f(x[i]), i < n. y may be x.
+  void (*unary[kUnaryCount])(const float* x, float* y, int64_t n);
+  // dx[i] = dy[i] · f'(x[i]). dx may be dy or x.
+  void (*unary_gradient[kUnaryCount])(const float* x, const float* dy, float* dx, int64_t n);
+  // y[i] = f(a[i · a_step], b[i · b_step]), steps 0 or 1. y may be a or b where that one's step is 1.
+  void (*binary[kBinaryCount])(const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t n);
+  // y[i] = f(gate[i]) · up[i]
+  void (*gated)(Unary f, const float* gate, const float* up, float* y, int64_t n);
+  // d_gate[i] = dy[i] · up[i] · f'(gate[i]);  d_up[i] = dy[i] · f(gate[i])
+  void (*gated_gradient)(Unary f, const float* gate, const float* up, const float* dy, float* d_gate, float* d_up,
+                         int64_t n);
+  // y[i] = keep(i) ? x[i] · scale : 0, keep(i) ⇔ Random32(seed, stream, first + i) ≥ threshold (see random-inl.h).
+  void (*dropout)(const float* x, float* y, int64_t n, uint32_t seed, uint32_t stream, uint64_t first,
+                  uint32_t threshold, float scale);
+};
+
+// ---- matrix product ---------------------------------------------------------------------------------------------
+
+// One tile of C = A·B, up to mr × nr:  C[i, j] (+)= Σ_k A[i, k] · B[k, j]
+struct GemmTile {
+  const float* a;         // A[i, k] at a[i·a_row + k·a_k]; a_k == 1 (rows) or a_row == 1 (transposed)
+  int64_t a_row, a_k;
+  const float* b;         // B[k, j] at b[k·b_row + j], j < columns rounded up to the vector width is readable
+  int64_t b_row;
+  float* c;               // C[i, j] at c[i·c_row + j]; never touched beyond `columns`
+  int64_t c_row;
+  int64_t k;
+  int rows, columns;      // 1 ≤ rows ≤ mr, 1 ≤ columns ≤ nr
+  bool accumulate;        // add to C instead of overwriting it
+};
+
+// What happens to a finished tile: first bias, then (1) y = f(x), x stored to pre_activation when given, or (2)
+// y = x · f'(aux), the gradient of an activation. Row i at pointer + i·row.
+struct GemmEpilogue {
+  Unary function;               // identity: none
+  bool gradient;                // (2) instead of (1)
+  const float* bias;            // [columns] or nullptr
+  const float* aux;             // (2): what f' is taken of
+  int64_t aux_row;
+  float* pre_activation;        // (1): nullptr when not wanted
+  int64_t pre_activation_row;
+};
+
+struct GemmKernels {
+  int mr, nr;        // tile
+  int kc;            // depth of a block: mr·kc of A and nr·kc of B fit the caches they should
+  void (*tile)(const GemmTile&);
+  void (*epilogue)(const GemmEpilogue&, float* c, int64_t c_row, int rows, int columns);
+  // Panel of `nr` columns: panel[k·nr + j] = B[k, j], zero for columns ≤ j < nr.
+  //   pack_rows:    B[k, j] at b[k·ld + j]      (row-major)
+  //   pack_columns: B[k, j] at b[j·ld + k]      (transposed)
+  void (*pack_rows)(const float* b, int64_t ld, int64_t k, int columns, float* panel);
+  void (*pack_columns)(const float* b, int64_t ld, int64_t k, int columns, float* panel);
+  // y[j] = Σ_k w[j·ld + k] · x[k], j < n.
+  void (*gemv)(const float* w, int64_t ld, const float* x, float* y, int64_t n, int64_t k);
+  // dst[j·dst_ld + i] = src[i·src_ld + j], i < rows, j < columns.
+  void (*transpose)(const float* src, int64_t src_ld, float* dst, int64_t dst_ld, int64_t rows, int64_t columns);
+};
+
+// ---- attention --------------------------------------------------------------------------------------------------
+
+// One head of one sequence, forward, for a block of queries. Row t of a matrix at pointer + t·row.
+//   o = softmax(scale · q·kᵀ + mask) · v,  lse = ln Σ exp(scale · q·kᵀ + mask)
+// Query i sees keys j ≤ i + causal_offset when causal; all keys when not.
+struct AttentionForward {
+  const float *q, *k, *v;
+  int64_t q_row, k_row, v_row;
+  float* o;
+  int64_t o_row;
+  float* lse;              // [queries] or nullptr
+  int64_t queries, keys;   // keys: those that may be seen at all (key length)
+  int head_dim, value_dim; // each 1 … 256
+  float scale;
+  bool causal;
+  int64_t causal_offset;   // of query 0 of this block
+  const float* packed_k;   // from pack_keys; nullptr: packed inside, into scratch
+  float* scratch;          // forward_scratch(keys, head_dim, value_dim) floats, 64-byte aligned
+};
+
+// One key-value head of one sequence, backward: recomputes probabilities from lse, block by block.
+struct AttentionBackward {
+  const float *q, *k, *v, *o, *d_o, *lse;   // of `groups` query heads that share the key-value head
+  int64_t q_row, k_row, v_row, o_row, d_o_row;
+  int64_t q_head, o_head, d_o_head, lse_head, d_q_head;  // strides between those query heads
+  float *d_q, *d_k, *d_v;                   // overwritten
+  int64_t d_q_row, d_k_row, d_v_row;
+  int64_t queries, keys, total_keys;        // d_k and d_v rows in [keys, total_keys) become zero
+  int head_dim, value_dim, groups;
+  float scale;
+  bool causal;
+  int64_t causal_offset;
+  float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
+};
+
+struct AttentionKernels {
+  int64_t (*packed_keys_size)(int64_t keys, int head_dim);    // floats
+  void (*pack_keys)(const float* k, int64_t k_row, int64_t keys, int head_dim, float* packed);
+  int64_t (*forward_scratch)(int64_t keys, int head_dim, int value_dim);
+  void (*forward)(const AttentionForward&);
+  int64_t (*backward_scratch)(int64_t queries, int64_t keys, int head_dim, int value_dim);
+  void (*backward)(const AttentionBackward&);
+  // y[2 halves or pairs] = rotation of x by angle; cosine and sine are [rotary_dim / 2]. y may be x.
+  // Elements beyond rotary_dim are copied.
+  void (*rotate)(const float* x, float* y, const float* cosine, const float* sine, int rotary_dim, int head_dim,
+                 bool interleaved);
+};
+
+// ---- rows: softmax, norms, loss, reductions ------------------------------------------------------------------------
+
+struct RowKernels {
+  // y = softmax(x) or log softmax(x) over n elements. y may be x.
+  void (*softmax)(const float* x, float* y, int64_t n, bool log);
+  // softmax: dx = y ⊙ (dy − Σ dy ⊙ y);  log softmax: dx = dy − exp(y) · Σ dy. dx may be dy.
+  void (*softmax_gradient)(const float* y, const float* dy, float* dx, int64_t n, bool log);
+  // s = x + residual (stored to sum when given; residual may be nullptr);
+  // y = (s − mean) · rstd ⊙ weight + bias. center false: RMS norm, mean = 0. weight, bias may be nullptr.
+  // Variance in two passes over the row in cache. Writes *mean (when center) and *rstd.
+  void (*norm)(const float* x, const float* residual, const float* weight, const float* bias, float* sum, float* y,
+               float* mean, float* rstd, int64_t n, float epsilon, bool center);
+  // dx = rstd · (g − [mean(g)] − x̂ · mean(g ⊙ x̂)) + gradient_residual, g = dy ⊙ weight, x̂ = (x − mean) · rstd;
+  // d_weight += dy ⊙ x̂, d_bias += dy (each may be nullptr). [mean(g)] only when center.
+  void (*norm_gradient)(const float* dy, const float* x, const float* weight, float mean, float rstd,
+                        const float* gradient_residual, float* dx, float* d_weight, float* d_bias, int64_t n,
+                        bool center);
+  // Returns −Σ_c q_c · log softmax(x)_c with q = (1 − smoothing) · onehot(target) + smoothing / n; writes
+  // *lse = ln Σ exp x.
+  float (*cross_entropy)(const float* x, int64_t target, float smoothing, int64_t n, float* lse);
+  // dx = scale · (exp(x − lse) − q). dx may be x.
+  void (*cross_entropy_gradient)(const float* x, int64_t target, float smoothing, float lse, float scale, float* dx,
+                                 int64_t n);
+  float (*sum)(const float* x, int64_t n);       // pairwise over vector accumulators
+  float (*maximum)(const float* x, int64_t n);   // NaN if any is
+  float (*minimum)(const float* x, int64_t n);
+  double (*sum_of_squares)(const float* x, int64_t n);
+  void (*accumulate)(const float* x, float* y, int64_t n);   // y += x
+};
+
+// ---- optimizer --------------------------------------------------------------------------------------------------
+
+// AdamW (Loshchilov & Hutter 2019, algorithm 2), one pass: g = gradient · gradient_scale;
+//   m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;
+//   p = p·(1 − lr·decay) − step_size · m / (√v · inverse_sqrt_correction2 + ε),  step_size = lr / (1 − β1^t)
+struct AdamW {
+  float beta1, beta2, epsilon, gradient_scale, decay_factor /* 1 − lr·decay */, step_size, inverse_sqrt_correction2;
+};
+
+struct OptimizerKernels {
+  void (*adamw)(const AdamW&, const float* gradient, float* parameter, float* m, float* v, int64_t n);
+};
+
+struct KernelTable {
+  const char* name;
+  int vector_width;  // floats
+  ElementwiseKernels elementwise;
+  GemmKernels gemm;
+  AttentionKernels attention;
+  RowKernels rows;
+  OptimizerKernels optimizer;
+};
+
+}  // namespace heedful

@@ -1,0 +1,41 @@
+// THE list of native operations. Adding one: a line here, a driver beside it, kernels, a reference, and the
+// TypeScript definition in lib/ops that carries its shape rule and gradient rule.
+//
+// In brackets: operands that may be absent. A trailing comment gives inputs → outputs {attributes}.
+#pragma once
+
+#include "ops/instruction.h"
+
+namespace heedful {
+
+#define HEEDFUL_OPS(X)                                                                                             \
+  X(Copy)                   /* x → y (casts; any strides; x broadcasts to y by stride 0)                        */ \
+  X(Fill)                   /* → y {value}                                                                      */ \
+  X(Unary)                  /* x → y {function}                                                                 */ \
+  X(UnaryGradient)          /* x, dy → dx {function}                                                            */ \
+  X(Binary)                 /* a, b → y {function}                                                              */ \
+  X(Gated)                  /* gate, up → y {function}                                                          */ \
+  X(GatedGradient)          /* gate, up, dy → dGate, dUp {function}                                             */ \
+  X(Reduce)                 /* x → y (reduced dimensions are 1 in y) {function}                                 */ \
+  X(Dropout)                /* x, seed i32 [] → y {probability, stream}                                         */ \
+  X(Matmul)                 /* a, b, [bias], [aux] → y, [preActivation] {function, gradient}                    */ \
+  X(Softmax)                /* x → y {log}                                                                      */ \
+  X(SoftmaxGradient)        /* y, dy → dx {log}                                                                 */ \
+  X(Norm)                   /* x, [residual], [weight], [bias] → y, [sum], [mean], [rstd] {epsilon, center}     */ \
+  X(NormGradient)           /* dy, x, [weight], [mean], rstd, [gradResidual] → dx, [dWeight], [dBias] {center}  */ \
+  X(CrossEntropy)           /* logits, targets → loss, [lse] {ignoreIndex, smoothing, reduction}                */ \
+  X(CrossEntropyGradient)   /* logits, targets, lse, dLoss → dLogits {ignoreIndex, smoothing, reduction}        */ \
+  X(Embedding)              /* table, ids i32 → y                                                               */ \
+  X(EmbeddingGradient)      /* ids i32, dy → dTable {paddingIndex}                                              */ \
+  X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse}                         */ \
+  X(Attention)              /* q, k, v, [keyLengths] → o, [lse] {scale, causal}                                 */ \
+  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] → dQ, dK, dV {scale, causal}                   */ \
+  X(CacheWrite)             /* x, position i32 [] → cache                                                       */ \
+  X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
+  X(GlobalNorm)             /* g… → norm []                                                                     */
+
+#define HEEDFUL_DECLARE_OP(name) extern const OpInfo k##name##Op;
+HEEDFUL_OPS(HEEDFUL_DECLARE_OP)
+#undef HEEDFUL_DECLARE_OP
+
+}  // namespace heedful
