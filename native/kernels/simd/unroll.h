@@ -1,0 +1,15 @@
+// Unroll<N>(f) calls f(0) … f(N − 1) with compile-time indices, so that arrays indexed by them stay in registers.
+// Included inside each instruction set's anonymous namespace.
+template <int kIndex>
+struct Index {
+  static constexpr int value = kIndex;
+  constexpr operator int() const { return kIndex; }
+};
+
+template <int kCount, class F, int kNext = 0>
+inline __attribute__((always_inline)) void Unroll(F&& f) {
+  if constexpr (kNext < kCount) {
+    f(Index<kNext>{});
+    Unroll<kCount, F, kNext + 1>(static_cast<F&&>(f));
+  }
+}

@@ -1,0 +1,72 @@
+// Vec of 4 lanes with AArch64 Advanced SIMD. The interface is described in vec_scalar.h.
+#pragma once
+
+#include <arm_neon.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace heedful::neon {
+namespace {
+
+struct Vec {
+  static constexpr int kLanes = 4;
+  float32x4_t v;
+};
+struct Mask {
+  uint32x4_t v;
+};
+
+inline Vec Set1(float x) { return {vdupq_n_f32(x)}; }
+inline Vec Zero() { return {vdupq_n_f32(0)}; }
+inline Vec Load(const float* p) { return {vld1q_f32(p)}; }
+inline void Store(float* p, Vec a) { vst1q_f32(p, a.v); }
+inline Vec LoadPartial(const float* p, int n) {
+  float t[4] = {0, 0, 0, 0};
+  for (int i = 0; i < n; ++i) t[i] = p[i];
+  return {vld1q_f32(t)};
+}
+inline void StorePartial(float* p, Vec a, int n) {
+  float t[4];
+  vst1q_f32(t, a.v);
+  for (int i = 0; i < n; ++i) p[i] = t[i];
+}
+inline Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {vdivq_f32(a.v, b.v)}; }
+inline Vec Fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+inline Vec Fnma(Vec a, Vec b, Vec c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
+inline Vec Max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
+inline Vec Min(Vec a, Vec b) { return {vminq_f32(a.v, b.v)}; }
+inline Vec Abs(Vec a) { return {vabsq_f32(a.v)}; }
+inline Vec Sqrt(Vec a) { return {vsqrtq_f32(a.v)}; }
+inline Vec Round(Vec a) { return {vrndnq_f32(a.v)}; }
+inline Vec ScaleB(Vec a, Vec n) {
+  // In two steps, so that results near the ends of the range (and n = 128) come out right.
+  const float32x4_t bounded = vminq_f32(vmaxq_f32(n.v, vdupq_n_f32(-252.0f)), vdupq_n_f32(252.0f));
+  const int32x4_t whole = vcvtnq_s32_f32(bounded), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);
+  const float32x4_t first = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23));
+  const float32x4_t second = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(whole, half), bias), 23));
+  return {vmulq_f32(vmulq_f32(a.v, first), second)};
+}
+inline Mask Less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
+inline Mask LessEqual(Vec a, Vec b) { return {vcleq_f32(a.v, b.v)}; }
+inline Mask Equal(Vec a, Vec b) { return {vceqq_f32(a.v, b.v)}; }
+inline Mask IsNaN(Vec a) { return {vmvnq_u32(vceqq_f32(a.v, a.v))}; }
+inline Vec Select(Mask m, Vec a, Vec b) { return {vbslq_f32(m.v, a.v, b.v)}; }
+inline Vec CopySign(Vec a, Vec s) { return {vbslq_f32(vdupq_n_u32(0x80000000u), s.v, a.v)}; }
+inline Vec SplitExponent(Vec x, Vec* m) {
+  const int32x4_t half = vdupq_n_s32(0x3f3504f3);  // √½
+  const int32x4_t u = vsubq_s32(vreinterpretq_s32_f32(x.v), half);
+  m->v = vreinterpretq_f32_s32(vaddq_s32(vandq_s32(u, vdupq_n_s32(0x007fffff)), half));
+  return {vcvtq_f32_s32(vshrq_n_s32(u, 23))};
+}
+inline float ReduceAdd(Vec a) {
+  const float32x2_t y = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));
+  return vget_lane_f32(vpadd_f32(y, y), 0);
+}
+inline float ReduceMax(Vec a) { return vmaxvq_f32(a.v); }
+inline float ReduceMin(Vec a) { return vminvq_f32(a.v); }
+
+}  // namespace
+}  // namespace heedful::neon
