@@ -19,6 +19,14 @@ struct Mask {
 inline __mmask16 FirstLanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 inline Vec Set1(float x) { return {_mm512_set1_ps(x)}; }
 inline Vec Zero() { return {_mm512_setzero_ps()}; }
+inline Vec Broadcast(const float* p) {
+  Vec v = {_mm512_set1_ps(*p)};
+#if defined(__GNUC__)
+  asm("" : "+v"(v.v));  // else every use becomes a load of its own ({1to16})
+#endif
+  return v;
+}
+inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }
@@ -60,6 +68,35 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float ReduceMin(Vec a) { return _mm512_reduce_min_ps(a.v); }
+// Rows i, i + 4, i + 8 and i + 12 share a register, joined by masked loads, so that two rounds of shuffles
+// are left.
+inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+  for (int quarter = 0; quarter < 4; ++quarter) {
+    __m512 r[4];
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+    for (int i = 0; i < 4; ++i) {
+      const float* p = src + i * src_ld + 4 * quarter;
+      r[i] = _mm512_castps128_ps512(_mm_loadu_ps(p));
+      r[i] = _mm512_mask_broadcast_f32x4(r[i], 0x00f0, _mm_loadu_ps(p + 4 * src_ld));
+      r[i] = _mm512_mask_broadcast_f32x4(r[i], 0x0f00, _mm_loadu_ps(p + 8 * src_ld));
+      r[i] = _mm512_mask_broadcast_f32x4(r[i], 0xf000, _mm_loadu_ps(p + 12 * src_ld));
+    }
+    const __m512d t0 = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
+    const __m512d t1 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    const __m512d t2 = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+    const __m512d t3 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    float* out = dst + 4 * quarter * dst_ld;
+    _mm512_storeu_ps(out, _mm512_castpd_ps(_mm512_unpacklo_pd(t0, t2)));
+    _mm512_storeu_ps(out + dst_ld, _mm512_castpd_ps(_mm512_unpackhi_pd(t0, t2)));
+    _mm512_storeu_ps(out + 2 * dst_ld, _mm512_castpd_ps(_mm512_unpacklo_pd(t1, t3)));
+    _mm512_storeu_ps(out + 3 * dst_ld, _mm512_castpd_ps(_mm512_unpackhi_pd(t1, t3)));
+  }
+}
 
 }  // namespace
 }  // namespace heedful::avx512
