@@ -41,6 +41,10 @@ View MakeView(const Gemm& g, bool transposed) {
   return {g.a, g.b, g.a_row, g.a_k, g.b_column, g.b_k};
 }
 
+bool CopiesRows(const View& v, int64_t rows) {
+  return rows > 4 && Thrashes(v.row_k == 1 ? v.row_stride : v.row_k);
+}
+
 struct Plan {
   bool transposed, in_place, copy_rows;
   int64_t rows, columns;        // of the view
@@ -60,12 +64,21 @@ struct Planner {
 
   double PackCost(const View& v, int64_t rows) const {
     if (v.column_stride != 1) return kTransposeCost;
-    return rows <= kernels.mr ? 0 : kCopyCost;
+    return rows <= 2 * kernels.mr ? 0 : kCopyCost;
   }
 
-  double Cost(bool transposed, int64_t rows, int64_t columns, double pack) const {
+  int64_t LargestGroup(int64_t columns, int64_t depth) const {
+    return std::clamp<int64_t>(kPanelFloats / (depth * kernels.nr), 1, CeilDiv(columns, kernels.nr));
+  }
+
+  double Cost(bool transposed, double pack) const {
+    const int64_t rows = transposed ? g.n : g.m, columns = transposed ? g.m : g.n;
     double cost =
         static_cast<double>(rows) * RoundUp(columns, table.vector_width) * g.k + pack * columns * g.k;
+    if (CopiesRows(MakeView(g, transposed), rows)) {
+      const int64_t group = LargestGroup(columns, std::clamp<int64_t>(g.k, 1, kernels.kc));
+      cost += kCopyCost * rows * g.k * CeilDiv(columns, group * kernels.nr);
+    }
     if (transposed) cost += 2 * kTransposeCost * rows * columns;
     return cost;
   }
@@ -75,13 +88,13 @@ struct Planner {
     const View straight = MakeView(g, false), turned = MakeView(g, true);
     const double straight_pack = PackCost(straight, g.m);
     const double turned_pack = PackCost(turned, g.n);
-    p.transposed = Cost(true, g.n, g.m, turned_pack) < Cost(false, g.m, g.n, straight_pack);
+    p.transposed = Cost(true, turned_pack) < Cost(false, straight_pack);
     const View& v = p.transposed ? turned : straight;
     const double pack = p.transposed ? turned_pack : straight_pack;
     p.rows = p.transposed ? g.n : g.m;
     p.columns = p.transposed ? g.m : g.n;
     p.in_place = pack == 0;
-    p.copy_rows = p.rows > 1 && Thrashes(v.row_k == 1 ? v.row_stride : v.row_k);
+    p.copy_rows = CopiesRows(v, p.rows);
     p.depth_blocks = std::max<int64_t>(1, CeilDiv(g.k, kernels.kc));
     p.depth = std::max<int64_t>(1, RoundUp(CeilDiv(g.k, p.depth_blocks), kDepthStep));
     p.depth_blocks = std::max<int64_t>(1, CeilDiv(g.k, p.depth));
@@ -92,7 +105,7 @@ struct Planner {
   // Fewest seconds on the busiest worker, if each takes items as it gets free.
   void Split(Plan& p, double pack) const {
     const int64_t panels = CeilDiv(p.columns, kernels.nr);
-    const int64_t largest = std::max<int64_t>(1, std::min(panels, kPanelFloats / (p.depth * kernels.nr)));
+    const int64_t largest = LargestGroup(p.columns, p.depth);
     const int64_t fewest = CeilDiv(panels, largest);
     int64_t row_parts = 1;
     if (p.transposed) {  // the scratch block holds all rows of an item
@@ -153,6 +166,7 @@ class Item {
       depth_ = std::min(g_.k, k0_ + plan_.depth) - k0_;
       first_ = d == 0;
       last_ = d == plan_.depth_blocks - 1;
+      if (view_.column_stride == 1) PackRows();
       for (int64_t r = 0; r < blocks; ++r) {
         const int64_t begin = row0 + PartBegin(row1 - row0, blocks, r);
         const int64_t end = row0 + PartBegin(row1 - row0, blocks, r + 1);
@@ -187,17 +201,32 @@ class Item {
     rows_ = scratch_.rows;
   }
 
+  bool ReadsInPlace(int columns) const { return plan_.in_place && columns % vector_width_ == 0; }
+
+  // All panels of a row-major B, a few rows at a time: long runs of memory.
+  void PackRows() {
+    const int64_t nr = kernels_.nr;
+    const float* source = view_.columns + column0_ + k0_ * view_.column_k;
+    for (int64_t k = 0; k < depth_; k += kDepthStep) {
+      for (int64_t j = 0; j < columns_; j += nr) {
+        const int columns = static_cast<int>(std::min(nr, columns_ - j));
+        if (ReadsInPlace(columns)) continue;
+        kernels_.pack_rows(source + k * view_.column_k + j, view_.column_k, std::min(kDepthStep, depth_ - k),
+                           columns, scratch_.panels + j * plan_.depth + k * nr);
+      }
+    }
+  }
+
   // Points the tile at columns [j, j + columns) of the item.
   void SetColumns(int64_t j, int columns, bool pack) {
     const int64_t nr = kernels_.nr;
     const float* source = view_.columns + (column0_ + j) * view_.column_stride + k0_ * view_.column_k;
-    if (plan_.in_place && columns % vector_width_ == 0) {
+    if (ReadsInPlace(columns)) {
       tile_.b = source;
       tile_.b_row = view_.column_k;
       return;
     }
     float* panel = scratch_.panels + j * plan_.depth;
-    if (pack && view_.column_stride == 1) kernels_.pack_rows(source, view_.column_k, depth_, columns, panel);
     if (pack && view_.column_stride != 1)
       kernels_.pack_columns(source, view_.column_stride, depth_, columns, panel);
     tile_.b = panel;

@@ -68,33 +68,50 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float ReduceMin(Vec a) { return _mm512_reduce_min_ps(a.v); }
-// Rows i, i + 4, i + 8 and i + 12 share a register, joined by masked loads, so that two rounds of shuffles
-// are left.
+// Rows i and i + 8 share a register, joined while they are loaded, so that three rounds of shuffles are left.
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
 #if defined(__GNUC__)
-#pragma GCC unroll 4
+#pragma GCC unroll 2
 #endif
-  for (int quarter = 0; quarter < 4; ++quarter) {
-    __m512 r[4];
+  for (int half = 0; half < 2; ++half) {
+    __m512 r[8];
+    __m512d t[8];
+#if defined(__GNUC__)
+#pragma GCC unroll 8
+#endif
+    for (int i = 0; i < 8; ++i) {
+      const float* p = src + i * src_ld + 8 * half;
+      r[i] = _mm512_mask_broadcast_f32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), 0xff00,
+                                         _mm256_loadu_ps(p + 8 * src_ld));
+    }
 #if defined(__GNUC__)
 #pragma GCC unroll 4
 #endif
     for (int i = 0; i < 4; ++i) {
-      const float* p = src + i * src_ld + 4 * quarter;
-      r[i] = _mm512_castps128_ps512(_mm_loadu_ps(p));
-      r[i] = _mm512_mask_broadcast_f32x4(r[i], 0x00f0, _mm_loadu_ps(p + 4 * src_ld));
-      r[i] = _mm512_mask_broadcast_f32x4(r[i], 0x0f00, _mm_loadu_ps(p + 8 * src_ld));
-      r[i] = _mm512_mask_broadcast_f32x4(r[i], 0xf000, _mm_loadu_ps(p + 12 * src_ld));
+      t[2 * i] = _mm512_castps_pd(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]));
+      t[2 * i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
     }
-    const __m512d t0 = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
-    const __m512d t1 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    const __m512d t2 = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
-    const __m512d t3 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    float* out = dst + 4 * quarter * dst_ld;
-    _mm512_storeu_ps(out, _mm512_castpd_ps(_mm512_unpacklo_pd(t0, t2)));
-    _mm512_storeu_ps(out + dst_ld, _mm512_castpd_ps(_mm512_unpackhi_pd(t0, t2)));
-    _mm512_storeu_ps(out + 2 * dst_ld, _mm512_castpd_ps(_mm512_unpacklo_pd(t1, t3)));
-    _mm512_storeu_ps(out + 3 * dst_ld, _mm512_castpd_ps(_mm512_unpackhi_pd(t1, t3)));
+#if defined(__GNUC__)
+#pragma GCC unroll 2
+#endif
+    for (int i = 0; i < 2; ++i) {
+      r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(t[i], t[i + 2]));
+      r[i + 2] = _mm512_castpd_ps(_mm512_unpackhi_pd(t[i], t[i + 2]));
+      r[i + 4] = _mm512_castpd_ps(_mm512_unpacklo_pd(t[i + 4], t[i + 6]));
+      r[i + 6] = _mm512_castpd_ps(_mm512_unpackhi_pd(t[i + 4], t[i + 6]));
+    }
+    // r[c + 4·g], c from 0, 2, 1, 3: column c of each four, rows 4g … 4g + 3 and, in the upper half, 8 more.
+    float* out = dst + 8 * half * dst_ld;
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+    for (int c = 0; c < 4; ++c) {
+      const __m512 low = r[(c & 1) * 2 + c / 2], high = r[(c & 1) * 2 + c / 2 + 4];
+      const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+      const __m512i second = _mm512_setr_epi32(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+      _mm512_storeu_ps(out + c * dst_ld, _mm512_permutex2var_ps(low, first, high));
+      _mm512_storeu_ps(out + (c + 4) * dst_ld, _mm512_permutex2var_ps(low, second, high));
+    }
   }
 }
 
