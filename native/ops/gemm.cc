@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kPanelFloats =
     96 * 1024;  // packed B of one worker, about a third of the second-level cache
 constexpr int64_t kBlockFloats = 64 * 1024;  // A copied to padded rows, and as much again for a transposed C
-constexpr int64_t kGemvRows = 3;             // up to here a row at a time beats packing
+constexpr int64_t kGemvRows = 8;             // up to here dot products beat packing
 constexpr int64_t kRowPadding = 16;          // a cache line: consecutive rows fall into consecutive sets
 constexpr int64_t kDepthStep = 16;  // blocks of k begin at multiples, so that packing moves whole vectors
 
@@ -121,7 +121,9 @@ struct Planner {
            parts += std::max<int64_t>(1, parts / 2)) {
         const int64_t items = count * groups * parts;
         const double columns = static_cast<double>(std::min(p.columns, size * kernels.nr));
-        const double item = (static_cast<double>(CeilDiv(p.rows, parts)) + pack) * columns * g.k + kItemCost;
+        const double rows = static_cast<double>(CeilDiv(p.rows, parts));
+        const double item =
+            ((rows + pack) * columns + (p.copy_rows ? kCopyCost * rows : 0)) * g.k + kItemCost;
         const double cost = CeilDiv(items, threads) * item + 0.1 * item + (items > 1 ? kForkCost : 0);
         if (best < 0 || cost < best) {
           best = cost;
@@ -134,6 +136,17 @@ struct Planner {
     }
   }
 };
+
+// Epilogue of rows × columns of C from (i, j).
+void FinishBlock(const Gemm& g, const GemmKernels& kernels, int64_t i, int64_t j, int64_t rows,
+                 int64_t columns) {
+  GemmEpilogue e = g.epilogue;
+  if (e.function == Unary::identity && !e.bias && !e.pre_activation) return;
+  if (e.bias) e.bias += j;
+  if (e.aux) e.aux += i * e.aux_row + j;
+  if (e.pre_activation) e.pre_activation += i * e.pre_activation_row + j;
+  kernels.epilogue(e, g.c + i * g.c_row + j, g.c_row, static_cast<int>(rows), static_cast<int>(columns));
+}
 
 // Workspace of one worker.
 struct Scratch {
@@ -149,10 +162,7 @@ class Item {
         vector_width_(table.vector_width),
         kernels_(table.gemm),
         scratch_(scratch),
-        view_(MakeView(g, plan.transposed)) {
-    const GemmEpilogue& e = g.epilogue;
-    has_epilogue_ = e.function != Unary::identity || e.bias || e.pre_activation || e.gradient;
-  }
+        view_(MakeView(g, plan.transposed)) {}
 
   void Run(int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
     const int64_t nr = kernels_.nr,
@@ -247,7 +257,7 @@ class Item {
       tile_.a = rows_ + i * tile_.a_row;
       tile_.c = c + i * tile_.c_row;
       kernels_.tile(tile_);
-      if (last_ && !plan_.transposed) Finish(begin + i, column0_ + j, tile_.rows, columns);
+      if (last_ && !plan_.transposed) FinishBlock(g_, kernels_, begin + i, column0_ + j, tile_.rows, columns);
       i = next;
     }
   }
@@ -256,16 +266,7 @@ class Item {
   void FinishTransposed(int64_t begin, int64_t end) {
     const float* block = scratch_.block + (begin - item_row0_) * columns_;
     kernels_.transpose(block, columns_, g_.c + column0_ * g_.c_row + begin, g_.c_row, end - begin, columns_);
-    Finish(column0_, begin, static_cast<int>(columns_), static_cast<int>(end - begin));
-  }
-
-  void Finish(int64_t i, int64_t j, int rows, int columns) const {
-    if (!has_epilogue_) return;
-    GemmEpilogue e = g_.epilogue;
-    if (e.bias) e.bias += j;
-    if (e.aux) e.aux += i * e.aux_row + j;
-    if (e.pre_activation) e.pre_activation += i * e.pre_activation_row + j;
-    kernels_.epilogue(e, g_.c + i * g_.c_row + j, g_.c_row, rows, columns);
+    FinishBlock(g_, kernels_, column0_, begin, columns_, end - begin);
   }
 
   const Gemm& g_;
@@ -274,7 +275,6 @@ class Item {
   const GemmKernels& kernels_;
   const Scratch scratch_;
   const View view_;
-  bool has_epilogue_;
   GemmTile tile_ = {};
   const float* rows_ = nullptr;
   int64_t item_row0_ = 0, column0_ = 0, columns_ = 0, k0_ = 0, depth_ = 0;
@@ -303,15 +303,8 @@ void RunGemv(const Gemm& first, Context& context) {
   context.Parallel(first.BatchSize() * chunks, [&](int64_t index, int) {
     const Gemm g = first.At(index / chunks);
     const int64_t begin = index % chunks * chunk, columns = std::min(g.n, begin + chunk) - begin;
-    for (int64_t i = 0; i < g.m; ++i) {
-      float* c = g.c + i * g.c_row + begin;
-      kernels.gemv(g.b + begin * g.b_column, g.b_column, g.a + i * g.a_row, c, columns, g.k);
-      GemmEpilogue e = g.epilogue;
-      if (e.bias) e.bias += begin;
-      if (e.aux) e.aux += i * e.aux_row + begin;
-      if (e.pre_activation) e.pre_activation += i * e.pre_activation_row + begin;
-      kernels.epilogue(e, c, g.c_row, 1, static_cast<int>(columns));
-    }
+    kernels.gemv(g.b + begin * g.b_column, g.b_column, g.a, g.a_row, g.c + begin, g.c_row, g.m, columns, g.k);
+    FinishBlock(g, kernels, 0, begin, g.m, columns);
   });
 }
 
