@@ -20,7 +20,7 @@ void Norm(const float* x, const float* residual, const float* weight, const floa
     const Vec s = lanes.Read(x + i);
     return residual ? s + lanes.Read(residual + i) : s;
   };
-  const double count = static_cast<double>(n);
+  const double count = n > 0 ? static_cast<double>(n) : 1.0;
   float average = 0;
   if (center) average = static_cast<float>(Sum(n, input) / count);
   const Vec m = Set1(average);
