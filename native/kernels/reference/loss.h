@@ -26,16 +26,16 @@ void CrossEntropy(View<T> logits, View<int32_t> targets, View<T> loss, View<T> l
   const int64_t rows = logits.dims[0], n = logits.dims[1];
   T total = 0;
   for (int64_t i = 0; i < rows; ++i) {
-    const T log_sum = LogSumExp(logits, {i, 0}, n);
-    if (lse.data) lse({i}) = log_sum;
     const int32_t target = targets({i});
-    T value = 0;
+    T value = 0, log_sum = 0;
     if (target != ignore_index) {
+      log_sum = LogSumExp(logits, {i, 0}, n);
       value = (1 - T(smoothing)) * (log_sum - logits({i, target}));
       if (smoothing != 0) {
         for (int64_t c = 0; c < n; ++c) value += T(smoothing) / n * (log_sum - logits({i, c}));
       }
     }
+    if (lse.data) lse({i}) = log_sum;
     total += value;
     if (reduction == LossReduction::none) loss({i}) = value;
   }

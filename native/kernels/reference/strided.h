@@ -2,6 +2,7 @@
 // purpose.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -18,9 +19,9 @@ struct View {
   // `index` may have more dimensions than the view, which is then missing leading ones; a dimension of size 1
   // is broadcast.
   T& operator()(const Indices& index) const {
-    const size_t skip = index.size() - dims.size();
+    const std::size_t skip = index.size() - dims.size();
     T* p = data;
-    for (size_t d = 0; d < dims.size(); ++d) p += dims[d] == 1 ? 0 : index[skip + d] * strides[d];
+    for (std::size_t d = 0; d < dims.size(); ++d) p += dims[d] == 1 ? 0 : index[skip + d] * strides[d];
     return *p;
   }
 };
@@ -34,7 +35,7 @@ void ForEach(const std::vector<int64_t>& dims, F fn) {
   }
   for (;;) {
     fn(index);
-    size_t d = dims.size();
+    std::size_t d = dims.size();
     while (d > 0 && ++index[d - 1] == dims[d - 1]) index[--d] = 0;
     if (d == 0) return;
   }
