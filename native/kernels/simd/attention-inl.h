@@ -10,11 +10,11 @@ constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 inline int64_t AtMost(int64_t n, int64_t limit) { return n < limit ? n : limit; }
 inline int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Keys that query i sees: a prefix of the first `keys`.
-inline int64_t VisibleKeys(int64_t i, int64_t keys, bool causal, int64_t causal_offset) {
-  if (!causal) return keys;
-  const int64_t visible = i + causal_offset + 1;
-  return visible < 0 ? 0 : AtMost(visible, keys);
+// Of the keys [j0, j0 + n), those that query i of an AttentionForward or AttentionBackward sees: a prefix.
+template <class Problem>
+inline int64_t SeenKeys(const Problem& a, int64_t i, int64_t j0, int64_t n) {
+  const int64_t seen = (a.causal ? AtMost(i + a.causal_offset + 1, a.keys) : a.keys) - j0;
+  return seen < 0 ? 0 : AtMost(seen, n);
 }
 
 // Cuts scratch into pieces that start on cache lines; without memory it only counts.
@@ -34,21 +34,20 @@ struct Matrix {
   int64_t row;
 };
 
-// x such that a whole vector can be read at every column: x itself, or a copy with zeros behind each row.
-inline Matrix WholeVectors(const float* x, int64_t row, int64_t rows, int dim, float* copy) {
-  if (dim % Vec::kLanes == 0) return {x, row};
+// A copy of x with rows one after another, each filled with zeros to a whole vector: GemmTile reads its right
+// side by vectors, and rows far apart fall into few cache sets.
+inline Matrix Compact(const float* x, int64_t row, int64_t rows, int dim, float* copy) {
   const int64_t padded = RoundUp(dim, Vec::kLanes);
   for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t d = 0; d < dim; d += Vec::kLanes) {
-      const int n = static_cast<int>(AtMost(dim - d, Vec::kLanes));
-      Store(copy + i * padded + d, LoadPartial(x + i * row + d, n));
-    }
+    const float* from = x + i * row;
+    float* to = copy + i * padded;
+    int d = 0;
+    for (; d + Vec::kLanes <= dim; d += Vec::kLanes) Store(to + d, Load(from + d));
+    if (d < dim) Store(to + d, LoadPartial(from + d, dim - d));
   }
   return {copy, padded};
 }
-inline int64_t WholeVectorsSize(int64_t rows, int dim) {
-  return dim % Vec::kLanes == 0 ? 0 : rows * RoundUp(dim, Vec::kLanes);
-}
+inline int64_t CompactSize(int64_t rows, int dim) { return rows * RoundUp(dim, Vec::kLanes); }
 
 inline int64_t PanelsSize(int64_t rows, int dim) { return RoundUp(rows, kGemmColumns) * dim; }
 inline void PackPanels(const float* x, int64_t row, int64_t rows, int dim, float* panels) {
@@ -76,14 +75,14 @@ inline void MultiplyByPanels(GemmTile t, int64_t columns) {
     GemmTileKernel(t);
 }
 
-// f(j, n, mask) for the vectors that cover [0, count): n lanes each, the mask true for them.
-inline Mask FirstLanesMask(int n) {
+// True for the lanes below n; n may lie outside of [0, kLanes].
+inline Mask FirstLanesMask(int64_t n) {
   static constexpr float kLane[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   static_assert(Vec::kLanes <= 16, "more lanes than are numbered");
   return Less(Load(kLane), Set1(static_cast<float>(n)));
 }
 
-// s[begin … end) = 0, and at most a vector's rest beyond.
+// s[begin … end) = 0, and the rest of the last vector.
 inline void ZeroVectors(float* s, int64_t begin, int64_t end) {
   for (int64_t j = begin; j < end; j += Vec::kLanes) Store(s + j, Zero());
 }

@@ -13,7 +13,7 @@ constexpr int64_t kGradientKeys = 128 / kGemmColumns * kGemmColumns;
 constexpr int64_t kGradientRow = kGradientKeys + 16;  // see kScoreRow
 
 struct BackwardScratch {
-  float *delta, *p, *ds, *k_panels, *v_panels, *k, *q, *d_o;
+  float *delta, *p, *d_s, *k_panels, *v_panels, *k, *q, *d_o;
   int64_t size;
 
   BackwardScratch(float* base, int64_t queries, int64_t keys, int head_dim, int value_dim) {
@@ -21,12 +21,12 @@ struct BackwardScratch {
     const int64_t key_block = AtMost(keys, kGradientKeys), query_block = AtMost(queries, kGradientQueries);
     delta = scratch.Take(queries);
     p = scratch.Take(query_block * kGradientRow);
-    ds = scratch.Take(query_block * kGradientRow);
+    d_s = scratch.Take(query_block * kGradientRow);
     k_panels = scratch.Take(PanelsSize(key_block, head_dim));
     v_panels = scratch.Take(PanelsSize(key_block, value_dim));
-    k = scratch.Take(WholeVectorsSize(key_block, head_dim));
-    q = scratch.Take(WholeVectorsSize(query_block, head_dim));
-    d_o = scratch.Take(WholeVectorsSize(query_block, value_dim));
+    k = scratch.Take(CompactSize(key_block, head_dim));
+    q = scratch.Take(CompactSize(query_block, head_dim));
+    d_o = scratch.Take(CompactSize(query_block, value_dim));
     size = scratch.used;
   }
 };
@@ -36,24 +36,22 @@ inline int64_t BackwardScratchSize(int64_t queries, int64_t keys, int head_dim, 
 }
 
 // Scores become probabilities and dP becomes dS over the n keys that a query sees; zero in [n, end).
-inline void GradientRow(float* scores, float* gradient, int64_t n, int64_t end, float scale, float lse,
-                        float delta) {
+// whole and end are as in OnlineSoftmax.
+inline void GradientRow(float* scores, float* gradient, int64_t whole, int64_t n, int64_t end, float scale,
+                        float lse, float delta) {
   const Vec to_log2 = Set1(scale * kLog2E), shift = Set1(-lse * kLog2E), mean = Set1(delta),
             factor = Set1(scale);
-  const int64_t whole = n / Vec::kLanes * Vec::kLanes;
   for (int64_t j = 0; j < whole; j += Vec::kLanes) {
     const Vec p = Exp2(Fma(Load(scores + j), to_log2, shift));
     Store(scores + j, p);
     Store(gradient + j, p * (Load(gradient + j) - mean) * factor);
   }
-  if (whole < n) {
-    const Mask rest = FirstLanesMask(static_cast<int>(n - whole));
-    const Vec p = Select(rest, Exp2(Fma(Load(scores + whole), to_log2, shift)), Zero());
-    Store(scores + whole, p);
-    Store(gradient + whole, Select(rest, p * (Load(gradient + whole) - mean) * factor, Zero()));
+  for (int64_t j = whole; j < end; j += Vec::kLanes) {
+    const Mask seen = FirstLanesMask(n - j);
+    const Vec p = Exp2(Fma(Load(scores + j), to_log2, shift));
+    Store(scores + j, Select(seen, p, Zero()));
+    Store(gradient + j, Select(seen, p * (Load(gradient + j) - mean) * factor, Zero()));
   }
-  ZeroVectors(scores, RoundUp(n, Vec::kLanes), end);
-  ZeroVectors(gradient, RoundUp(n, Vec::kLanes), end);
 }
 
 // One query head: pointers of AttentionBackward moved there.
@@ -62,25 +60,23 @@ struct BackwardHead {
   float* d_q;
 };
 
-// The block of keys [j0, j0 + keys), whose panels are packed, against the queries [i0, i0 + queries).
+// The block of keys [j0, j0 + keys), packed in scratch, against the queries [i0, i0 + queries).
 inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, const BackwardHead& head,
                           Matrix k, int64_t j0, int64_t keys, int64_t i0, int64_t queries) {
-  const float *q = head.q + i0 * a.q_row, *d_o = head.d_o + i0 * a.d_o_row;
-  const auto seen_by = [&](int64_t i) {
-    return AtMost(VisibleKeys(i0 + i, a.keys, a.causal, a.causal_offset) - j0, keys);
-  };
-  const int64_t block_seen = seen_by(queries - 1);
-  if (block_seen <= 0) return;
+  const int64_t block_seen = SeenKeys(a, i0 + queries - 1, j0, keys);
+  if (block_seen == 0) return;
+  const Matrix q = Compact(head.q + i0 * a.q_row, a.q_row, queries, a.head_dim, s.q);
+  const Matrix d_o = Compact(head.d_o + i0 * a.d_o_row, a.d_o_row, queries, a.value_dim, s.d_o);
 
   const int64_t row_tiles = RowTiles(queries);
   for (int64_t tile = 0; tile < row_tiles; ++tile) {
     const int64_t begin = TileStart(queries, row_tiles, tile), end = TileStart(queries, row_tiles, tile + 1);
     const int rows = static_cast<int>(end - begin);
-    const int64_t seen = seen_by(end - 1);
-    float *p = s.p + begin * kGradientRow, *ds = s.ds + begin * kGradientRow;
+    float *p = s.p + begin * kGradientRow, *d_s = s.d_s + begin * kGradientRow;
+    const int64_t seen = SeenKeys(a, i0 + end - 1, j0, keys), seen_by_all = SeenKeys(a, i0 + begin, j0, keys);
     if (seen > 0) {
-      MultiplyByPanels({.a = q + begin * a.q_row,
-                        .a_row = a.q_row,
+      MultiplyByPanels({.a = q.data + begin * q.row,
+                        .a_row = q.row,
                         .a_k = 1,
                         .b = s.k_panels,
                         .b_row = 0,
@@ -91,12 +87,12 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
                         .columns = 0,
                         .accumulate = false},
                        seen);
-      MultiplyByPanels({.a = d_o + begin * a.d_o_row,
-                        .a_row = a.d_o_row,
+      MultiplyByPanels({.a = d_o.data + begin * d_o.row,
+                        .a_row = d_o.row,
                         .a_k = 1,
                         .b = s.v_panels,
                         .b_row = 0,
-                        .c = ds,
+                        .c = d_s,
                         .c_row = kGradientRow,
                         .k = a.value_dim,
                         .rows = rows,
@@ -104,13 +100,15 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
                         .accumulate = false},
                        seen);
     }
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row_seen = seen_by(i);
-      GradientRow(s.p + i * kGradientRow, s.ds + i * kGradientRow, row_seen > 0 ? row_seen : 0, block_seen,
-                  a.scale, head.lse[i0 + i], s.delta[i0 + i]);
+    for (int i = 0; i < rows; ++i) {
+      const int64_t row = i0 + begin + i;
+      GradientRow(p + i * kGradientRow, d_s + i * kGradientRow, seen_by_all / Vec::kLanes * Vec::kLanes,
+                  SeenKeys(a, row, j0, keys), seen, a.scale, head.lse[row], s.delta[row]);
+      ZeroVectors(p + i * kGradientRow, RoundUp(seen, Vec::kLanes), block_seen);
+      ZeroVectors(d_s + i * kGradientRow, RoundUp(seen, Vec::kLanes), block_seen);
     }
     if (seen > 0) {
-      MultiplyByRows({.a = ds,
+      MultiplyByRows({.a = d_s,
                       .a_row = kGradientRow,
                       .a_k = 1,
                       .b = k.data,
@@ -125,39 +123,30 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
     }
   }
 
-  const Matrix q_rows = WholeVectors(q, a.q_row, queries, a.head_dim, s.q);
-  const Matrix d_o_rows = WholeVectors(d_o, a.d_o_row, queries, a.value_dim, s.d_o);
   const int64_t key_tiles = RowTiles(block_seen);
   for (int64_t tile = 0, from = 0; tile < key_tiles; ++tile) {
     const int64_t begin = TileStart(block_seen, key_tiles, tile),
                   end = TileStart(block_seen, key_tiles, tile + 1);
-    while (seen_by(from) <= begin) ++from;  // queries before `from` see nothing of this tile
-    const int rows = static_cast<int>(end - begin);
-    const int64_t at = from * kGradientRow + begin;
-    MultiplyByRows({.a = s.p + at,
-                    .a_row = 1,
-                    .a_k = kGradientRow,
-                    .b = d_o_rows.data + from * d_o_rows.row,
-                    .b_row = d_o_rows.row,
-                    .c = a.d_v + (j0 + begin) * a.d_v_row,
-                    .c_row = a.d_v_row,
-                    .k = queries - from,
-                    .rows = rows,
-                    .columns = 0,
-                    .accumulate = true},
-                   a.value_dim);
-    MultiplyByRows({.a = s.ds + at,
-                    .a_row = 1,
-                    .a_k = kGradientRow,
-                    .b = q_rows.data + from * q_rows.row,
-                    .b_row = q_rows.row,
-                    .c = a.d_k + (j0 + begin) * a.d_k_row,
-                    .c_row = a.d_k_row,
-                    .k = queries - from,
-                    .rows = rows,
-                    .columns = 0,
-                    .accumulate = true},
-                   a.head_dim);
+    while (SeenKeys(a, i0 + from, j0, keys) <= begin)
+      ++from;  // queries before `from` see nothing of this tile
+    GemmTile tile_of_keys = {.a = s.p + from * kGradientRow + begin,
+                             .a_row = 1,
+                             .a_k = kGradientRow,
+                             .b = d_o.data + from * d_o.row,
+                             .b_row = d_o.row,
+                             .c = a.d_v + (j0 + begin) * a.d_v_row,
+                             .c_row = a.d_v_row,
+                             .k = queries - from,
+                             .rows = static_cast<int>(end - begin),
+                             .columns = 0,
+                             .accumulate = true};
+    MultiplyByRows(tile_of_keys, a.value_dim);
+    tile_of_keys.a = s.d_s + from * kGradientRow + begin;
+    tile_of_keys.b = q.data + from * q.row;
+    tile_of_keys.b_row = q.row;
+    tile_of_keys.c = a.d_k + (j0 + begin) * a.d_k_row;
+    tile_of_keys.c_row = a.d_k_row;
+    MultiplyByRows(tile_of_keys, a.head_dim);
   }
 }
 
@@ -178,7 +167,7 @@ inline void AttentionBackwardKernel(const AttentionBackward& a) {
       const int64_t keys = AtMost(a.keys - j, kGradientKeys);
       PackPanels(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k_panels);
       PackPanels(a.v + j * a.v_row, a.v_row, keys, a.value_dim, s.v_panels);
-      const Matrix k = WholeVectors(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
+      const Matrix k = Compact(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
       for (int64_t i = 0; i < a.queries; i += kGradientQueries) {
         BackwardBlock(a, s, head, k, j, keys, i, AtMost(a.queries - i, kGradientQueries));
       }

@@ -28,7 +28,7 @@ struct ForwardScratch {
     q = scratch.Take(kQueryBlock * head_dim);
     scores = scratch.Take(kGemmRows * kScoreRow);
     k = scratch.Take(PanelsSize(block, head_dim));
-    v = scratch.Take(WholeVectorsSize(block, value_dim));
+    v = scratch.Take(value_dim % Vec::kLanes ? CompactSize(block, value_dim) : 0);
     row_max = scratch.Take(kQueryBlock);
     row_sum = scratch.Take(kQueryBlock);
     size = scratch.used;
@@ -70,20 +70,23 @@ inline void DotScores(const float* q, const float* k, int64_t k_row, int64_t key
   for (; j < keys; ++j) scores[j] = Dot(q, k + j * k_row, head_dim);
 }
 
-// The next n scores of a row join its online softmax: scores become exp2(score − max), zero in [n, end); the
-// running maximum and sum are updated. Returns by what the earlier part must be multiplied (1: nothing to
-// do).
-inline float OnlineSoftmax(float* scores, int64_t n, int64_t end, float* row_max, float* row_sum) {
+// The next scores of a row join its online softmax. The first n of them count (n ≤ 0: none); they become
+// exp2(score − max), those in [n, end) zero; the running maximum and sum are updated. whole ≤ n is a multiple
+// of the vector width, the same for all rows of a tile, as is end: so that branches go the same way in each.
+// Returns by what the earlier part must be multiplied (1: nothing to do).
+inline float OnlineSoftmax(float* scores, int64_t whole, int64_t n, int64_t end, bool first, float* row_max,
+                           float* row_sum) {
   const Vec lowest = Set1(-__builtin_inff());
-  const int64_t whole = n / Vec::kLanes * Vec::kLanes;
-  const Mask rest = FirstLanesMask(static_cast<int>(n - whole));
   Vec max = lowest;
   for (int64_t j = 0; j < whole; j += Vec::kLanes) max = Max(max, Load(scores + j));
-  if (whole < n) max = Max(max, Select(rest, Load(scores + whole), lowest));
-
+  for (int64_t j = whole; j < end; j += Vec::kLanes) {
+    max = Max(max, Select(FirstLanesMask(n - j), Load(scores + j), lowest));
+  }
   const float block_max = ReduceMax(max);
   float correction = 1;
-  if (block_max > *row_max) {
+  if (first) {
+    *row_max = block_max;
+  } else if (block_max > *row_max) {
     StorePartial(&correction, Exp2(Set1(*row_max - block_max)), 1);
     *row_max = block_max;
   }
@@ -94,12 +97,11 @@ inline float OnlineSoftmax(float* scores, int64_t n, int64_t end, float* row_max
     sum = sum + p;
     Store(scores + j, p);
   }
-  if (whole < n) {
-    const Vec p = Select(rest, Exp2(Load(scores + whole) - shift), Zero());
+  for (int64_t j = whole; j < end; j += Vec::kLanes) {
+    const Vec p = Select(FirstLanesMask(n - j), Exp2(Load(scores + j) - shift), Zero());
     sum = sum + p;
-    Store(scores + whole, p);
+    Store(scores + j, p);
   }
-  ZeroVectors(scores, RoundUp(n, Vec::kLanes), end);
   *row_sum = *row_sum * correction + ReduceAdd(sum);
   return correction;
 }
@@ -108,7 +110,7 @@ inline float OnlineSoftmax(float* scores, int64_t n, int64_t end, float* row_max
 inline void FinishRows(const AttentionForward& a, const ForwardScratch& s, int64_t first, int64_t rows) {
   for (int64_t i = 0; i < rows; ++i) {
     float* o = a.o + (first + i) * a.o_row;
-    if (VisibleKeys(first + i, a.keys, a.causal, a.causal_offset)) {
+    if (SeenKeys(a, first + i, 0, a.keys)) {
       ScaleRow(o, o, a.value_dim, Set1(1.0f / s.row_sum[i]));
     } else {
       ZeroRow(o, a.value_dim);  // max is −∞ and sum 0 here; so is what lse becomes
@@ -134,19 +136,20 @@ inline void ForwardBlock(const AttentionForward& a, const ForwardScratch& s, int
   }
   const bool in_place = !a.packed_k && rows <= kFewQueries;
   const int64_t tiles = RowTiles(rows);
-  const int64_t last_key = VisibleKeys(first + rows - 1, a.keys, a.causal, a.causal_offset);
+  const int64_t last_key = SeenKeys(a, first + rows - 1, 0, a.keys);
   for (int64_t j0 = 0; j0 < last_key; j0 += kKeyBlock) {
     const int64_t keys = AtMost(last_key - j0, kKeyBlock);
     const float* k = a.k + j0 * a.k_row;
     const float* panels = a.packed_k ? a.packed_k + j0 * a.head_dim : s.k;
     if (!a.packed_k && !in_place) PackPanels(k, a.k_row, keys, a.head_dim, s.k);
-    const Matrix v = WholeVectors(a.v + j0 * a.v_row, a.v_row, keys, a.value_dim, s.v);
+    Matrix v = {a.v + j0 * a.v_row, a.v_row};
+    if (a.value_dim % Vec::kLanes) v = Compact(v.data, v.row, keys, a.value_dim, s.v);
 
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t begin = TileStart(rows, tiles, tile), end = TileStart(rows, tiles, tile + 1);
       const int tile_rows = static_cast<int>(end - begin);
-      const int64_t seen = AtMost(VisibleKeys(first + end - 1, a.keys, a.causal, a.causal_offset) - j0, keys);
-      if (seen <= 0) continue;
+      const int64_t seen = SeenKeys(a, first + end - 1, j0, keys);  // by any query of the tile
+      if (seen == 0) continue;
       const float* q = s.q + begin * a.head_dim;
       if (in_place) {
         for (int i = 0; i < tile_rows; ++i) {
@@ -167,18 +170,13 @@ inline void ForwardBlock(const AttentionForward& a, const ForwardScratch& s, int
                          seen);
       }
       float* o = a.o + (first + begin) * a.o_row;
+      const int64_t seen_by_all = SeenKeys(a, first + begin, j0, keys);
       for (int i = 0; i < tile_rows; ++i) {
-        const int64_t row_seen =
-            AtMost(VisibleKeys(first + begin + i, a.keys, a.causal, a.causal_offset) - j0, seen);
-        float* scores = s.scores + i * kScoreRow;
-        if (row_seen <= 0) {
-          ZeroVectors(scores, 0, seen);
-          continue;
-        }
         const float correction =
-            OnlineSoftmax(scores, row_seen, seen, s.row_max + begin + i, s.row_sum + begin + i);
-        if (j0 > 0 && correction != 1)
-          ScaleRow(o + i * a.o_row, o + i * a.o_row, a.value_dim, Set1(correction));
+            OnlineSoftmax(s.scores + i * kScoreRow, seen_by_all / Vec::kLanes * Vec::kLanes,
+                          SeenKeys(a, first + begin + i, j0, keys), seen, j0 == 0, s.row_max + begin + i,
+                          s.row_sum + begin + i);
+        if (correction != 1) ScaleRow(o + i * a.o_row, o + i * a.o_row, a.value_dim, Set1(correction));
       }
       MultiplyByRows({.a = s.scores,
                       .a_row = kScoreRow,
