@@ -34,20 +34,23 @@ struct Matrix {
   int64_t row;
 };
 
-// A copy of x with rows one after another, each filled with zeros to a whole vector: GemmTile reads its right
-// side by vectors, and rows far apart fall into few cache sets.
-inline Matrix Compact(const float* x, int64_t row, int64_t rows, int dim, float* copy) {
+// x such that a whole vector can be read at every column, as GemmTile wants its right side: x itself, or a
+// copy with zeros behind each row.
+inline Matrix WholeVectors(const float* x, int64_t row, int64_t rows, int dim, float* copy) {
+  if (dim % Vec::kLanes == 0) return {x, row};
   const int64_t padded = RoundUp(dim, Vec::kLanes);
   for (int64_t i = 0; i < rows; ++i) {
     const float* from = x + i * row;
     float* to = copy + i * padded;
     int d = 0;
     for (; d + Vec::kLanes <= dim; d += Vec::kLanes) Store(to + d, Load(from + d));
-    if (d < dim) Store(to + d, LoadPartial(from + d, dim - d));
+    Store(to + d, LoadPartial(from + d, dim - d));
   }
   return {copy, padded};
 }
-inline int64_t CompactSize(int64_t rows, int dim) { return rows * RoundUp(dim, Vec::kLanes); }
+inline int64_t WholeVectorsSize(int64_t rows, int dim) {
+  return dim % Vec::kLanes ? rows * RoundUp(dim, Vec::kLanes) : 0;
+}
 
 inline int64_t PanelsSize(int64_t rows, int dim) { return RoundUp(rows, kGemmColumns) * dim; }
 inline void PackPanels(const float* x, int64_t row, int64_t rows, int dim, float* panels) {

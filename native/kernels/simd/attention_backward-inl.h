@@ -24,9 +24,9 @@ struct BackwardScratch {
     d_s = scratch.Take(query_block * kGradientRow);
     k_panels = scratch.Take(PanelsSize(key_block, head_dim));
     v_panels = scratch.Take(PanelsSize(key_block, value_dim));
-    k = scratch.Take(CompactSize(key_block, head_dim));
-    q = scratch.Take(CompactSize(query_block, head_dim));
-    d_o = scratch.Take(CompactSize(query_block, value_dim));
+    k = scratch.Take(WholeVectorsSize(key_block, head_dim));
+    q = scratch.Take(WholeVectorsSize(query_block, head_dim));
+    d_o = scratch.Take(WholeVectorsSize(query_block, value_dim));
     size = scratch.used;
   }
 };
@@ -65,8 +65,8 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
                           Matrix k, int64_t j0, int64_t keys, int64_t i0, int64_t queries) {
   const int64_t block_seen = SeenKeys(a, i0 + queries - 1, j0, keys);
   if (block_seen == 0) return;
-  const Matrix q = Compact(head.q + i0 * a.q_row, a.q_row, queries, a.head_dim, s.q);
-  const Matrix d_o = Compact(head.d_o + i0 * a.d_o_row, a.d_o_row, queries, a.value_dim, s.d_o);
+  const Matrix q = WholeVectors(head.q + i0 * a.q_row, a.q_row, queries, a.head_dim, s.q);
+  const Matrix d_o = WholeVectors(head.d_o + i0 * a.d_o_row, a.d_o_row, queries, a.value_dim, s.d_o);
 
   const int64_t row_tiles = RowTiles(queries);
   for (int64_t tile = 0; tile < row_tiles; ++tile) {
@@ -167,7 +167,7 @@ inline void AttentionBackwardKernel(const AttentionBackward& a) {
       const int64_t keys = AtMost(a.keys - j, kGradientKeys);
       PackPanels(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k_panels);
       PackPanels(a.v + j * a.v_row, a.v_row, keys, a.value_dim, s.v_panels);
-      const Matrix k = Compact(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
+      const Matrix k = WholeVectors(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
       for (int64_t i = 0; i < a.queries; i += kGradientQueries) {
         BackwardBlock(a, s, head, k, j, keys, i, AtMost(a.queries - i, kGradientQueries));
       }

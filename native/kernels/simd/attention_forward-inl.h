@@ -28,7 +28,7 @@ struct ForwardScratch {
     q = scratch.Take(kQueryBlock * head_dim);
     scores = scratch.Take(kGemmRows * kScoreRow);
     k = scratch.Take(PanelsSize(block, head_dim));
-    v = scratch.Take(value_dim % Vec::kLanes ? CompactSize(block, value_dim) : 0);
+    v = scratch.Take(WholeVectorsSize(block, value_dim));
     row_max = scratch.Take(kQueryBlock);
     row_sum = scratch.Take(kQueryBlock);
     size = scratch.used;
@@ -142,8 +142,7 @@ inline void ForwardBlock(const AttentionForward& a, const ForwardScratch& s, int
     const float* k = a.k + j0 * a.k_row;
     const float* panels = a.packed_k ? a.packed_k + j0 * a.head_dim : s.k;
     if (!a.packed_k && !in_place) PackPanels(k, a.k_row, keys, a.head_dim, s.k);
-    Matrix v = {a.v + j0 * a.v_row, a.v_row};
-    if (a.value_dim % Vec::kLanes) v = Compact(v.data, v.row, keys, a.value_dim, s.v);
+    const Matrix v = WholeVectors(a.v + j0 * a.v_row, a.v_row, keys, a.value_dim, s.v);
 
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t begin = TileStart(rows, tiles, tile), end = TileStart(rows, tiles, tile + 1);
