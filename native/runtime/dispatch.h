@@ -1,4 +1,5 @@
-// Which kernel table runs: the best one that this CPU and operating system support, or the one that was forced.
+// Which kernel table runs: the best one that this CPU and operating system support, or the one that was
+// forced.
 #pragma once
 
 #include <string>
