@@ -28,20 +28,11 @@ void CheckBindings(const Bindings& bindings, const std::vector<int64_t>& slotByt
                       " bytes, it holds " + std::to_string(bindings[i]->size()));
 }
 
-struct WorkspaceNeed {
-  size_t bytes;
-  const KernelTable& kernels;  // for which it is
-};
-
-WorkspaceNeed FindWorkspaceNeed(const std::vector<Step>& steps, int threads) {
-  for (;;) {
-    const KernelTable& kernels = Kernels();
-    size_t bytes = 0;
-    for (const Step& step : steps)
-      if (!step.reference) bytes = std::max(bytes, step.instruction.op->workspace(step.instruction, threads));
-    // Drivers size by the tiles of Kernels(): another thread may have forced others meanwhile.
-    if (&kernels == &Kernels()) return {bytes, kernels};
-  }
+size_t WorkspaceBytes(const std::vector<Step>& steps, int threads) {
+  size_t bytes = 0;
+  for (const Step& step : steps)
+    if (!step.reference) bytes = std::max(bytes, step.instruction.op->workspace(step.instruction, threads));
+  return bytes;
 }
 
 void RunStep(const Step& step, Context& context) {
@@ -85,14 +76,12 @@ void Program::PrepareRows(int64_t rows) {
   rows_ = rows;
 }
 
-const KernelTable& Program::PrepareWorkspace(int threads) {
-  if (workspaceSetting_ != Setting{rows_, threads, &Kernels()}) {
-    workspaceSetting_.rows = -1;
-    const WorkspaceNeed need = FindWorkspaceNeed(steps_, threads);
-    workspace_.Reserve(need.bytes);
-    workspaceSetting_ = {rows_, threads, &need.kernels};
-  }
-  return *workspaceSetting_.kernels;
+std::byte* Program::PrepareWorkspace(int threads) {
+  const Setting setting{rows_, threads};
+  const size_t bytes = workspaceSetting_ == setting ? 0 : WorkspaceBytes(steps_, threads);
+  std::byte* memory = workspace_.Reserve(bytes);
+  workspaceSetting_ = setting;
+  return memory;
 }
 
 bool Program::Run(const Bindings& bindings, int64_t rows, const std::atomic<bool>* abortFlag,
@@ -102,8 +91,8 @@ bool Program::Run(const Bindings& bindings, int64_t rows, const std::atomic<bool
   PrepareRows(rows);
   CheckBindings(bindings, slotBytes_);
   ThreadPool::Hold hold(pool);
-  const KernelTable& kernels = PrepareWorkspace(pool.threads());
-  std::byte* workspace = workspace_.Reserve(0);
+  std::byte* workspace = PrepareWorkspace(pool.threads());
+  const KernelTable& kernels = Kernels();
   for (Step& step : steps_) Resolve(step, arena_.data(), bindings);
 
   const auto count = static_cast<int64_t>(steps_.size());
@@ -148,11 +137,10 @@ void Execute(const double* code, size_t length, const Bindings& bindings, Worksp
   std::vector<Step> steps = Decode(code, length, limits);
   CheckBindings(bindings, SetRows(steps, limits, 0));
   ThreadPool::Hold hold(pool);
-  const WorkspaceNeed need = FindWorkspaceNeed(steps, pool.threads());
-  std::byte* memory = workspace.Reserve(need.bytes);
+  std::byte* memory = workspace.Reserve(WorkspaceBytes(steps, pool.threads()));
   for (size_t i = 0; i < steps.size(); ++i) {
     Resolve(steps[i], nullptr, bindings);
-    Context context{need.kernels, pool, memory, kNeverAborted};
+    Context context{Kernels(), pool, memory, kNeverAborted};
     NamingInstruction(i, steps.size(), [&] { RunStep(steps[i], context); });
   }
 }

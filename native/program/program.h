@@ -31,8 +31,9 @@ class Program {
   Program(const double* code, size_t length, const ProgramLimits& limits, int64_t commitIndex);
 
   // Runs all instructions with the memory of `bindings` as slots 1, 2, …; one run at a time, others wait.
-  // False: it was aborted. Throws Error, also when a binding is smaller than the operands in it.
-  bool Run(const Bindings& bindings, int64_t rows, const std::atomic<bool>& abort, ThreadPool& pool);
+  // False: it was aborted (nullptr: never). Throws Error, also when a binding is smaller than the operands in
+  // it.
+  bool Run(const Bindings& bindings, int64_t rows, const std::atomic<bool>* abort, ThreadPool& pool);
 
   int64_t memoryBytes() const { return static_cast<int64_t>(arena_.size()) + workspace_.size(); }
 
@@ -52,12 +53,11 @@ class Program {
   struct Setting {
     int64_t rows;
     int threads;
-    const KernelTable* kernels;
     bool operator==(const Setting&) const = default;
   };
 
   void PrepareRows(int64_t rows);
-  const KernelTable& PrepareWorkspace(int threads);
+  std::byte* PrepareWorkspace(int threads);
 
   const ProgramLimits limits_;
   const int64_t commitIndex_;
@@ -67,7 +67,7 @@ class Program {
   int64_t rows_;  // that steps_ is set to; -1: to none, a check refused it
   AlignedBuffer arena_;
   Workspace workspace_;
-  Setting workspaceSetting_{-1, 0, nullptr};
+  Setting workspaceSetting_{-1, 0};
   std::atomic<bool> profiling_{false};
   std::vector<Counter> counters_;
 };
