@@ -26,7 +26,7 @@ Executor::~Executor() {
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
-  for (Task& task : dropped) task.done({RunResult::kAborted, {}});
+  for (Task& task : dropped) task.done(task.ticket, {RunResult::kAborted, {}});
 }
 
 uint64_t Executor::Queue(std::shared_ptr<Program> program, Bindings bindings, int64_t rows, Done done) {
@@ -52,7 +52,7 @@ void Executor::Abort(uint64_t ticket) {
     removed.push_back(std::move(*task));
     queue_.erase(task);
   }
-  removed.front().done({RunResult::kAborted, {}});
+  removed.front().done(ticket, {RunResult::kAborted, {}});
 }
 
 void Executor::Loop() {
@@ -72,7 +72,7 @@ void Executor::Loop() {
     lock.lock();
     running_ = 0;
     lock.unlock();
-    task.done(std::move(result));
+    task.done(task.ticket, std::move(result));
     task.done = nullptr;
     lock.lock();
   }

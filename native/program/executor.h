@@ -21,7 +21,7 @@ struct RunResult {
 
 class Executor {
  public:
-  using Done = std::function<void(RunResult)>;
+  using Done = std::function<void(uint64_t ticket, RunResult)>;
 
   // One for the process, so that runs of several Node environments don't fight for the cores. The last
   // reference aborts what is queued, and joins the thread. Never to be held by a run.

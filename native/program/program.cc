@@ -78,8 +78,9 @@ void Program::PrepareRows(int64_t rows) {
 
 std::byte* Program::PrepareWorkspace(int threads) {
   const Setting setting{rows_, threads};
-  const size_t bytes = workspaceSetting_ == setting ? 0 : WorkspaceBytes(steps_, threads);
-  std::byte* memory = workspace_.Reserve(bytes);
+  if (workspaceSetting_ == setting) return workspace_.Reserve(0);
+  workspaceSetting_ = {-1, 0};  // as long as it may fail
+  std::byte* memory = workspace_.Reserve(WorkspaceBytes(steps_, threads));
   workspaceSetting_ = setting;
   return memory;
 }
