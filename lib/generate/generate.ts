@@ -1,0 +1,44 @@
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
+import type { DecoderModel } from '../models/decoder-model.ts'
+import { Decoding } from './decoding.ts'
+import { sampler, samplingOptionNames, type SamplingOptions } from './sampler.ts'
+
+export interface GenerateOptions extends SamplingOptions {
+  /** How many tokens to make at most; 100 unless said. */
+  maxNewTokens?: number
+  /** Generation ends before one of these. */
+  stopTokens?: readonly number[]
+  signal?: AbortSignal
+}
+
+/**
+ * Tokens that continue a prompt, one by one, as soon as each is known. The prompt is not repeated.
+ *
+ * A sequence may grow beyond the model's context: when the cache is full, the newer half of the context is read again
+ * and the rest forgotten. Throws ArgumentError for an empty prompt and for ids outside the vocabulary.
+ */
+export async function* generate(model: DecoderModel, prompt: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+  checkOptions('generate', options, [...samplingOptionNames, 'maxNewTokens', 'stopTokens', 'signal'])
+  const { maxNewTokens = 100, stopTokens = [], signal, ...sampling } = options
+  checkInteger('generate', 'maxNewTokens', maxNewTokens, 0)
+  const { context, vocabSize } = model.config
+  const sequence = Array.from(prompt)
+  if (sequence.length === 0) throw new ArgumentError('generate: the prompt has no tokens; start with the beginning-of-sequence token or a line break')
+  for (const id of sequence)
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
+  const choose = sampler(sampling)
+  using decoding = new Decoding(model, Math.min(context, sequence.length + maxNewTokens))
+  let pending = sequence
+  for (let made = 0; made < maxNewTokens; made++) {
+    signal?.throwIfAborted()
+    if (decoding.length + pending.length > decoding.capacity) {
+      decoding.reset()
+      pending = sequence.slice(-Math.ceil(decoding.capacity / 2))
+    }
+    const token = choose(await decoding.append(Int32Array.from(pending), signal ? { signal } : {}))
+    if (stopTokens.includes(token)) return
+    yield token
+    sequence.push(token)
+    pending = [token]
+  }
+}

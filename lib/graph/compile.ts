@@ -1,0 +1,169 @@
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
+import { dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { Executable, type InstructionProfile } from './executable.ts'
+import type { TensorType } from './op.ts'
+import { activeTrace, Trace, TracedTensor, withTrace, type Value } from './trace.ts'
+import { mapTree, type Leaf } from './tree.ts'
+
+/** What a compiled function takes where the function itself takes `I`: a tensor may be given as its data. */
+export type Inputs<I> = I extends Tensor
+  ? Tensor | TypedArrays[DType] | number
+  : I extends ReadonlyMap<infer K, infer V>
+    ? ReadonlyMap<K, Inputs<V>>
+    : I extends object
+      ? { [K in keyof I]: Inputs<I[K]> }
+      : I
+
+export interface CompileOptions {
+  /**
+   * The first dimension of the named inputs may differ from run to run, up to `capacity`, without tracing again. All of
+   * them have the same number of rows in one run.
+   */
+  rows?: { capacity: number; inputs: readonly string[] }
+}
+
+export interface RunOptions {
+  /** Stops the run within 50 ms, unless it already changes parameters; the promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+export interface Compiled<I, O> extends Disposable {
+  /** Runs off the event loop. The tensors of the result belong to the caller. */
+  run(inputs: Inputs<I>, options?: RunOptions): Promise<O>
+  /** Runs on this thread. */
+  runSync(inputs: Inputs<I>): O
+  /** Time per instruction since `setProfiling(true)`, for the shapes of the latest run. */
+  profile(): InstructionProfile[]
+  setProfiling(on: boolean): void
+  /** Bytes of planned memory of all traced shapes. */
+  readonly memoryBytes: number
+  /** Names of the native instructions for the shapes of the latest run. */
+  readonly instructions: readonly string[]
+  dispose(): void
+}
+
+/**
+ * Makes one native program of a function of tensors. The function is called once per combination of input shapes, with
+ * symbolic tensors; what it computes is differentiated where it asks for gradients, rewritten, planned and run without
+ * coming back to JavaScript. Concrete tensors that it uses, such as parameters, are read (or updated) at each run.
+ */
+export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}): Compiled<I, O> {
+  if (typeof fn !== 'function') throw new ArgumentError(`compile: expected a function, got ${describe(fn)}`)
+  checkOptions('compile', options, ['rows'])
+  if (options.rows) {
+    checkOptions('compile', options.rows, ['capacity', 'inputs'])
+    checkInteger('compile', 'rows.capacity', options.rows.capacity, 1)
+  }
+  return new CompiledFunction(fn, options)
+}
+
+interface Specialised {
+  readonly executable: Executable
+  /** The structure of the result, its leaves numbered. */
+  readonly structure: unknown
+}
+
+class CompiledFunction<I, O> implements Compiled<I, O> {
+  readonly #fn: (inputs: I) => O
+  readonly #options: CompileOptions
+  readonly #specialised = new Map<string, Specialised>()
+  #latest: Specialised | undefined
+  #profiling = false
+
+  constructor(fn: (inputs: I) => O, options: CompileOptions) {
+    this.#fn = fn
+    this.#options = options
+  }
+
+  async run(inputs: Inputs<I>, options: RunOptions = {}): Promise<O> {
+    checkOptions('run', options, ['signal'])
+    const { leaves, specialised } = this.#specialise(inputs)
+    return this.#rebuild(specialised, await specialised.executable.run(leaves, options.signal))
+  }
+
+  runSync(inputs: Inputs<I>): O {
+    const { leaves, specialised } = this.#specialise(inputs)
+    return this.#rebuild(specialised, specialised.executable.runSync(leaves))
+  }
+
+  profile(): InstructionProfile[] {
+    return this.#latest?.executable.profile() ?? []
+  }
+  setProfiling(on: boolean): void {
+    this.#profiling = on
+    for (const { executable } of this.#specialised.values()) executable.setProfiling(on)
+  }
+  get memoryBytes(): number {
+    let bytes = 0
+    for (const { executable } of this.#specialised.values()) bytes += executable.memoryBytes
+    return bytes
+  }
+  get instructions(): readonly string[] {
+    return this.#latest?.executable.instructions ?? []
+  }
+
+  dispose(): void {
+    for (const { executable } of this.#specialised.values()) executable.dispose()
+  }
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  #specialise(inputs: Inputs<I>): { leaves: Leaf[]; specialised: Specialised } {
+    if (activeTrace()) throw new ArgumentError('run: a compiled function can not run while another one is traced; call the function itself')
+    const leaves: Leaf[] = []
+    const types: (TensorType & { dynamic: boolean })[] = []
+    const shapes = mapTree(inputs, (leaf, path) => {
+      leaves.push(leaf)
+      types.push(this.#typeOf(leaf, path))
+      const { shape, dtype } = types.at(-1)!
+      return `${dtype}[${shape.join()}]`
+    })
+    const key = JSON.stringify(shapes, (_, value) => (value instanceof Map ? [...value] : value))
+    let specialised = this.#specialised.get(key)
+    if (!specialised) {
+      specialised = this.#trace(inputs, types)
+      specialised.executable.setProfiling(this.#profiling)
+      this.#specialised.set(key, specialised)
+    }
+    this.#latest = specialised
+    return { leaves, specialised }
+  }
+
+  #typeOf(leaf: Leaf, path: string): TensorType & { dynamic: boolean } {
+    const dtype = leaf instanceof Tensor ? leaf.dtype : (dtypeOf(leaf) ?? 'f32')
+    if (leaf instanceof Tensor) leaf.memory(`run: input ${path}`)
+    const shape = leaf instanceof Tensor ? leaf.shape : typeof leaf === 'number' ? [] : [leaf.length]
+    const { rows } = this.#options
+    if (!rows?.inputs.includes(path)) return { shape, dtype, dynamic: false }
+    if (shape.length === 0 || shape[0]! > rows.capacity)
+      throw new ArgumentError(`run: input ${path} should have at most ${rows.capacity} rows, got shape [${shape.join(', ')}]`)
+    return { shape: [rows.capacity, ...shape.slice(1)], dtype, dynamic: true }
+  }
+
+  #trace(inputs: Inputs<I>, types: readonly (TensorType & { dynamic: boolean })[]): Specialised {
+    const trace = new Trace()
+    const traced: Value[] = []
+    const symbolic = mapTree(inputs, () => {
+      const { dynamic, ...type } = types[traced.length]!
+      const tensor = trace.input(type, dynamic)
+      traced.push(tensor.value)
+      return tensor
+    }) as I
+    const outputs: Value[] = []
+    const structure = withTrace(trace, () =>
+      mapTree(this.#fn(symbolic), (leaf, path) => {
+        if (!(leaf instanceof Tensor)) throw new ArgumentError(`compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`)
+        outputs.push(leaf instanceof TracedTensor ? leaf.value : trace.valueOf('compile', leaf))
+        return outputs.length - 1
+      }),
+    )
+    const executable = new Executable({ nodes: trace.nodes, outputs }, traced, this.#options.rows?.capacity ?? 0)
+    return { executable, structure }
+  }
+
+  #rebuild({ structure }: Specialised, results: readonly Tensor[]): O {
+    return mapTree(structure, (leaf) => results[leaf as number]) as O
+  }
+}

@@ -1,0 +1,163 @@
+import { ArgumentError, DisposedError, ExecutionError } from '../errors.ts'
+import { native } from '../native/load.ts'
+import type { NativeProgram, NativeStorage } from '../native/native.ts'
+import { allocate, allocateMemory, Tensor, type Memory } from '../tensor/tensor.ts'
+import { encode } from './encode.ts'
+import type { Graph } from './graph.ts'
+import { lower, type Buffer } from './lower.ts'
+import { planMemory } from './plan.ts'
+import { rewrite } from './rewrites/index.ts'
+import type { Leaf } from './tree.ts'
+import type { Value } from './trace.ts'
+
+export interface InstructionProfile {
+  readonly instruction: string
+  readonly nanoseconds: number
+  readonly calls: number
+}
+
+/** A program for inputs of fixed types (but for the number of rows), ready to run again and again. */
+export class Executable {
+  readonly #program: NativeProgram
+  readonly #inputs: readonly Value[]
+  readonly #outputs: readonly Value[]
+  /** For each binding of a run, how to get it. */
+  readonly #bindings: readonly Buffer['place'][]
+  readonly #instructions: readonly string[]
+  readonly #capacity: number
+  /** Tensors that data was copied into for earlier runs, to be used again. */
+  readonly #spare: (Tensor | undefined)[][] = []
+  #disposed = false
+
+  constructor(traced: Graph, inputs: readonly Value[], capacity: number) {
+    const graph = rewrite(traced)
+    const lowered = lower(graph, inputs)
+    const plan = planMemory(lowered.buffers)
+    const slots = new Map<Buffer, number>()
+    const bindings: Buffer['place'][] = []
+    for (const buffer of lowered.buffers) {
+      if (buffer.place === 'arena' || buffer.first < 0) continue
+      bindings.push(buffer.place)
+      slots.set(buffer, bindings.length)
+    }
+    this.#inputs = inputs
+    this.#outputs = graph.outputs
+    this.#bindings = bindings
+    this.#capacity = capacity
+    this.#instructions = lowered.instructions.map(({ name }) => name)
+    const code = encode(lowered, plan, slots)
+    try {
+      this.#program = new native.Program(code, plan.arenaBytes, bindings.length, capacity, lowered.commitIndex)
+    } catch (cause) {
+      throw new ExecutionError((cause as Error).message, { cause })
+    }
+  }
+
+  get memoryBytes(): number {
+    return this.#program.memoryBytes
+  }
+  /** Names of the instructions, in order. */
+  get instructions(): readonly string[] {
+    return this.#instructions
+  }
+
+  runSync(leaves: readonly Leaf[]): Tensor[] {
+    const call = this.#prepare(leaves)
+    try {
+      this.#program.runSync(call.bindings, call.rows)
+    } catch (cause) {
+      call.fail()
+      throw new ExecutionError((cause as Error).message, { cause })
+    }
+    return call.finish()
+  }
+
+  run(leaves: readonly Leaf[], signal: AbortSignal | undefined): Promise<Tensor[]> {
+    signal?.throwIfAborted()
+    const call = this.#prepare(leaves)
+    return new Promise((resolve, reject) => {
+      const ticket = this.#program.run(call.bindings, call.rows, (error) => {
+        signal?.removeEventListener('abort', abort)
+        if (error === undefined) resolve(call.finish())
+        else {
+          call.fail()
+          reject(error === null ? signal?.reason : new ExecutionError(error.message, { cause: error }))
+        }
+      })
+      const abort = (): void => this.#program.abort(ticket)
+      signal?.addEventListener('abort', abort, { once: true })
+    })
+  }
+
+  profile(): InstructionProfile[] {
+    const figures = this.#program.profile()
+    return this.#instructions.map((instruction, i) => ({ instruction, nanoseconds: figures[2 * i]!, calls: figures[2 * i + 1]! }))
+  }
+  setProfiling(on: boolean): void {
+    this.#program.setProfiling(on)
+  }
+
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#program.dispose()
+    for (const set of this.#spare) for (const tensor of set) tensor?.dispose()
+  }
+
+  #prepare(leaves: readonly Leaf[]): { bindings: NativeStorage[]; rows: number; finish(): Tensor[]; fail(): void } {
+    if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
+    const rows = this.#rowsOf(leaves)
+    const staged = this.#spare.pop() ?? []
+    const outputs: Memory[] = []
+    const bindings = this.#bindings.map((place): NativeStorage => {
+      if (place === 'arena') throw new ExecutionError('run: the arena is no binding')
+      if ('captured' in place) return place.captured.memory('run').storage
+      if ('output' in place) {
+        const { shape, dtype } = this.#outputs[place.output]!
+        outputs[place.output] = allocateMemory('run', shape, dtype)
+        return outputs[place.output]!.storage
+      }
+      const leaf = leaves[place.input]!
+      const input = this.#inputs[place.input]!
+      if (leaf instanceof Tensor && !input.rowFactors.some((f) => f !== 0)) return leaf.memory('run').storage
+      // Data that is no tensor yet, and rows of which there may be fewer than the capacity, are copied in.
+      const target = (staged[place.input] ??= allocate('run', input.shape, input.dtype))
+      if (typeof leaf === 'number') target.data()[0] = leaf
+      else target.data().set(leaf instanceof Tensor ? leaf.data() : leaf)
+      return target.memory('run').storage
+    })
+    return {
+      bindings,
+      rows,
+      finish: () => {
+        this.#giveBack(staged)
+        return this.#outputs.map(({ shape, dtype, rowFactors }, i) => {
+          const actual = shape.map((d, axis) => d - rowFactors[axis]! * (this.#capacity - rows))
+          return new Tensor(actual, dtype, outputs[i])
+        })
+      },
+      fail: () => {
+        this.#giveBack(staged)
+        for (const memory of outputs) memory.retain().release()
+      },
+    }
+  }
+
+  #giveBack(staged: (Tensor | undefined)[]): void {
+    if (this.#disposed) for (const tensor of staged) tensor?.dispose()
+    else this.#spare.push(staged)
+  }
+
+  #rowsOf(leaves: readonly Leaf[]): number {
+    let rows: number | undefined
+    this.#inputs.forEach(({ rowFactors }, i) => {
+      if (rowFactors[0] !== 1) return
+      const leaf = leaves[i]!
+      const own = leaf instanceof Tensor ? leaf.shape[0]! : (leaf as { length: number }).length
+      if (own > this.#capacity || own !== (rows ?? own))
+        throw new ArgumentError(`run: expected ${rows ?? `at most ${this.#capacity}`} rows, got ${own}`)
+      rows = own
+    })
+    return rows ?? this.#capacity
+  }
+}

@@ -1,0 +1,48 @@
+import type { Rule } from './rewriter.ts'
+import type { Node, Value } from '../trace.ts'
+
+const plain = (node: Node): boolean => node.attributes['function'] === 'identity' && node.attributes['gradient'] !== true
+const isPlainMatmul = (value: Value | undefined): value is Value & { node: Node } =>
+  value?.node?.definition.name === 'matmul' && value.index === 0 && plain(value.node)
+
+const operandsOf = (node: Node): Record<string, Value | undefined> =>
+  Object.fromEntries(node.definition.operands.map(({ name }, i) => [name, node.inputs[i]]))
+
+/** x·w + b  →  the matmul adds the bias in its epilogue. b is a vector along the last dimension. */
+export const fuseBias: Rule = (node, rewriter) => {
+  if (node.definition.name !== 'add') return
+  const [left, right] = [rewriter.input(node, 'a'), rewriter.input(node, 'b')]
+  for (const [product, bias] of [[left, right], [right, left]] as const) {
+    if (!isPlainMatmul(product) || !bias || rewriter.uses(product) !== 1) continue
+    const columns = product.shape.at(-1)
+    if (product.node.inputs[2] || bias.shape.length !== 1 || bias.shape[0] !== columns || product.shape.length < 2) continue
+    const fused = rewriter.make(product.node.definition, { ...operandsOf(product.node), bias }, product.node.attributes)
+    rewriter.replace(node.outputs[0]!, fused.outputs[0]!)
+    return
+  }
+}
+
+/**
+ * f(x·w + b)  →  the epilogue applies f. Where the backward pass reads what f was taken of, the same pass over the
+ * tile stores it.
+ */
+export const fuseActivation: Rule = (node, rewriter) => {
+  if (node.definition.lowering.kind !== 'instruction' || node.definition.lowering.instruction !== 'Unary') return
+  const product = rewriter.input(node, 'x')
+  if (!isPlainMatmul(product)) return
+  const attributes = { ...product.node.attributes, function: node.definition.name }
+  const fused = rewriter.make(product.node.definition, operandsOf(product.node), attributes)
+  rewriter.replace(node.outputs[0]!, fused.outputs[0]!)
+  if (rewriter.uses(product) > 1) rewriter.replace(product, fused.outputs[1]!)
+}
+
+/** dy·wᵀ ⊙ f'(x)  →  the epilogue of the backward product multiplies by the activation's derivative. */
+export const fuseActivationGradient: Rule = (node, rewriter) => {
+  if (node.definition.name !== 'unaryGradient') return
+  const product = rewriter.input(node, 'gradOutput')
+  const aux = rewriter.input(node, 'x')
+  if (!isPlainMatmul(product) || !aux || rewriter.uses(product) !== 1) return
+  const attributes = { ...product.node.attributes, function: node.attributes['function'], gradient: true }
+  const fused = rewriter.make(product.node.definition, { ...operandsOf(product.node), aux }, attributes)
+  rewriter.replace(node.outputs[0]!, fused.outputs[0]!)
+}

@@ -1,0 +1,68 @@
+import { inferTypes, type Node, type Value } from '../trace.ts'
+import type { Attributes, OpDefinition } from '../op.ts'
+import { countUses, Replacements, schedule, type Graph } from '../graph.ts'
+
+/** What a rewrite rule may ask and do while it looks at one node. */
+export interface Rewriter {
+  /** How often a value is read, outputs included. */
+  uses(value: Value): number
+  /** The input `name` of a node, after earlier rewrites. */
+  input(node: Node, name: string): Value | undefined
+  /** Whether `value` is computed from an output of `node`. */
+  dependsOn(value: Value | undefined, node: Node): boolean
+  /** A new node of a definition; missing operands are absent. */
+  make(definition: OpDefinition, inputs: Readonly<Record<string, Value | undefined>>, attributes: Attributes): Node
+  /** From now on readers of `old` read `by`. */
+  replace(old: Value, by: Value): void
+}
+
+export type Rule = (node: Node, rewriter: Rewriter) => void
+
+/** Applies a rule to every node, in order, then puts the nodes into an order that can run. */
+export function applyRule(graph: Graph, rule: Rule): Graph {
+  const replacements = new Replacements()
+  const uses = countUses(graph)
+  const made: Node[] = []
+  const resolve = (value: Value | undefined): Value | undefined => value && replacements.resolve(value)
+  const rewriter: Rewriter = {
+    uses: (value) => uses.get(value) ?? 0,
+    input: (node, name) => resolve(node.inputs[node.definition.operands.findIndex((o) => o.name === name)]),
+    dependsOn(value, target) {
+      const seen = new Set<Node>()
+      const pending = [value?.node]
+      for (let node = pending.pop(); node || pending.length; node = pending.pop()) {
+        if (node === target) return true
+        if (!node || seen.has(node)) continue
+        seen.add(node)
+        for (const input of node.inputs) pending.push(resolve(input)?.node)
+      }
+      return false
+    },
+    make(definition, named, attributes) {
+      const inputs = definition.operands.map(({ name }) => named[name])
+      const types = inferTypes(definition, inputs, attributes)
+      const outputs: Value[] = []
+      const node: Node = { definition, inputs, attributes, outputs }
+      types.forEach((type, index) => outputs.push({ ...type, node, index, rowFactors: type.shape.map(() => 0) }))
+      made.push(node)
+      for (const input of inputs) if (input) uses.set(input, (uses.get(input) ?? 0) + 1)
+      return node
+    },
+    replace(old, by) {
+      // The stand-in has the shape of what it stands for, so it follows the number of rows in the same way.
+      Object.assign(by, { rowFactors: old.rowFactors })
+      replacements.replace(old, by)
+      uses.set(by, (uses.get(by) ?? 0) + (uses.get(old) ?? 0))
+    },
+  }
+  // Rules see nodes as they are after the rewrites so far; what they make is looked at by the next pass only.
+  const nodes: Node[] = []
+  for (const node of graph.nodes) {
+    const before = made.length
+    rule(node, rewriter)
+    nodes.push(...made.slice(before), node)
+  }
+  if (made.length === 0) return graph
+  for (const node of nodes) Object.assign(node, { inputs: node.inputs.map(resolve) })
+  return schedule({ nodes, outputs: graph.outputs.map((output) => resolve(output)!) })
+}

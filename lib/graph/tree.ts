@@ -1,0 +1,23 @@
+import { ArgumentError, describe } from '../errors.ts'
+import { dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
+import { Tensor } from '../tensor/tensor.ts'
+
+/** Something that compiled functions take: a tensor, data for one, or a number. */
+export type Leaf = Tensor | TypedArrays[DType] | number
+
+export const isLeaf = (value: unknown): value is Leaf =>
+  value instanceof Tensor || typeof value === 'number' || dtypeOf(value) !== undefined
+
+/**
+ * Calls `visit` for each leaf of a value made of plain objects, arrays and maps, in a fixed order, and gives the same
+ * structure with what `visit` returned. undefined stays undefined.
+ */
+export function mapTree<T>(value: unknown, visit: (leaf: Leaf, path: string) => T, path = ''): unknown {
+  if (value === undefined || value === null) return value
+  if (isLeaf(value)) return visit(value, path)
+  if (Array.isArray(value)) return value.map((inner, i) => mapTree(inner, visit, `${path}[${i}]`))
+  if (value instanceof Map) return new Map([...value].map(([key, inner]) => [key, mapTree(inner, visit, `${path}.${describe(key)}`)]))
+  if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapTree(inner, visit, path ? `${path}.${key}` : key)]))
+  throw new ArgumentError(`compile: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`)
+}

@@ -1,0 +1,194 @@
+import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { Embedding } from '../nn/linear.ts'
+import { FeedForward, GatedFeedForward } from '../nn/feed-forward.ts'
+import { dropWith, type Dropping } from '../nn/dropout.ts'
+import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
+import type { KeyValueCache } from '../nn/key-value-cache.ts'
+import { Linear } from '../nn/linear.ts'
+import { Module } from '../nn/module.ts'
+import { MultiHeadAttention, type AttendOptions } from '../nn/multi-head-attention.ts'
+import { LayerNorm, RMSNorm } from '../nn/norms.ts'
+import { add, crossEntropy, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
+import { fromData, type Tensor } from '../tensor/tensor.ts'
+
+/** Everything that tells one decoder family from another. */
+export interface DecoderConfig {
+  vocabSize: number
+  hiddenSize: number
+  numLayers: number
+  numHeads: number
+  /** numHeads unless said. */
+  numKeyValueHeads?: number
+  headDim?: number
+  /** 4·hiddenSize unless said. */
+  intermediateSize?: number
+  /** Most tokens of a sequence. */
+  context: number
+  norm?: 'layer' | 'rms'
+  normEpsilon?: number
+  activation?: Activation
+  /** Gated feed-forward (SwiGLU and its kin). */
+  gated?: boolean
+  positions?: 'learned' | 'rotary'
+  ropeTheta?: number
+  bias?: boolean
+  /** The output projection is the token embedding. */
+  tieEmbeddings?: boolean
+  dropout?: number
+}
+
+const defaults = {
+  norm: 'layer', normEpsilon: 1e-5, activation: 'gelu', gated: false, positions: 'learned', ropeTheta: 1e4, bias: true, tieEmbeddings: true, dropout: 0,
+} as const
+
+const known = [...Object.keys(defaults), 'vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'numKeyValueHeads', 'headDim', 'intermediateSize', 'context']
+
+export type ResolvedDecoderConfig = Required<DecoderConfig>
+
+/** Fills in defaults; throws ArgumentError for what makes no sense. */
+export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConfig {
+  checkOptions('DecoderConfig', config, known)
+  for (const name of ['vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'context'] as const) checkInteger('DecoderConfig', name, config[name], 1)
+  const { hiddenSize, numHeads } = config
+  const resolved: ResolvedDecoderConfig = {
+    ...defaults,
+    numKeyValueHeads: numHeads,
+    headDim: hiddenSize / numHeads,
+    intermediateSize: 4 * hiddenSize,
+    ...config,
+  }
+  checkInteger('DecoderConfig', 'headDim (hiddenSize / numHeads)', resolved.headDim, 1, 256)
+  checkInteger('DecoderConfig', 'numKeyValueHeads', resolved.numKeyValueHeads, 1, numHeads)
+  checkInteger('DecoderConfig', 'intermediateSize', resolved.intermediateSize, 1)
+  checkNumber('DecoderConfig', 'normEpsilon', resolved.normEpsilon, 0)
+  checkNumber('DecoderConfig', 'dropout', resolved.dropout, 0, 0.999999)
+  const choices = { norm: ['layer', 'rms'], positions: ['learned', 'rotary'] } as const
+  for (const [name, values] of Object.entries(choices)) {
+    const value = resolved[name as keyof typeof choices]
+    if (!(values as readonly string[]).includes(value)) throw new ArgumentError(`DecoderConfig: ${name} should be one of ${values.join(', ')}, got ${describe(value)}`)
+  }
+  return resolved
+}
+
+function makeNorm({ norm, hiddenSize, normEpsilon: epsilon, bias }: ResolvedDecoderConfig): LayerNorm | RMSNorm {
+  return norm === 'rms' ? new RMSNorm(hiddenSize, { epsilon }) : new LayerNorm(hiddenSize, { epsilon, bias })
+}
+
+/** x + attention(norm(x)), then x + mlp(norm(x)). */
+export class DecoderLayer extends Module {
+  readonly attentionNorm: LayerNorm | RMSNorm
+  readonly attention: MultiHeadAttention
+  readonly mlpNorm: LayerNorm | RMSNorm
+  readonly mlp: FeedForward | GatedFeedForward
+
+  constructor(config: ResolvedDecoderConfig, options: Initialised) {
+    super()
+    const { hiddenSize: dim, numHeads: heads, numKeyValueHeads: kvHeads, headDim, intermediateSize: hidden, activation, bias, dropout } = config
+    const random = generatorOf(options)
+    this.attentionNorm = makeNorm(config)
+    this.attention = new MultiHeadAttention({ dim, heads, kvHeads, headDim, bias, dropout, random, ...(config.positions === 'rotary' && { rope: { theta: config.ropeTheta } }) })
+    this.mlpNorm = makeNorm(config)
+    this.mlp = new (config.gated ? GatedFeedForward : FeedForward)({ dim, hidden, activation, bias, dropout, random })
+  }
+
+  forward(x: Tensor, options: AttendOptions): Tensor {
+    const attended = add(x, this.attention.forward(this.attentionNorm.forward(x), { ...options, causal: true }))
+    return add(attended, this.mlp.forward(this.mlpNorm.forward(attended), { dropout: options.dropout }))
+  }
+}
+
+export interface DecoderInputs {
+  /** i32 [batch, length]; [length] with a cache. */
+  tokens: Tensor
+  /** i32 [length]; 0, 1, … unless said. */
+  positions?: Tensor
+}
+
+/** With a key-value cache: where this piece of the sequence stands. */
+export interface CacheInputs {
+  cache: KeyValueCache
+  /** i32 scalar: how many tokens the cache holds already. */
+  position: Tensor
+  /** i32 [1]: how many it holds then. */
+  keyLengths: Tensor
+}
+
+/** A decoder-only language model: GPT, Llama and their relatives differ in `config` alone. */
+export class DecoderModel extends Module {
+  readonly tokenEmbedding: Embedding
+  readonly positionEmbedding?: Embedding
+  readonly layers: readonly DecoderLayer[]
+  readonly norm: LayerNorm | RMSNorm
+  readonly head?: Linear
+  readonly #config: ResolvedDecoderConfig
+
+  constructor(config: DecoderConfig, options: Initialised = {}) {
+    super()
+    const resolved = resolveDecoderConfig(config)
+    const { vocabSize, hiddenSize, numLayers, context, positions, tieEmbeddings } = resolved
+    const random = generatorOf(options)
+    this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
+    if (positions === 'learned') this.positionEmbedding = new Embedding(context, hiddenSize, { random })
+    this.layers = Array.from({ length: numLayers }, () => new DecoderLayer(resolved, { random }))
+    this.norm = makeNorm(resolved)
+    if (!tieEmbeddings) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
+    this.#config = resolved
+  }
+
+  get config(): ResolvedDecoderConfig {
+    return this.#config
+  }
+
+  /**
+   * First values as GPT-2 has them: N(0, 0.02²), projections into the residual stream N(0, (0.02/√(2·layers))²) (Radford
+   * et al. 2019), biases 0.
+   */
+  initializeAsGpt2(options: Initialised = {}): this {
+    const random = generatorOf(options)
+    const residualStd = 0.02 / Math.sqrt(2 * this.layers.length)
+    for (const [name, parameter] of this.parameters()) {
+      if (name.endsWith('.bias')) parameter.data().fill(0)
+      else if (parameter.rank > 1) fillNormal(parameter, random, /\.(output|down)\.weight$/.test(name) ? residualStd : 0.02)
+    }
+    return this
+  }
+
+  /** The last hidden states: [batch, length, hiddenSize], or [length, hiddenSize] with a cache. */
+  hidden({ tokens, positions }: DecoderInputs, options: Dropping & { cached?: CacheInputs } = {}): Tensor {
+    const { cached, dropout } = options
+    let x = this.tokenEmbedding.forward(tokens)
+    if (this.positionEmbedding)
+      x = add(x, positions ? this.positionEmbedding.forward(positions) : this.positionEmbedding.forward(this.#counting(tokens.shape.at(-1)!)))
+    x = dropWith(x, this.#config.dropout, { dropout })
+    this.layers.forEach((layer, index) => {
+      x = layer.forward(x, { positions, dropout, keyLengths: cached?.keyLengths, cache: cached?.cache.layer(index, cached.position) })
+    })
+    return this.norm.forward(x)
+  }
+
+  /** hidden […, hiddenSize] → logits […, vocabSize]. */
+  logits(hidden: Tensor): Tensor {
+    return this.head ? this.head.forward(hidden) : matmul(hidden, transpose(this.tokenEmbedding.weight))
+  }
+
+  /** Logits of every position: [batch, length, vocabSize]. */
+  forward(inputs: DecoderInputs, options: Dropping = {}): Tensor {
+    return this.logits(this.hidden(inputs, options))
+  }
+
+  /** Mean cross-entropy of the targets (i32, as many as tokens; −100 counts for nothing). */
+  loss(inputs: DecoderInputs & { targets: Tensor }, options: Dropping = {}): Tensor {
+    const { vocabSize } = this.#config
+    return crossEntropy(reshape(this.forward(inputs, options), [-1, vocabSize]), reshape(inputs.targets, [-1]))
+  }
+
+  /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */
+  logitsOfRow(hidden: Tensor, row: Tensor): Tensor {
+    return this.logits(embedding(hidden, row))
+  }
+
+  #counting(length: number): Tensor {
+    checkInteger('DecoderModel', 'length', length, 0, this.#config.context)
+    return fromData(Int32Array.from({ length }, (_, i) => i))
+  }
+}

@@ -1,0 +1,67 @@
+import { checkInteger, checkOptions } from '../errors.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { layerOptionNames, layerParts, residual, type TransformerLayerOptions, type TransformerStackOptions } from './encoder.ts'
+import type { FeedForward } from './feed-forward.ts'
+import { generatorOf } from './init.ts'
+import { Module } from './module.ts'
+import type { AttendOptions, MultiHeadAttention } from './multi-head-attention.ts'
+import type { LayerNorm } from './norms.ts'
+
+export interface DecoderForwardOptions extends AttendOptions {
+  /** i32 [batch]: keys of the memory beyond are not seen. */
+  memoryKeyLengths?: Tensor | undefined
+}
+
+/** Causal self-attention, attention to the memory, feed-forward. x [batch, length, dim], memory [batch, source, dim]. */
+export class TransformerDecoderLayer extends Module {
+  readonly selfAttention: MultiHeadAttention
+  readonly norm1: LayerNorm
+  readonly crossAttention: MultiHeadAttention
+  readonly norm2: LayerNorm
+  readonly feedForward: FeedForward
+  readonly norm3: LayerNorm
+  readonly #normFirst: boolean
+
+  constructor(options: TransformerLayerOptions) {
+    super()
+    checkOptions('TransformerDecoderLayer', options, layerOptionNames)
+    const parts = layerParts(options)
+    this.selfAttention = parts.selfAttention()
+    this.norm1 = parts.norm()
+    this.crossAttention = parts.crossAttention()
+    this.norm2 = parts.norm()
+    this.feedForward = parts.feedForward()
+    this.norm3 = parts.norm()
+    this.#normFirst = options.normFirst ?? false
+  }
+
+  /** Causal unless said. */
+  forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
+    const { memoryKeyLengths, ...own } = options
+    const { dropout } = options
+    const attended = residual(x, this.norm1, this.#normFirst, (input) => this.selfAttention.forward(input, { causal: true, ...own }))
+    const informed = residual(attended, this.norm2, this.#normFirst, (input) => this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, dropout }))
+    return residual(informed, this.norm3, this.#normFirst, (input) => this.feedForward.forward(input, { dropout }))
+  }
+}
+
+/** Decoder layers one after another. */
+export class TransformerDecoder extends Module {
+  readonly layers: readonly TransformerDecoderLayer[]
+  readonly norm?: LayerNorm
+
+  constructor(options: TransformerStackOptions) {
+    super()
+    checkOptions('TransformerDecoder', options, [...layerOptionNames, 'layers', 'finalNorm'])
+    const { layers, finalNorm, ...rest } = options
+    checkInteger('TransformerDecoder', 'layers', layers, 0)
+    const layer = { ...rest, random: generatorOf(options) }
+    this.layers = Array.from({ length: layers }, () => new TransformerDecoderLayer(layer))
+    if (finalNorm ?? options.normFirst) this.norm = layerParts(layer).norm()
+  }
+
+  forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
+    const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, memory, options), x)
+    return this.norm ? this.norm.forward(out) : out
+  }
+}

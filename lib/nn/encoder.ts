@@ -1,0 +1,97 @@
+import { checkInteger, checkOptions } from '../errors.ts'
+import { add, type Activation } from '../ops/index.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { FeedForward } from './feed-forward.ts'
+import { generatorOf, type Initialised } from './init.ts'
+import { Module } from './module.ts'
+import { MultiHeadAttention, type AttendOptions, type RotaryConfig } from './multi-head-attention.ts'
+import { LayerNorm } from './norms.ts'
+
+/** The options of torch.nn.TransformerEncoderLayer, and grouped heads and rotary positions. */
+export interface TransformerLayerOptions extends Initialised {
+  dim: number
+  heads: number
+  /** Width of the feed-forward layer; 2,048 unless said. */
+  ffn?: number
+  kvHeads?: number
+  rope?: RotaryConfig
+  /** relu unless said. */
+  activation?: Activation
+  /** Normalise before each sub-layer (pre-norm) instead of after it. */
+  normFirst?: boolean
+  bias?: boolean
+  dropout?: number
+  epsilon?: number
+}
+
+export const layerOptionNames = ['dim', 'heads', 'ffn', 'kvHeads', 'rope', 'activation', 'normFirst', 'bias', 'dropout', 'epsilon', 'random']
+
+/** The parts that encoder and decoder layers are made of. */
+export function layerParts({ dim, heads, ffn = 2048, kvHeads, rope, activation = 'relu', bias = true, dropout = 0, epsilon = 1e-5, random }: TransformerLayerOptions) {
+  const generator = generatorOf({ random })
+  const shared = { dim, heads, bias, dropout, random: generator }
+  return {
+    selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, ...(kvHeads && { kvHeads }), ...(rope && { rope }) }),
+    crossAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, cross: true, ...(kvHeads && { kvHeads }) }),
+    feedForward: (): FeedForward => new FeedForward({ dim, hidden: ffn, activation, bias, dropout, random: generator }),
+    norm: (): LayerNorm => new LayerNorm(dim, { bias, epsilon }),
+  }
+}
+
+/** x + f(norm(x)) when pre-norm, norm(x + f(x)) when post-norm. */
+export function residual(x: Tensor, norm: LayerNorm, normFirst: boolean, sublayer: (input: Tensor) => Tensor): Tensor {
+  return normFirst ? add(x, sublayer(norm.forward(x))) : norm.forward(add(x, sublayer(x)))
+}
+
+/** Self-attention and feed-forward, each with a residual connection and a norm. x [batch, length, dim]. */
+export class TransformerEncoderLayer extends Module {
+  readonly selfAttention: MultiHeadAttention
+  readonly norm1: LayerNorm
+  readonly feedForward: FeedForward
+  readonly norm2: LayerNorm
+  readonly #normFirst: boolean
+
+  constructor(options: TransformerLayerOptions) {
+    super()
+    checkOptions('TransformerEncoderLayer', options, layerOptionNames)
+    const parts = layerParts(options)
+    this.selfAttention = parts.selfAttention()
+    this.norm1 = parts.norm()
+    this.feedForward = parts.feedForward()
+    this.norm2 = parts.norm()
+    this.#normFirst = options.normFirst ?? false
+  }
+
+  forward(x: Tensor, options: AttendOptions = {}): Tensor {
+    const attended = residual(x, this.norm1, this.#normFirst, (input) => this.selfAttention.forward(input, options))
+    return residual(attended, this.norm2, this.#normFirst, (input) => this.feedForward.forward(input, options))
+  }
+}
+
+export interface TransformerStackOptions extends TransformerLayerOptions {
+  layers: number
+  /** A norm after the last layer; with `normFirst` unless said. */
+  finalNorm?: boolean
+}
+
+/** Encoder layers one after another. x [batch, length, dim] → the same shape. */
+export class TransformerEncoder extends Module {
+  readonly layers: readonly TransformerEncoderLayer[]
+  readonly norm?: LayerNorm
+
+  constructor(options: TransformerStackOptions) {
+    super()
+    checkOptions('TransformerEncoder', options, [...layerOptionNames, 'layers', 'finalNorm'])
+    const { layers, finalNorm, ...rest } = options
+    checkInteger('TransformerEncoder', 'layers', layers, 0)
+    const layer = { ...rest, random: generatorOf(options) }
+    this.layers = Array.from({ length: layers }, () => new TransformerEncoderLayer(layer))
+    if (finalNorm ?? options.normFirst) this.norm = layerParts(layer).norm()
+  }
+
+  forward(x: Tensor, options: AttendOptions = {}): Tensor {
+    const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, options), x)
+    return this.norm ? this.norm.forward(out) : out
+  }
+}
+

@@ -1,0 +1,72 @@
+import { ArgumentError, ShapeError, checkOptions } from '../errors.ts'
+import { formatShape, sameShape } from '../tensor/shape.ts'
+import { Parameter, Tensor } from '../tensor/tensor.ts'
+
+/**
+ * A layer or a model: a plain class whose fields are parameters, other modules, or arrays of them. A parameter's name
+ * is its field path: `layers.0.attention.output.weight`. What differs from call to call (dropout, a cache, a mask) is
+ * an argument of `forward`, never a state of the module.
+ */
+export abstract class Module implements Disposable {
+  /** All parameters by field path, in field order; one that stands in two places has the first name. */
+  parameters(): Map<string, Parameter> {
+    const found = new Map<string, Parameter>()
+    const seen = new Set<Parameter>()
+    const visit = (value: unknown, path: string): void => {
+      if (value instanceof Parameter) {
+        if (!seen.has(value)) found.set(path, value)
+        seen.add(value)
+      } else if (value instanceof Module || Array.isArray(value)) {
+        for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
+      }
+    }
+    visit(this, '')
+    return found
+  }
+
+  /** Number of trainable numbers. */
+  get parameterCount(): number {
+    let count = 0
+    for (const parameter of this.parameters().values()) if (parameter.trainable) count += parameter.size
+    return count
+  }
+
+  /** The parameters themselves, to be written with `writeSafetensors`. */
+  stateDict(): Map<string, Parameter> {
+    return this.parameters()
+  }
+
+  /**
+   * Copies values in by name. With `strict` (the default), a missing or an extra name is an ArgumentError; a wrong
+   * shape is a ShapeError in any case. Nothing is changed when it throws.
+   */
+  loadStateDict(state: ReadonlyMap<string, Tensor>, options: { strict?: boolean } = {}): void {
+    checkOptions('loadStateDict', options, ['strict'])
+    const parameters = this.parameters()
+    if (options.strict ?? true) {
+      const missing = [...parameters.keys()].filter((name) => !state.has(name))
+      const extra = [...state.keys()].filter((name) => !parameters.has(name))
+      if (missing.length || extra.length)
+        throw new ArgumentError(`loadStateDict: ${[missing.length && `missing ${list(missing)}`, extra.length && `unknown ${list(extra)}`].filter(Boolean).join('; ')}; pass { strict: false } to load what fits`)
+    }
+    for (const [name, parameter] of parameters) {
+      const value = state.get(name)
+      if (value && !sameShape(value.shape, parameter.shape))
+        throw new ShapeError(`loadStateDict: ${name} should have shape ${formatShape(parameter.shape)}, got ${formatShape(value.shape)}`)
+    }
+    for (const [name, parameter] of parameters) {
+      const value = state.get(name)
+      if (value) parameter.copyFrom(value)
+    }
+  }
+
+  /** Gives the memory of all parameters back. */
+  dispose(): void {
+    for (const parameter of this.parameters().values()) parameter.dispose()
+  }
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+const list = (names: readonly string[]): string => (names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', '))

@@ -1,0 +1,139 @@
+import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
+import { attention, cacheWrite, reshape, rotaryEmbedding, split, transpose } from '../ops/index.ts'
+import { formatShape } from '../tensor/shape.ts'
+import { fromData, Tensor } from '../tensor/tensor.ts'
+import { dropWith, type Dropping } from './dropout.ts'
+import { generatorOf, type Initialised } from './init.ts'
+import type { LayerCache } from './key-value-cache.ts'
+import { Linear } from './linear.ts'
+import { Module } from './module.ts'
+
+export interface RotaryConfig {
+  /** The base of the frequencies θ^(−2i/d); 10,000 unless said. */
+  theta?: number
+  /** How many elements of each head are turned; all unless said. */
+  dim?: number
+  interleaved?: boolean
+}
+
+export interface MultiHeadAttentionOptions extends Initialised {
+  dim: number
+  heads: number
+  /** Fewer key-value heads than query heads: grouped queries. */
+  kvHeads?: number
+  headDim?: number
+  /** Width of what keys and values are made from; `dim` unless said. Given: for cross-attention only. */
+  memoryDim?: number
+  /** Keys and values come from another sequence: separate projections. */
+  cross?: boolean
+  bias?: boolean
+  outputBias?: boolean
+  rope?: RotaryConfig
+  dropout?: number
+}
+
+export interface AttendOptions extends Dropping {
+  causal?: boolean
+  /** i32 [batch]: keys beyond are not seen. */
+  keyLengths?: Tensor | undefined
+  /** i32 [length]: for rotary embedding; 0, 1, … unless said. */
+  positions?: Tensor | undefined
+  cache?: LayerCache | undefined
+}
+
+const known = ['dim', 'heads', 'kvHeads', 'headDim', 'memoryDim', 'cross', 'bias', 'outputBias', 'rope', 'dropout', 'random']
+
+/**
+ * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
+ * [length, dim] for one sequence. Self-attention has one projection `qkv` [(heads + 2·kvHeads)·headDim, dim]; cross
+ * attention has `query` and `keyValue`.
+ */
+export class MultiHeadAttention extends Module {
+  readonly qkv?: Linear
+  readonly query?: Linear
+  readonly keyValue?: Linear
+  readonly output: Linear
+  readonly #heads: number
+  readonly #kvHeads: number
+  readonly #headDim: number
+  readonly #dropout: number
+  readonly #rope: { frequencies: Tensor; interleaved: boolean } | undefined
+
+  constructor(options: MultiHeadAttentionOptions) {
+    super()
+    checkOptions('MultiHeadAttention', options, known)
+    const { dim, heads, bias = true, outputBias = bias } = options
+    const cross = options.cross ?? options.memoryDim !== undefined
+    checkInteger('MultiHeadAttention', 'dim', dim, 1)
+    checkInteger('MultiHeadAttention', 'heads', heads, 1)
+    this.#heads = heads
+    this.#kvHeads = checkInteger('MultiHeadAttention', 'kvHeads', options.kvHeads ?? heads, 1, heads)
+    if (heads % this.#kvHeads !== 0) throw new ArgumentError(`MultiHeadAttention: heads (${heads}) should be a multiple of kvHeads (${this.#kvHeads})`)
+    if (options.headDim === undefined && dim % heads !== 0)
+      throw new ArgumentError(`MultiHeadAttention: dim (${dim}) should be a multiple of heads (${heads}), or headDim be given`)
+    this.#headDim = checkInteger('MultiHeadAttention', 'headDim', options.headDim ?? dim / heads, 1, 256)
+    this.#dropout = checkNumber('MultiHeadAttention', 'dropout', options.dropout ?? 0, 0, 0.999999)
+    const random = generatorOf(options)
+    const width = heads * this.#headDim
+    const kvWidth = this.#kvHeads * this.#headDim
+    if (cross) {
+      this.query = new Linear(dim, width, { bias, random })
+      this.keyValue = new Linear(options.memoryDim ?? dim, 2 * kvWidth, { bias, random })
+    } else this.qkv = new Linear(dim, width + 2 * kvWidth, { bias, random })
+    this.output = new Linear(width, dim, { bias: outputBias, random })
+    if (options.rope && cross) throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
+    this.#rope = options.rope && rotary(options.rope, this.#headDim)
+  }
+
+  /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
+  forward(x: Tensor, options: AttendOptions & { memory?: Tensor } = {}): Tensor {
+    checkOptions('MultiHeadAttention', options, ['causal', 'keyLengths', 'positions', 'cache', 'memory', 'dropout'])
+    const { memory, causal = false, keyLengths, cache } = options
+    let [q, k, v] = this.#project(x, memory)
+    if (this.#rope) {
+      const { frequencies, interleaved } = this.#rope
+      const positions = options.positions ?? counting(q.shape[2]!)
+      q = rotaryEmbedding(q, positions, frequencies, { interleaved })
+      k = rotaryEmbedding(k, positions, frequencies, { interleaved })
+    }
+    if (cache) {
+      k = cacheWrite(cache.keys, k, cache.position)
+      v = cacheWrite(cache.values, v, cache.position)
+    }
+    const o = attention(q, k, v, { causal, ...(keyLengths && { keyLengths }) })
+    const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
+    return dropWith(this.output.forward(joined), this.#dropout, options)
+  }
+
+  #project(x: Tensor, memory: Tensor | undefined): [Tensor, Tensor, Tensor] {
+    if (x.rank !== 2 && x.rank !== 3)
+      throw new ShapeError(`MultiHeadAttention: x should be [batch, length, dim] or [length, dim], got ${formatShape(x.shape)}`)
+    const width = this.#heads * this.#headDim
+    const kvWidth = this.#kvHeads * this.#headDim
+    if (this.qkv) {
+      if (memory) throw new ArgumentError('MultiHeadAttention: memory needs a layer made with { cross: true }')
+      const [q, k, v] = split(this.qkv.forward(x), [width, kvWidth, kvWidth]) as [Tensor, Tensor, Tensor]
+      return [this.#intoHeads(q), this.#intoHeads(k), this.#intoHeads(v)]
+    }
+    if (!memory) throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
+    const [k, v] = split(this.keyValue!.forward(memory), 2) as [Tensor, Tensor]
+    return [this.#intoHeads(this.query!.forward(x)), this.#intoHeads(k), this.#intoHeads(v)]
+  }
+
+  /** [batch, length, heads·headDim] seen as [batch, heads, length, headDim]. */
+  #intoHeads(x: Tensor): Tensor {
+    const batch = x.rank === 3 ? x.shape[0]! : 1
+    return transpose(reshape(x, [batch, -1, x.shape.at(-1)! / this.#headDim, this.#headDim]), [0, 2, 1, 3])
+  }
+}
+
+function rotary({ theta = 1e4, dim, interleaved = false }: RotaryConfig, headDim: number): { frequencies: Tensor; interleaved: boolean } {
+  checkNumber('MultiHeadAttention', 'rope.theta', theta, 0)
+  const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 2, headDim)
+  const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
+  return { frequencies: fromData(frequencies, { dtype: 'f32' }), interleaved }
+}
+
+function counting(length: number): Tensor {
+  return fromData(Int32Array.from({ length }, (_, i) => i))
+}

@@ -1,0 +1,103 @@
+import { ShapeError, checkNumber, checkOptions } from '../errors.ts'
+import { apply } from '../graph/apply.ts'
+import type { OperandSpec, OutputSpec, TensorType } from '../graph/op.ts'
+import { formatShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { checkRank, checkShapeOf, checkTensor, defineOp, like, numbers } from './define-op.ts'
+
+const rows = (name: string): OperandSpec => ({ name, kind: 'float', layout: 'rows' })
+// In memory (batch, length, heads, headDim): as the projection wants its rows.
+const heads = (name: string): OutputSpec => ({ name, layout: 'rows', order: [0, 2, 1, 3] })
+const keyLengthsSpec: OperandSpec = { name: 'keyLengths', kind: 'index', optional: true, layout: 'contiguous' }
+
+const attentionGradientOp = defineOp({
+  name: 'attentionGradient',
+  operands: [rows('q'), rows('k'), rows('v'), rows('o'), { name: 'lse', kind: 'float', layout: 'contiguous' }, rows('gradOutput'), keyLengthsSpec],
+  outputs: [heads('gradQ'), heads('gradK'), heads('gradV')],
+  infer: ([q, k, v]) => [like(q!), like(k!), like(v!)],
+  lowering: { kind: 'instruction', instruction: 'AttentionGradient', attributes: numbers('scale', 'causal') },
+})
+
+const attentionOp = defineOp({
+  name: 'attention',
+  operands: [rows('q'), rows('k'), rows('v'), keyLengthsSpec],
+  outputs: [heads('o'), { name: 'lse', optional: true, layout: 'contiguous' }],
+  infer: ([q, k, v, keyLengths]) => {
+    for (const [name, x] of [['q', q], ['k', k], ['v', v]] as const) checkRank('attention', name, x!, 4)
+    checkHeads(q!, k!, v!)
+    const [batch, numHeads, queryLength] = q!.shape as [number, number, number]
+    if (keyLengths) checkShapeOf('attention', 'keyLengths', keyLengths, [batch])
+    return [like(q!, [batch, numHeads, queryLength, v!.shape[3]!]), like(q!, [batch, numHeads, queryLength])]
+  },
+  gradient: ({ inputs: [q, k, v, keyLengths], outputs: [o, lse], gradOutputs: [gradient], attributes }) => [
+    ...apply(attentionGradientOp, [q, k, v, o, lse, gradient, keyLengths], attributes, [0, 1, 2]),
+    undefined,
+  ],
+  lowering: { kind: 'instruction', instruction: 'Attention', attributes: numbers('scale', 'causal') },
+})
+
+function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
+  const [batch, numHeads, , headDim] = q.shape as [number, number, number, number]
+  const [keyBatch, numKeyValueHeads, keyLength, keyDim] = k.shape as [number, number, number, number]
+  if (keyBatch !== batch || keyDim !== headDim)
+    throw new ShapeError(`attention: k ${formatShape(k.shape)} should have the batch and headDim of q ${formatShape(q.shape)}; the order is (batch, heads, length, headDim)`)
+  if (v.shape[0] !== batch || v.shape[1] !== numKeyValueHeads || v.shape[2] !== keyLength)
+    throw new ShapeError(`attention: v ${formatShape(v.shape)} should have the batch, heads and length of k ${formatShape(k.shape)}`)
+  if (numKeyValueHeads === 0 || numHeads % numKeyValueHeads !== 0)
+    throw new ShapeError(`attention: the ${numHeads} heads of q should be a multiple of the ${numKeyValueHeads} of k and v`)
+  for (const [name, d] of [['headDim', headDim], ['the last dimension of v', v.shape[3]!]] as const)
+    if (d < 1 || d > 256) throw new ShapeError(`attention: ${name} should be from 1 to 256, got ${d}`)
+}
+
+export interface AttentionOptions {
+  /** Query i sees keys j ≤ i + (keyLength − queryLength): aligned at the end, so that a cache may lie before. */
+  causal?: boolean
+  /** 1/√headDim unless said. */
+  scale?: number
+  /** i32 [batch]: keys and values beyond are not read. */
+  keyLengths?: Tensor
+}
+
+/**
+ * softmax(scale · q·kᵀ + mask) · v per head, without ever storing the scores (Dao et al. 2022; Dao 2023).
+ * q [batch, heads, queryLength, headDim], k [batch, kvHeads, keyLength, headDim], v [batch, kvHeads, keyLength,
+ * valueDim]; heads is a multiple of kvHeads (grouped queries). A query that sees no key gives 0.
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  checkTensor('attention', 'q', q)
+  checkTensor('attention', 'k', k)
+  checkTensor('attention', 'v', v)
+  checkOptions('attention', options, ['causal', 'scale', 'keyLengths'])
+  const { causal = false, keyLengths } = options
+  if (keyLengths !== undefined) checkTensor('attention', 'keyLengths', keyLengths)
+  const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
+  return apply(attentionOp, [q, k, v, keyLengths], { scale, causal })[0]!
+}
+
+const cacheWriteOp = defineOp({
+  name: 'cacheWrite',
+  operands: [rows('x'), { name: 'position', kind: 'index', layout: 'contiguous' }, rows('cache')],
+  outputs: [{ name: 'updated', updates: 'cache', layout: 'rows' }],
+  infer: ([x, position, cache]) => {
+    checkRank('cacheWrite', 'x', x!, 4)
+    checkRank('cacheWrite', 'cache', cache!, 4)
+    checkShapeOf('cacheWrite', 'position', position!, [])
+    const [batch, numHeads, length, headDim] = x!.shape
+    const [cacheBatch, cacheHeads, capacity, cacheDim] = cache!.shape
+    if (batch !== cacheBatch || numHeads !== cacheHeads || headDim !== cacheDim || length! > capacity!)
+      throw new ShapeError(`cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(cache!.shape)}; the order is (batch, heads, length, headDim)`)
+    return [like(cache!)]
+  },
+  lowering: { kind: 'instruction', instruction: 'CacheWrite', attributes: () => [] },
+})
+
+/**
+ * cache[b, h, position + t, :] = x[b, h, t, :], in place; gives the cache as it is then. position: an i32 scalar. What
+ * would not fit is an error when it runs.
+ */
+export function cacheWrite(cache: Tensor, x: Tensor, position: Tensor): Tensor {
+  checkTensor('cacheWrite', 'cache', cache)
+  checkTensor('cacheWrite', 'x', x)
+  checkTensor('cacheWrite', 'position', position)
+  return apply(cacheWriteOp, [x, position, cache])[0]!
+}

@@ -1,0 +1,190 @@
+import { ArgumentError, DisposedError, DTypeError, ExecutionError, ShapeError, describe } from '../errors.ts'
+import { native } from '../native/load.ts'
+import type { NativeStorage } from '../native/native.ts'
+import { bytesPerElement, checkDType, dtypeOf, typedArrayOf, type DType, type TypedArrays } from './dtype.ts'
+import { checkShape, formatShape, sameShape, sizeOf, type Shape } from './shape.ts'
+
+/** Native memory that one or more tensors share; given back when the last of them is disposed. */
+export class Memory {
+  readonly storage: NativeStorage
+  #owners = 0
+
+  constructor(storage: NativeStorage) {
+    this.storage = storage
+  }
+  retain(): this {
+    this.#owners++
+    return this
+  }
+  release(): void {
+    if (--this.#owners === 0) this.storage.dispose()
+  }
+}
+
+/**
+ * A dense row-major array of one element type in native memory.
+ *
+ * Inside a function given to `compile`, tensors are symbolic: they have a shape and a dtype, but no data yet. The
+ * operations (`x.add(y)`, …) are attached by `heedful`'s ops; this class knows layout only.
+ *
+ * Memory comes back with `dispose()` or `using`; the garbage collector does it otherwise, later.
+ */
+export class Tensor<D extends DType = DType> implements Disposable {
+  readonly shape: Shape
+  readonly dtype: D
+  #memory: Memory | undefined
+
+  /** @internal Use `tensor(...)`. */
+  constructor(shape: Shape, dtype: D, memory?: Memory) {
+    this.shape = Object.freeze([...shape])
+    this.dtype = dtype
+    this.#memory = memory?.retain()
+  }
+
+  get rank(): number {
+    return this.shape.length
+  }
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+  /** True in code that is being traced: a shape without data. */
+  get isTraced(): boolean {
+    return false
+  }
+  get isDisposed(): boolean {
+    return !this.isTraced && this.#memory === undefined
+  }
+
+  /** @internal The memory; throws DisposedError after `dispose()`. */
+  memory(operation: string): Memory {
+    if (!this.#memory)
+      throw new DisposedError(`${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`)
+    return this.#memory
+  }
+
+  /**
+   * The elements in row-major order: a view of the native memory, not a copy. Writing to it changes the tensor; after
+   * `dispose()` its length is 0.
+   */
+  data(): TypedArrays[D] {
+    return typedArrayOf(this.dtype, this.memory('data').storage.buffer(), 0, this.size)
+  }
+
+  /** Nested arrays of numbers; a number for a scalar. */
+  toArray(): NestedNumbers {
+    const data = this.data()
+    let next = 0
+    const build = (axis: number): NestedNumbers =>
+      axis === this.rank ? data[next++]! : Array.from({ length: this.shape[axis]! }, () => build(axis + 1))
+    return build(0)
+  }
+
+  /** The only element. Throws ShapeError when there are more or none. */
+  item(): number {
+    if (this.size !== 1) throw new ShapeError(`item: expected a tensor of one element, got shape ${formatShape(this.shape)}`)
+    return this.data()[0]!
+  }
+
+  /** Overwrites the elements. Shapes must be equal; numbers are converted to this dtype. */
+  copyFrom(source: Tensor | ArrayLike<number>): this {
+    const from = source instanceof Tensor ? source.data() : source
+    if (source instanceof Tensor && !sameShape(source.shape, this.shape))
+      throw new ShapeError(`copyFrom: expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`)
+    if (from.length !== this.size)
+      throw new ShapeError(`copyFrom: expected ${this.size} elements for shape ${formatShape(this.shape)}, got ${from.length}`)
+    this.data().set(from)
+    return this
+  }
+
+  /** Gives the memory back. A second call does nothing; programs that still run keep what they need. */
+  dispose(): void {
+    this.#memory?.release()
+    this.#memory = undefined
+  }
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  toString(): string {
+    return `Tensor ${this.dtype} ${formatShape(this.shape)}`
+  }
+}
+
+/** A tensor that training changes. Its name is its field path in the module that holds it. */
+export class Parameter<D extends DType = DType> extends Tensor<D> {
+  /** false: `valueAndGrad` and optimizers leave it alone. */
+  trainable = true
+}
+
+export type NestedNumbers = number | NestedNumbers[]
+
+/** Uninitialised in meaning, zero in fact. Throws ExecutionError when memory can't be had. */
+export function allocate<D extends DType>(operation: string, shape: Shape, dtype: D): Tensor<D> {
+  return new Tensor(shape, dtype, allocateMemory(operation, shape, dtype))
+}
+
+export function allocateMemory(operation: string, shape: Shape, dtype: DType): Memory {
+  const bytes = sizeOf(shape) * bytesPerElement[dtype]
+  try {
+    return new Memory(new native.Storage(bytes))
+  } catch (cause) {
+    throw new ExecutionError(`${operation}: could not get ${bytes} bytes for a tensor of shape ${formatShape(shape)}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Bytes of native memory that tensors and programs of this process hold now. */
+export function liveBytes(): number {
+  return native.liveBytes()
+}
+
+export interface TensorOptions<D extends DType> {
+  dtype?: D
+  shape?: Shape
+}
+
+/** From numbers, nested arrays or a typed array. The dtype is f32 unless given or the typed array's. */
+export function fromData<D extends DType>(data: NestedNumbers | TypedArrays[DType], options: TensorOptions<D> = {}): Tensor<D> {
+  const dtype = (options.dtype === undefined ? (dtypeOf(data) ?? 'f32') : checkDType('tensor', options.dtype)) as D
+  let flat: ArrayLike<number>
+  let shape: number[]
+  if (ArrayBuffer.isView(data)) {
+    if (dtypeOf(data) === undefined) throw new DTypeError(`tensor: expected a Float32Array, Float64Array or Int32Array, got ${describe(data)}`)
+    flat = data
+    shape = [data.length]
+  } else {
+    shape = nestedShape(data)
+    flat = flatten(data, shape)
+  }
+  if (options.shape !== undefined) {
+    const wanted = checkShape('tensor', options.shape)
+    if (sizeOf(wanted) !== flat.length)
+      throw new ShapeError(`tensor: shape ${formatShape(wanted)} holds ${sizeOf(wanted)} elements, got ${flat.length}`)
+    shape = wanted
+  }
+  const result = allocate('tensor', checkShape('tensor', shape), dtype)
+  result.data().set(flat)
+  return result
+}
+
+function nestedShape(data: unknown): number[] {
+  const shape: number[] = []
+  for (let level = data; Array.isArray(level); level = level[0]) shape.push(level.length)
+  return shape
+}
+
+function flatten(data: unknown, shape: number[]): number[] {
+  const flat: number[] = []
+  const visit = (value: unknown, axis: number, path: string): void => {
+    if (axis === shape.length) {
+      if (typeof value !== 'number') throw new ArgumentError(`tensor: expected a number at ${path || 'the top'}, got ${describe(value)}`)
+      flat.push(value)
+    } else {
+      if (!Array.isArray(value) || value.length !== shape[axis])
+        throw new ShapeError(`tensor: expected ${shape[axis]} elements at ${path || 'the top'}, got ${describe(value)}; nested arrays must be rectangular`)
+      value.forEach((inner, i) => visit(inner, axis + 1, `${path}[${i}]`))
+    }
+  }
+  visit(data, 0, '')
+  return flat
+}

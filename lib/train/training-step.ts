@@ -1,0 +1,44 @@
+import { compile, type Compiled } from '../graph/compile.ts'
+import { DropoutSource } from '../nn/dropout.ts'
+import { clipScale, globalNorm, reshape } from '../ops/index.ts'
+import { valueAndGrad } from '../ops/gradients.ts'
+import type { Parameter, Tensor } from '../tensor/tensor.ts'
+import type { Optimizer } from './adamw.ts'
+
+export interface StepArguments<Batch> {
+  batch: Batch
+  learningRate: Tensor
+  /** i32 [1]: the step, counted from 1; the seed of its dropouts as well. */
+  step: Tensor
+}
+
+export interface StepResult {
+  loss: Tensor
+  /** Of the gradients before clipping. */
+  gradNorm: Tensor
+}
+
+export interface TrainingStepOptions<Batch> {
+  parameters: ReadonlyMap<string, Parameter>
+  loss: (batch: Batch, dropout: DropoutSource) => Tensor
+  optimizer: Optimizer
+  /** Gradients are scaled down to this global norm; undefined: never. */
+  clipNorm?: number | undefined
+}
+
+/**
+ * One training step as one native program: forward, backward, clipping and the optimizer. An abort stops it before the
+ * first parameter changes, or not at all.
+ */
+export function trainingStep<Batch>({ parameters, loss, optimizer, clipNorm }: TrainingStepOptions<Batch>): Compiled<StepArguments<Batch>, StepResult> {
+  return compile(({ batch, learningRate, step }: StepArguments<Batch>) => {
+    const count = reshape(step, [])
+    const { value, grads } = valueAndGrad((given: Batch) => loss(given, new DropoutSource(count)), parameters)(batch)
+    const gradients = grads as Map<string, Tensor>
+    const gradNorm = globalNorm([...gradients.values()])
+    const scale = clipNorm === undefined ? {} : { gradientScale: clipScale(gradNorm, clipNorm) }
+    optimizer.update(gradients, { learningRate, step: count, ...scale })
+    return { loss: value, gradNorm }
+  })
+}
+
