@@ -84,8 +84,9 @@ struct GemmKernels {
   //   pack_columns: B[k, j] at b[j·ld + k]      (transposed)
   void (*pack_rows)(const float* b, int64_t ld, int64_t k, int columns, float* panel);
   void (*pack_columns)(const float* b, int64_t ld, int64_t k, int columns, float* panel);
-  // y[j] = Σ_k w[j·ld + k] · x[k], j < n.
-  void (*gemv)(const float* w, int64_t ld, const float* x, float* y, int64_t n, int64_t k);
+  // y[i·y_row + j] = Σ_k w[j·ld + k] · x[i·x_row + k], i < m, j < n, for a few rows of x: bound by reading w.
+  void (*gemv)(const float* w, int64_t ld, const float* x, int64_t x_row, float* y, int64_t y_row, int64_t m, int64_t n,
+               int64_t k);
   // dst[j·dst_ld + i] = src[i·src_ld + j], i < rows, j < columns.
   void (*transpose)(const float* src, int64_t src_ld, float* dst, int64_t dst_ld, int64_t rows, int64_t columns);
 };

@@ -21,6 +21,8 @@ inline __m256i FirstLanes(int n) {
 }
 inline Vec Set1(float x) { return {_mm256_set1_ps(x)}; }
 inline Vec Zero() { return {_mm256_setzero_ps()}; }
+inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
+inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline Vec Load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm256_maskload_ps(p, FirstLanes(n))}; }
@@ -75,6 +77,28 @@ inline float ReduceMin(Vec a) {
   __m128 y = _mm_min_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   y = _mm_min_ps(y, _mm_movehl_ps(y, y));
   return _mm_cvtss_f32(_mm_min_ss(y, _mm_shuffle_ps(y, y, 1)));
+}
+// Rows i and i + 4 share a register, joined while they are loaded, so that two rounds of shuffles are left.
+inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
+  for (int half = 0; half < 2; ++half) {
+    __m256 r[4];
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+    for (int i = 0; i < 4; ++i) {
+      const float* p = src + i * src_ld + 4 * half;
+      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * src_ld), 1);
+    }
+    const __m256d t0 = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
+    const __m256d t1 = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+    const __m256d t2 = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
+    const __m256d t3 = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+    float* out = dst + 4 * half * dst_ld;
+    _mm256_storeu_ps(out, _mm256_castpd_ps(_mm256_unpacklo_pd(t0, t2)));
+    _mm256_storeu_ps(out + dst_ld, _mm256_castpd_ps(_mm256_unpackhi_pd(t0, t2)));
+    _mm256_storeu_ps(out + 2 * dst_ld, _mm256_castpd_ps(_mm256_unpacklo_pd(t1, t3)));
+    _mm256_storeu_ps(out + 3 * dst_ld, _mm256_castpd_ps(_mm256_unpackhi_pd(t1, t3)));
+  }
 }
 
 }  // namespace

@@ -19,6 +19,14 @@ struct Mask {
 inline __mmask16 FirstLanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 inline Vec Set1(float x) { return {_mm512_set1_ps(x)}; }
 inline Vec Zero() { return {_mm512_setzero_ps()}; }
+inline Vec Broadcast(const float* p) {
+  Vec v = {_mm512_set1_ps(*p)};
+#if defined(__GNUC__)
+  asm("" : "+v"(v.v));  // else every use becomes a load of its own ({1to16})
+#endif
+  return v;
+}
+inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }
@@ -60,6 +68,52 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float ReduceMin(Vec a) { return _mm512_reduce_min_ps(a.v); }
+// Rows i and i + 8 share a register, joined while they are loaded, so that three rounds of shuffles are left.
+inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
+#if defined(__GNUC__)
+#pragma GCC unroll 2
+#endif
+  for (int half = 0; half < 2; ++half) {
+    __m512 r[8];
+    __m512d t[8];
+#if defined(__GNUC__)
+#pragma GCC unroll 8
+#endif
+    for (int i = 0; i < 8; ++i) {
+      const float* p = src + i * src_ld + 8 * half;
+      r[i] = _mm512_mask_broadcast_f32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), 0xff00,
+                                         _mm256_loadu_ps(p + 8 * src_ld));
+    }
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+    for (int i = 0; i < 4; ++i) {
+      t[2 * i] = _mm512_castps_pd(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]));
+      t[2 * i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+    }
+#if defined(__GNUC__)
+#pragma GCC unroll 2
+#endif
+    for (int i = 0; i < 2; ++i) {
+      r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(t[i], t[i + 2]));
+      r[i + 2] = _mm512_castpd_ps(_mm512_unpackhi_pd(t[i], t[i + 2]));
+      r[i + 4] = _mm512_castpd_ps(_mm512_unpacklo_pd(t[i + 4], t[i + 6]));
+      r[i + 6] = _mm512_castpd_ps(_mm512_unpackhi_pd(t[i + 4], t[i + 6]));
+    }
+    // r[c + 4·g], c from 0, 2, 1, 3: column c of each four, rows 4g … 4g + 3 and, in the upper half, 8 more.
+    float* out = dst + 8 * half * dst_ld;
+#if defined(__GNUC__)
+#pragma GCC unroll 4
+#endif
+    for (int c = 0; c < 4; ++c) {
+      const __m512 low = r[(c & 1) * 2 + c / 2], high = r[(c & 1) * 2 + c / 2 + 4];
+      const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+      const __m512i second = _mm512_setr_epi32(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+      _mm512_storeu_ps(out + c * dst_ld, _mm512_permutex2var_ps(low, first, high));
+      _mm512_storeu_ps(out + (c + 4) * dst_ld, _mm512_permutex2var_ps(low, second, high));
+    }
+  }
+}
 
 }  // namespace
 }  // namespace heedful::avx512

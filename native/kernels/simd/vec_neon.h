@@ -18,6 +18,8 @@ struct Mask {
 
 inline Vec Set1(float x) { return {vdupq_n_f32(x)}; }
 inline Vec Zero() { return {vdupq_n_f32(0)}; }
+inline Vec Broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
+inline void Prefetch(const float* p) { __builtin_prefetch(p); }
 inline Vec Load(const float* p) { return {vld1q_f32(p)}; }
 inline void Store(float* p, Vec a) { vst1q_f32(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) {
@@ -67,6 +69,15 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return vmaxvq_f32(a.v); }
 inline float ReduceMin(Vec a) { return vminvq_f32(a.v); }
+inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
+  const float32x4_t r0 = vld1q_f32(src), r1 = vld1q_f32(src + src_ld);
+  const float32x4_t r2 = vld1q_f32(src + 2 * src_ld), r3 = vld1q_f32(src + 3 * src_ld);
+  const float32x4x2_t t01 = vtrnq_f32(r0, r1), t23 = vtrnq_f32(r2, r3);
+  vst1q_f32(dst, vcombine_f32(vget_low_f32(t01.val[0]), vget_low_f32(t23.val[0])));
+  vst1q_f32(dst + dst_ld, vcombine_f32(vget_low_f32(t01.val[1]), vget_low_f32(t23.val[1])));
+  vst1q_f32(dst + 2 * dst_ld, vcombine_f32(vget_high_f32(t01.val[0]), vget_high_f32(t23.val[0])));
+  vst1q_f32(dst + 3 * dst_ld, vcombine_f32(vget_high_f32(t01.val[1]), vget_high_f32(t23.val[1])));
+}
 
 }  // namespace
 }  // namespace heedful::neon

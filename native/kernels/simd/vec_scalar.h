@@ -1,11 +1,15 @@
-// Vec of plain C++: four lanes as an array, so that a compiler may use what the baseline of the architecture has.
-// The interface that every vec_*.h gives (semantics per lane, IEEE single precision, round to nearest even):
+// Vec of plain C++: four lanes as an array, so that a compiler may use what the baseline of the architecture
+// has. The interface that every vec_*.h gives (semantics per lane, IEEE single precision, round to nearest
+// even):
 //
 //   Vec::kLanes; Load Store LoadPartial StorePartial (n lanes, 0 ≤ n ≤ kLanes; the rest reads as 0 and is not
-//   written); Set1 Zero; + − * /; Fma(a, b, c) = a·b + c, Fnma = c − a·b; Max Min (NaN in either operand may be
-//   dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral n; Mask: Less(a, b), LessEqual,
-//   Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x, &m) = e with
-//   x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree).
+//   written); Set1 Zero; + − * /; Fma(a, b, c) = a·b + c, Fnma = c − a·b; Max Min (NaN in either operand may
+//   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral n; Mask: Less(a, b),
+//   LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x,
+//   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
+//   Broadcast(p): all lanes *p, in a register of its own for several uses; Prefetch(p): p's cache line, soon
+//   to be read; TransposeBlock(src, src_ld, dst, dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j <
+//   kLanes.
 #pragma once
 
 #include <stdint.h>
@@ -50,6 +54,8 @@ inline Vec Set1(float x) {
   return Map([&](int) { return x; });
 }
 inline Vec Zero() { return Set1(0); }
+inline Vec Broadcast(const float* p) { return Set1(*p); }
+inline void Prefetch(const float*) {}
 inline Vec Load(const float* p) {
   return Map([&](int i) { return p[i]; });
 }
@@ -119,7 +125,8 @@ inline Vec Select(Mask m, Vec a, Vec b) {
   return Map([&](int i) { return m.v[i] ? a.v[i] : b.v[i]; });
 }
 inline Vec CopySign(Vec a, Vec s) {
-  return Map([&](int i) { return FromBits((ToBits(a.v[i]) & 0x7fffffffu) | (ToBits(s.v[i]) & 0x80000000u)); });
+  return Map(
+      [&](int i) { return FromBits((ToBits(a.v[i]) & 0x7fffffffu) | (ToBits(s.v[i]) & 0x80000000u)); });
 }
 inline Vec SplitExponent(Vec x, Vec* m) {
   Vec e;
@@ -138,6 +145,11 @@ inline float ReduceMax(Vec a) {
 inline float ReduceMin(Vec a) {
   const float x = a.v[0] < a.v[2] ? a.v[0] : a.v[2], y = a.v[1] < a.v[3] ? a.v[1] : a.v[3];
   return x < y ? x : y;
+}
+inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
+  for (int i = 0; i < Vec::kLanes; ++i) {
+    for (int j = 0; j < Vec::kLanes; ++j) dst[j * dst_ld + i] = src[i * src_ld + j];
+  }
 }
 
 }  // namespace

@@ -1,0 +1,32 @@
+// The kernels in plain C++ for the baseline of the architecture.
+#include "kernels/kernel_table.h"
+#include "kernels/simd/vec_scalar.h"
+
+namespace heedful::scalar {
+namespace {
+
+constexpr int kGemmRows = 4, kGemmVectors = 2, kGemmDepth = 256;
+
+#include "kernels/simd/math-inl.h"
+#include "kernels/simd/unroll.h"
+
+constexpr ElementwiseKernels kElementwiseKernels = {};
+
+#include "kernels/simd/gemm-inl.h"
+#include "kernels/simd/gemm_pack-inl.h"
+#include "kernels/simd/gemv-inl.h"
+
+}  // namespace
+
+extern const KernelTable kKernels;
+const KernelTable kKernels = {
+    .name = "scalar",
+    .vector_width = Vec::kLanes,
+    .elementwise = kElementwiseKernels,
+    .gemm = kGemmKernels,
+    .attention = {},
+    .rows = {},
+    .optimizer = {},
+};
+
+}  // namespace heedful::scalar

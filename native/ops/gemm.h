@@ -1,0 +1,39 @@
+// Blocked, threaded f32 matrix product over the kernels of one instruction set.
+#pragma once
+
+#include "ops/instruction.h"
+
+namespace heedful {
+
+constexpr int kGemmBatchRank = 4;
+
+// C[i, j] = epilogue(Σ_k A[i, k] · B[k, j]),  A (m, k), B (k, n), C (m, n), for every index of a batch.
+// In A and in B one of the two strides is 1; rows of C, aux and pre_activation are contiguous. C overlaps
+// nothing.
+struct Gemm {
+  int64_t m = 0, n = 0, k = 0;
+  const float* a = nullptr;
+  int64_t a_row = 0, a_k = 0;  // A[i, k] at a[i·a_row + k·a_k]
+  const float* b = nullptr;
+  int64_t b_k = 0, b_column = 0;  // B[k, j] at b[k·b_k + j·b_column]
+  float* c = nullptr;
+  int64_t c_row = 0;
+  GemmEpilogue epilogue = {};
+
+  // Outermost first; a stride of 0 shares a matrix.
+  struct BatchDim {
+    int64_t size = 1, a = 0, b = 0, c = 0, aux = 0, pre_activation = 0;
+  } batch[kGemmBatchRank];
+
+  int64_t BatchSize() const;
+  Gemm At(int64_t index) const;  // with the pointers of one index of the batch
+};
+
+// Bytes of workspace that products up to this size need.
+size_t GemmWorkspace(int64_t m, int64_t n, int64_t k, int threads);
+
+// The result of an element depends only on k and the instruction set, not on the number of threads; that of a
+// row not on m either, except that a few rows by a transposed B are summed as matrix-vector products.
+void RunGemm(const Gemm& gemm, Context& context);
+
+}  // namespace heedful

@@ -1,0 +1,218 @@
+// y[…, i, j] = f(Σ_k a[…, i, k] · b[…, k, j] + bias[j]), preActivation[…, i, j] = the argument of f; or with
+// gradient = 1:  y[…, i, j] = (Σ_k a[…, i, k] · b[…, k, j] + bias[j]) · f'(aux[…, i, j]).
+//
+// a (…, m, k), b (…, k, n) → y (…, m, n), rank 2 to 6; leading dimensions of a and b are those of y or 1. All
+// of one type, f32 or f64. Layouts: a and b: one of the last two strides is 1 (a dimension of size 1 has
+// any), the others arbitrary; bias (n) contiguous; aux, preActivation and y: the last dimension contiguous,
+// the others arbitrary. y and preActivation overlap no other operand, except that y may be preActivation when
+// f is the identity. k = 0 gives f(bias). Accuracy: ops/gemm.h; f as in kernel_table.h.
+#include "kernels/reference/matmul.h"
+
+#include <string>
+
+#include "kernels/reference/elementwise.h"
+#include "ops/gemm.h"
+#include "ops/op_list.h"
+
+namespace heedful {
+namespace {
+
+enum { kA, kB, kBias, kAux, kY, kPreActivation };
+
+// A dimension of at most one element never takes a step: its stride means nothing.
+bool UnitStride(const Operand& x, int from_end) {
+  return x.DimFromEnd(from_end) <= 1 || x.StrideFromEnd(from_end) == 1;
+}
+
+std::string Shape(const Operand& x) {
+  std::string s = "(";
+  for (int d = 0; d < x.rank; ++d) s += (d ? ", " : "") + std::to_string(x.dims[d]);
+  return s + ")";
+}
+
+void CheckFactor(const Operand& x, const Operand& y, const char* name) {
+  HEEDFUL_CHECK(x.present && x.rank >= 2 && x.rank <= y.rank,
+                std::string("matmul: ") + name + " must have 2 to " + std::to_string(y.rank) +
+                    " dimensions, not " + Shape(x));
+  for (int d = 2; d < y.rank; ++d) {
+    HEEDFUL_CHECK(x.DimFromEnd(d) == 1 || x.DimFromEnd(d) == y.DimFromEnd(d),
+                  std::string("matmul: the leading dimensions of ") + name + " " + Shape(x) +
+                      " must be those of the result " + Shape(y) + " or 1");
+  }
+  HEEDFUL_CHECK(UnitStride(x, 0) || UnitStride(x, 1),
+                std::string("matmul: one of the last two dimensions of ") + name + " must be contiguous");
+}
+
+void CheckLikeResult(const Operand& x, const Operand& y, const char* name) {
+  bool same = x.rank == y.rank;
+  for (int d = 0; same && d < y.rank; ++d) same = x.dims[d] == y.dims[d];
+  HEEDFUL_CHECK(same, std::string("matmul: ") + name + " must have the shape of the result " + Shape(y) +
+                          ", not " + Shape(x));
+  HEEDFUL_CHECK(UnitStride(x, 0),
+                std::string("matmul: the last dimension of ") + name + " must be contiguous");
+}
+
+void Check(const Instruction& in) {
+  const Operand &a = in[kA], &b = in[kB], &bias = in[kBias], &aux = in[kAux], &y = in[kY],
+                &pre = in[kPreActivation];
+  HEEDFUL_CHECK(y.present && y.rank >= 2 && y.rank <= kGemmBatchRank + 2,
+                "matmul: the result must have 2 to 6 dimensions, not " + Shape(y));
+  for (const Operand& x : in.operands) {
+    HEEDFUL_CHECK(!x.present || (x.dtype == y.dtype && x.dtype != DType::kI32),
+                  "matmul: all operands must be of one floating-point type");
+  }
+  CheckFactor(a, y, "a");
+  CheckFactor(b, y, "b");
+  CheckLikeResult(y, y, "the result");
+  HEEDFUL_CHECK(a.DimFromEnd(1) == y.DimFromEnd(1) && b.DimFromEnd(0) == y.DimFromEnd(0) &&
+                    a.DimFromEnd(0) == b.DimFromEnd(1),
+                "matmul: " + Shape(a) + " by " + Shape(b) + " does not give " + Shape(y));
+  if (bias) {
+    HEEDFUL_CHECK(bias.rank == 1 && bias.dims[0] == y.DimFromEnd(0) && bias.Contiguous(),
+                  "matmul: bias must be a contiguous row of " + std::to_string(y.DimFromEnd(0)) + ", not " +
+                      Shape(bias));
+  }
+  const double function = in.attributes[0], gradient = in.attributes[1];
+  HEEDFUL_CHECK(function >= 0 && function < kUnaryCount && function == static_cast<int>(function),
+                "matmul: unknown function " + std::to_string(function));
+  HEEDFUL_CHECK(gradient == 0 || gradient == 1, "matmul: gradient must be 0 or 1");
+  HEEDFUL_CHECK(aux.present == (gradient == 1), "matmul: aux goes with gradient = 1, and only with it");
+  HEEDFUL_CHECK(!pre || gradient == 0, "matmul: preActivation does not go with gradient = 1");
+  if (aux) CheckLikeResult(aux, y, "aux");
+  if (pre) CheckLikeResult(pre, y, "preActivation");
+}
+
+// Strides of a matrix (rows, columns) such that exactly one of them is 1 and says which way it is contiguous,
+// where a dimension of one element leaves a choice: the longer way.
+void SetStrides(const Operand& x, int64_t* row, int64_t* column) {
+  const int64_t rows = x.DimFromEnd(1), columns = x.DimFromEnd(0);
+  *row = x.StrideFromEnd(1);
+  *column = x.StrideFromEnd(0);
+  if (columns <= 1 && *row == 1) {
+    *column = 2;
+  } else if (columns <= 1 || *column == 1) {
+    *column = 1;
+    if (rows <= 1) *row = 2;
+  } else if (rows <= 1) {
+    *row = 1;
+  }
+}
+
+int64_t BatchStride(const Operand& x, int from_end) {
+  return x.DimFromEnd(from_end) == 1 ? 0 : x.StrideFromEnd(from_end);
+}
+
+// Rows of consecutive matrices that share b and continue each other are rows of one matrix.
+void MergeBatch(Gemm& g) {
+  GemmEpilogue& e = g.epilogue;
+  for (int d = kGemmBatchRank - 1; d >= 0; --d) {
+    Gemm::BatchDim& dim = g.batch[d];
+    if (dim.size == 1) continue;
+    if (dim.b != 0) return;
+    if (g.m == 1) {
+      if (g.a_k != 1 && dim.a != 1) return;
+      g.a_row = dim.a;
+      g.c_row = dim.c;
+      e.aux_row = dim.aux;
+      e.pre_activation_row = dim.pre_activation;
+    } else if (dim.a != g.m * g.a_row || dim.c != g.m * g.c_row || (e.aux && dim.aux != g.m * e.aux_row) ||
+               (e.pre_activation && dim.pre_activation != g.m * e.pre_activation_row)) {
+      return;
+    }
+    g.m *= dim.size;
+    dim = {};
+  }
+}
+
+Gemm MakeGemm(const Instruction& in) {
+  const Operand &a = in[kA], &b = in[kB], &bias = in[kBias], &aux = in[kAux], &y = in[kY],
+                &pre = in[kPreActivation];
+  Gemm g;
+  g.m = y.DimFromEnd(1);
+  g.n = y.DimFromEnd(0);
+  g.k = a.DimFromEnd(0);
+  g.a = a.As<float>();
+  g.b = b.As<float>();
+  g.c = y.As<float>();
+  SetStrides(a, &g.a_row, &g.a_k);
+  SetStrides(b, &g.b_k, &g.b_column);
+  g.c_row = y.StrideFromEnd(1);
+  g.epilogue.function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
+  g.epilogue.gradient = in.attributes[1] == 1;
+  if (bias) g.epilogue.bias = bias.As<float>();
+  if (aux) {
+    g.epilogue.aux = aux.As<float>();
+    g.epilogue.aux_row = aux.StrideFromEnd(1);
+  }
+  if (pre) {
+    g.epilogue.pre_activation = pre.As<float>();
+    g.epilogue.pre_activation_row = pre.StrideFromEnd(1);
+  }
+  for (int d = 0; d < kGemmBatchRank; ++d) {
+    const int from_end = kGemmBatchRank + 1 - d;
+    g.batch[d] = {y.DimFromEnd(from_end),   BatchStride(a, from_end),   BatchStride(b, from_end),
+                  BatchStride(y, from_end), BatchStride(aux, from_end), BatchStride(pre, from_end)};
+  }
+  MergeBatch(g);
+  return g;
+}
+
+size_t Workspace(const Instruction& in, int threads) {
+  // Batches may be merged into m.
+  const Operand& y = in[kY];
+  return GemmWorkspace(y.Rows(), y.DimFromEnd(0), in[kA].DimFromEnd(0), threads);
+}
+
+void Run(const Instruction& in, Context& context) { RunGemm(MakeGemm(in), context); }
+
+template <class T>
+T* BatchData(const Operand& x, const Operand& y, int64_t index) {
+  T* data = x.As<T>();
+  for (int d = 2; d < y.rank; ++d) {
+    data += index % y.DimFromEnd(d) * BatchStride(x, d);
+    index /= y.DimFromEnd(d);
+  }
+  return data;
+}
+
+void Reference(const Instruction& in) {
+  const Operand &a = in[kA], &b = in[kB], &y = in[kY];
+  const int64_t m = y.DimFromEnd(1), n = y.DimFromEnd(0);
+  const Unary function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
+  const int64_t count = m && n ? y.Size() / (m * n) : 0;
+  for (int64_t index = 0; index < count; ++index) {
+    const auto matrix = [&](const Operand& x) {
+      return reference::Matrix<double>{BatchData<double>(x, y, index), x.StrideFromEnd(1),
+                                       x.StrideFromEnd(0)};
+    };
+    const auto constant = [&](const Operand& x) {
+      return reference::Matrix<const double>{BatchData<double>(x, y, index), x.StrideFromEnd(1),
+                                             x.StrideFromEnd(0)};
+    };
+    const reference::Matrix<double> result = matrix(y);
+    reference::Matmul<double>(constant(a), constant(b), result, m, n, a.DimFromEnd(0));
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) {
+        const double x = result(i, j) + (in[kBias] ? in[kBias].As<double>()[j] : 0);
+        if (in[kPreActivation]) matrix(in[kPreActivation])(i, j) = x;
+        result(i, j) = in[kAux] ? x * reference::Derivative(function, constant(in[kAux])(i, j))
+                                : reference::Value(function, x);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const OpInfo kMatmulOp = {
+    .name = "Matmul",
+    .inputs = 4,
+    .outputs = 2,
+    .attributes = 2,
+    .check = Check,
+    .workspace = Workspace,
+    .run = Run,
+    .reference = Reference,
+};
+
+}  // namespace heedful
