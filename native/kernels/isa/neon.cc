@@ -1,5 +1,6 @@
 // The kernels for AArch64 Advanced SIMD.
 #include "kernels/kernel_table.h"
+#include "kernels/random.h"
 #include "kernels/simd/vec_neon.h"
 
 namespace heedful::neon {
@@ -9,8 +10,16 @@ constexpr int kGemmRows = 8, kGemmVectors = 2, kGemmDepth = 384;
 
 #include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"
-
-constexpr ElementwiseKernels kElementwiseKernels = {};
+#include "kernels/simd/lanes-inl.h"
+#include "kernels/simd/functions-inl.h"
+#include "kernels/simd/random-inl.h"
+#include "kernels/simd/elementwise-inl.h"
+#include "kernels/simd/softmax-inl.h"
+#include "kernels/simd/norm-inl.h"
+#include "kernels/simd/loss-inl.h"
+#include "kernels/simd/reduce-inl.h"
+#include "kernels/simd/rows-inl.h"
+#include "kernels/simd/optimizer-inl.h"
 
 #include "kernels/simd/gemm-inl.h"
 #include "kernels/simd/gemm_pack-inl.h"
@@ -25,8 +34,8 @@ const KernelTable kKernels = {
     .elementwise = kElementwiseKernels,
     .gemm = kGemmKernels,
     .attention = {},
-    .rows = {},
-    .optimizer = {},
+    .rows = kRowKernels,
+    .optimizer = kOptimizerKernels,
 };
 
 }  // namespace heedful::neon

@@ -1,0 +1,24 @@
+// Embedding lookup and its gradient.
+#pragma once
+
+#include "kernels/reference/strided.h"
+
+namespace heedful::reference {
+
+// y[…, d] = table[ids[…], d]
+template <class T>
+void Embedding(View<T> table, View<int32_t> ids, View<T> y) {
+  ForEach(y.dims, [&](const Indices& i) { y(i) = table({ids(Indices(i.begin(), i.end() - 1)), i.back()}); });
+}
+
+// dTable[v, d] = Σ dy[…, d] over the positions where ids = v; 0 for v = paddingIndex.
+template <class T>
+void EmbeddingGradient(View<int32_t> ids, View<T> dy, View<T> d_table, int64_t padding_index) {
+  ForEach(d_table.dims, [&](const Indices& i) { d_table(i) = 0; });
+  ForEach(dy.dims, [&](const Indices& i) {
+    const int32_t v = ids(Indices(i.begin(), i.end() - 1));
+    if (v != padding_index) d_table({v, i.back()}) += dy(i);
+  });
+}
+
+}  // namespace heedful::reference

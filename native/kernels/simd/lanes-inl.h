@@ -1,0 +1,63 @@
+// Loops over arrays of any length, written once: a body gets the index and a `lanes`, which is Whole for full
+// vectors and Partial for the last few elements. Included inside each instruction set's anonymous namespace.
+
+constexpr float kLaneNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+static_assert(Vec::kLanes <= 16, "kLaneNumbers");
+
+struct Whole {
+  Vec Read(const float* p) const { return Load(p); }
+  void Write(float* p, Vec v) const { Store(p, v); }
+  Vec Keep(Vec v, Vec) const { return v; }
+};
+
+struct Partial {
+  int n;  // 0 < n < kLanes
+  Vec Read(const float* p) const { return LoadPartial(p, n); }
+  void Write(float* p, Vec v) const { StorePartial(p, v, n); }
+  // v in the lanes that exist, `otherwise` in the rest: the neutral element of a reduction.
+  Vec Keep(Vec v, Vec otherwise) const {
+    return Select(Less(Load(kLaneNumbers), Set1(static_cast<float>(n))), v, otherwise);
+  }
+};
+
+// body(i, lanes) for i = 0, kLanes, 2·kLanes, …
+template <class F>
+inline __attribute__((always_inline)) void ForLanes(int64_t n, F&& body) {
+  int64_t i = 0;
+  for (; i + Vec::kLanes <= n; i += Vec::kLanes) body(i, Whole{});
+  if (i < n) body(i, Partial{static_cast<int>(n - i)});
+}
+
+// Folds term(i, lanes) with merge(accumulator, term), from `neutral`, in four accumulators: enough to hide
+// the latency of an addition. The order is fixed by n and kLanes alone.
+template <class Term, class Merge>
+inline __attribute__((always_inline)) Vec Fold(int64_t begin, int64_t end, Vec neutral, Term&& term,
+                                               Merge&& merge) {
+  Vec s0 = neutral, s1 = neutral, s2 = neutral, s3 = neutral;
+  int64_t i = begin;
+  for (; i + 4 * Vec::kLanes <= end; i += 4 * Vec::kLanes) {
+    s0 = merge(s0, term(i, Whole{}));
+    s1 = merge(s1, term(i + Vec::kLanes, Whole{}));
+    s2 = merge(s2, term(i + 2 * Vec::kLanes, Whole{}));
+    s3 = merge(s3, term(i + 3 * Vec::kLanes, Whole{}));
+  }
+  for (; i + Vec::kLanes <= end; i += Vec::kLanes) s0 = merge(s0, term(i, Whole{}));
+  if (i < end) {
+    const Partial lanes{static_cast<int>(end - i)};
+    s1 = merge(s1, lanes.Keep(term(i, lanes), neutral));
+  }
+  return merge(merge(s0, s2), merge(s1, s3));
+}
+
+// Σ term(i, lanes) over i < n: blocks of 4096 in single precision, the blocks in double. The error is that of
+// a chain of at most 4096 / (4·kLanes) additions, whatever n.
+template <class Term>
+inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term) {
+  constexpr int64_t kBlock = 4096;
+  double total = 0;
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t end = n - i < kBlock ? n : i + kBlock;
+    total += ReduceAdd(Fold(i, end, Zero(), term, [](Vec s, Vec t) { return s + t; }));
+  }
+  return total;
+}

@@ -1,0 +1,111 @@
+// embedding: y[…, d] = table[ids[…], d].
+// embeddingGradient: dTable[v, d] = Σ dy[…, d] over the positions where ids = v, in the order of positions;
+// row
+//   paddingIndex stays 0 (−1: no such row).
+//
+// table, dTable [V, D]; ids i32 of any shape; y, dy ids.shape + [D]; f32 or f64.
+// Layouts: table, dTable: the last dimension contiguous, the other arbitrary; ids, y, dy contiguous. No
+// overlaps. Errors: an id outside [0, V), before anything is written.
+#include "kernels/reference/embedding.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "ops/chunks.h"
+#include "ops/operands.h"
+#include "ops/rows.h"
+
+namespace heedful {
+namespace {
+
+void CheckCommon(const OperandCheck& check, const char* table_name, const Operand& table, const Operand& ids,
+                 const char* y_name, const Operand& y) {
+  check.Float(table_name, table);
+  check.Int("ids", ids);
+  check.Float(y_name, y);
+  check.Require(table.rank == 2,
+                std::string(table_name) + " must have the shape [rows, columns], not " + ShapeText(table));
+  check.Rows(table_name, table);
+  check.Contiguous("ids", ids);
+  check.Contiguous(y_name, y);
+  Operand wanted = ids;
+  check.Require(ids.rank < kMaxRank, "ids have too many dimensions");
+  wanted.dims[wanted.rank++] = table.dims[1];
+  check.Shape(y_name, y, wanted);
+}
+
+void Check(const Instruction& in) {
+  CheckCommon(OperandCheck("embedding", in[2].dtype), "table", in[0], in[1], "y", in[2]);
+}
+
+void CheckGradient(const Instruction& in) {
+  const OperandCheck check("embeddingGradient", in[2].dtype);
+  CheckCommon(check, "dTable", in[2], in[0], "dy", in[1]);
+  check.Output("dTable", in[2]);
+  const double padding = in.attributes[0];
+  check.Require(padding >= -1 && padding <= INT32_MAX && padding == std::floor(padding),
+                "paddingIndex must be a row, or -1 for none, not " + std::to_string(padding));
+}
+
+void CheckIds(const char* op, const Operand& ids, int64_t rows) {
+  const int32_t* id = ids.As<int32_t>();
+  for (int64_t i = 0, n = ids.Size(); i < n; ++i) {
+    HEEDFUL_CHECK(id[i] >= 0 && id[i] < rows,
+                  std::string(op) + ": id " + std::to_string(id[i]) + " at position " + IndexText(ids, i) +
+                      " is not a row of the table: expected 0 to " + std::to_string(rows - 1));
+  }
+}
+
+void Run(const Instruction& in, Context& context) {
+  const int64_t columns = in[0].dims[1];
+  CheckIds("embedding", in[1], in[0].dims[0]);
+  const RowPointers<> table(in[0]);
+  const int32_t* ids = in[1].As<int32_t>();
+  float* y = in[2].As<float>();
+  ForChunks(context, in[1].Size(), columns, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(y + i * columns, table[ids[i]], sizeof(float) * static_cast<size_t>(columns));
+    }
+  });
+}
+
+void RunGradient(const Instruction& in, Context& context) {
+  // Columns of one task: wide enough for whole cache lines and few enough that all threads get some.
+  constexpr int64_t kColumns = 128;
+  const int64_t rows = in[2].dims[0], columns = in[2].dims[1], tokens = in[0].Size();
+  CheckIds("embeddingGradient", in[0], rows);
+  const RowPointers<> d_table(in[2]);
+  const int32_t* ids = in[0].As<int32_t>();
+  const float* dy = in[1].As<float>();
+  const int64_t padding = static_cast<int64_t>(in.attributes[0]);
+  ForChunks(context, rows, columns, [&](int64_t begin, int64_t end) {
+    for (int64_t v = begin; v < end; ++v) std::fill_n(d_table[v], columns, 0.0f);
+  });
+  ForTasks(context, CeilDiv(columns, kColumns), tokens * columns, [&](int64_t task) {
+    const int64_t begin = task * kColumns, count = std::min(kColumns, columns - begin);
+    for (int64_t i = 0; i < tokens; ++i) {
+      if (ids[i] == padding) continue;
+      context.kernels.rows.accumulate(dy + i * columns + begin, d_table[ids[i]] + begin, count);
+    }
+  });
+}
+
+void Reference(const Instruction& in) {
+  CheckIds("embedding", in[1], in[0].dims[0]);
+  reference::Embedding(ReferenceView<double>(in[0]), ReferenceView<int32_t>(in[1]),
+                       ReferenceView<double>(in[2]));
+}
+
+void ReferenceGradient(const Instruction& in) {
+  CheckIds("embeddingGradient", in[0], in[2].dims[0]);
+  reference::EmbeddingGradient(ReferenceView<int32_t>(in[0]), ReferenceView<double>(in[1]),
+                               ReferenceView<double>(in[2]), static_cast<int64_t>(in.attributes[0]));
+}
+
+}  // namespace
+
+const OpInfo kEmbeddingOp = {"embedding", 2, 1, 0, Check, NoWorkspace, Run, Reference};
+const OpInfo kEmbeddingGradientOp = {"embeddingGradient", 2,           1,           1,
+                                     CheckGradient,       NoWorkspace, RunGradient, ReferenceGradient};
+
+}  // namespace heedful
