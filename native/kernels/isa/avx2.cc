@@ -24,6 +24,7 @@ constexpr int kGemmRows = 6, kGemmVectors = 2, kGemmDepth = 384;
 #include "kernels/simd/gemm-inl.h"
 #include "kernels/simd/gemm_pack-inl.h"
 #include "kernels/simd/gemv-inl.h"
+#include "kernels/simd/attention-inl.h"
 
 }  // namespace
 
@@ -33,7 +34,7 @@ const KernelTable kKernels = {
     .vector_width = Vec::kLanes,
     .elementwise = kElementwiseKernels,
     .gemm = kGemmKernels,
-    .attention = {},
+    .attention = kAttentionKernels,
     .rows = kRowKernels,
     .optimizer = kOptimizerKernels,
 };

@@ -1,0 +1,202 @@
+// o[i, :] = Σ_j p[i, j] · v[j, :],  p[i, :] = softmax_j(scale · Σ_d q[i, d] · k[j, d]),  lse[i] = ln Σ_j
+// exp(…)
+//
+// Contract: AttentionForward in kernel_table.h. A query that sees no key gets o = 0 and lse = −∞. k and v are
+// never read at rows ≥ keys. A value that is masked out for one query of a tile but seen by another is
+// multiplied by an exact 0, so it must be finite for the former's sake. o may not overlap the inputs.
+// Accuracy: float throughout; exponentials to 1.8e-7 relative.
+// Source: FlashAttention-2 (Dao 2023), algorithm 1, with the maximum only applied when it grows. Exponentials
+// have base 2, log2(e) being folded into q.
+//
+// A block of keys meets a block of queries tile by tile: scores of kGemmRows queries × kKeyBlock keys stay in
+// the first cache between the two products, the block of keys and values stays in the second.
+
+constexpr int64_t kQueryBlock = 64;
+constexpr int64_t kKeyBlock = 256 / kGemmColumns * kGemmColumns;
+// Rows of scores are that far apart: a power of two would put them all into the same few cache sets.
+constexpr int64_t kScoreRow = kKeyBlock + 16;
+// Up to so many queries, packing keys costs more than dot products with keys in place.
+constexpr int64_t kFewQueries = 4;
+
+struct ForwardScratch {
+  float *q, *scores, *k, *v, *row_max, *row_sum;
+  int64_t size;
+
+  ForwardScratch(float* base, int64_t keys, int head_dim, int value_dim) {
+    Scratch scratch{base};
+    const int64_t block = AtMost(keys, kKeyBlock);
+    q = scratch.Take(kQueryBlock * head_dim);
+    scores = scratch.Take(kGemmRows * kScoreRow);
+    k = scratch.Take(PanelsSize(block, head_dim));
+    v = scratch.Take(WholeVectorsSize(block, value_dim));
+    row_max = scratch.Take(kQueryBlock);
+    row_sum = scratch.Take(kQueryBlock);
+    size = scratch.used;
+  }
+};
+
+inline int64_t ForwardScratchSize(int64_t keys, int head_dim, int value_dim) {
+  return ForwardScratch(nullptr, keys, head_dim, value_dim).size;
+}
+
+// y = x · factor over n elements.
+inline void ScaleRow(const float* x, float* y, int64_t n, Vec factor) {
+  int64_t d = 0;
+  for (; d + Vec::kLanes <= n; d += Vec::kLanes) Store(y + d, Load(x + d) * factor);
+  const int rest = static_cast<int>(n - d);
+  if (rest) StorePartial(y + d, LoadPartial(x + d, rest) * factor, rest);
+}
+
+// scores[j] = Σ_d q[d] · k[j, d], four keys at a time so that their sums overlap.
+inline void DotScores(const float* q, const float* k, int64_t k_row, int64_t keys, int head_dim,
+                      float* scores) {
+  constexpr int kTogether = 4;
+  int64_t j = 0;
+  for (; j + kTogether <= keys; j += kTogether) {
+    const float* row = k + j * k_row;
+    Vec sum[kTogether];
+    Unroll<kTogether>([&](auto u) { sum[u] = Zero(); });
+    int d = 0;
+    for (; d + Vec::kLanes <= head_dim; d += Vec::kLanes) {
+      const Vec x = Load(q + d);
+      Unroll<kTogether>([&](auto u) { sum[u] = Fma(x, Load(row + u * k_row + d), sum[u]); });
+    }
+    if (const int rest = head_dim - d) {
+      const Vec x = LoadPartial(q + d, rest);
+      Unroll<kTogether>([&](auto u) { sum[u] = Fma(x, LoadPartial(row + u * k_row + d, rest), sum[u]); });
+    }
+    Unroll<kTogether>([&](auto u) { scores[j + u] = ReduceAdd(sum[u]); });
+  }
+  for (; j < keys; ++j) scores[j] = Dot(q, k + j * k_row, head_dim);
+}
+
+// The next scores of a row join its online softmax. The first n of them count (n ≤ 0: none); they become
+// exp2(score − max), those in [n, end) zero; the running maximum and sum are updated. whole ≤ n is a multiple
+// of the vector width, the same for all rows of a tile, as is end: so that branches go the same way in each.
+// Returns by what the earlier part must be multiplied (1: nothing to do).
+inline float OnlineSoftmax(float* scores, int64_t whole, int64_t n, int64_t end, bool first, float* row_max,
+                           float* row_sum) {
+  const Vec lowest = Set1(-__builtin_inff());
+  Vec max = lowest;
+  for (int64_t j = 0; j < whole; j += Vec::kLanes) max = Max(max, Load(scores + j));
+  for (int64_t j = whole; j < end; j += Vec::kLanes) {
+    max = Max(max, Select(FirstLanesMask(n - j), Load(scores + j), lowest));
+  }
+  const float block_max = ReduceMax(max);
+  float correction = 1;
+  if (first) {
+    *row_max = block_max;
+  } else if (block_max > *row_max) {
+    StorePartial(&correction, Exp2(Set1(*row_max - block_max)), 1);
+    *row_max = block_max;
+  }
+  const Vec shift = Set1(*row_max);
+  Vec sum = Zero();
+  for (int64_t j = 0; j < whole; j += Vec::kLanes) {
+    const Vec p = Exp2(Load(scores + j) - shift);
+    sum = sum + p;
+    Store(scores + j, p);
+  }
+  for (int64_t j = whole; j < end; j += Vec::kLanes) {
+    const Vec p = Select(FirstLanesMask(n - j), Exp2(Load(scores + j) - shift), Zero());
+    sum = sum + p;
+    Store(scores + j, p);
+  }
+  *row_sum = *row_sum * correction + ReduceAdd(sum);
+  return correction;
+}
+
+// Divides by the sums and writes lse for `rows` queries from `first` on.
+inline void FinishRows(const AttentionForward& a, const ForwardScratch& s, int64_t first, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    float* o = a.o + (first + i) * a.o_row;
+    if (SeenKeys(a, first + i, 0, a.keys)) {
+      ScaleRow(o, o, a.value_dim, Set1(1.0f / s.row_sum[i]));
+    } else {
+      ZeroRow(o, a.value_dim);  // max is −∞ and sum 0 here; so is what lse becomes
+    }
+  }
+  if (!a.lse) return;
+  for (int64_t i = 0; i < rows; i += Vec::kLanes) {
+    const Vec max = Load(s.row_max + i), sum = Load(s.row_sum + i);
+    const Vec lse = Select(Equal(sum, Zero()), max, Fma(max, Set1(kLn2), Log(sum)));
+    StorePartial(a.lse + first + i, lse, static_cast<int>(AtMost(rows - i, Vec::kLanes)));
+  }
+}
+
+// `rows` ≤ kQueryBlock queries from `first` on, all their keys.
+inline void ForwardBlock(const AttentionForward& a, const ForwardScratch& s, int64_t first, int64_t rows) {
+  const Vec scale = Set1(a.scale * kLog2E);
+  for (int64_t i = 0; i < rows; ++i) {
+    ScaleRow(a.q + (first + i) * a.q_row, s.q + i * a.head_dim, a.head_dim, scale);
+  }
+  for (int64_t i = 0; i < kQueryBlock; i += Vec::kLanes) {
+    Store(s.row_max + i, Set1(-__builtin_inff()));
+    Store(s.row_sum + i, Zero());
+  }
+  const bool in_place = !a.packed_k && rows <= kFewQueries;
+  const int64_t tiles = RowTiles(rows);
+  const int64_t last_key = SeenKeys(a, first + rows - 1, 0, a.keys);
+  for (int64_t j0 = 0; j0 < last_key; j0 += kKeyBlock) {
+    const int64_t keys = AtMost(last_key - j0, kKeyBlock);
+    const float* k = a.k + j0 * a.k_row;
+    const float* panels = a.packed_k ? a.packed_k + j0 * a.head_dim : s.k;
+    if (!a.packed_k && !in_place) PackPanels(k, a.k_row, keys, a.head_dim, s.k);
+    const Matrix v = WholeVectors(a.v + j0 * a.v_row, a.v_row, keys, a.value_dim, s.v);
+
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t begin = TileStart(rows, tiles, tile), end = TileStart(rows, tiles, tile + 1);
+      const int tile_rows = static_cast<int>(end - begin);
+      const int64_t seen = SeenKeys(a, first + end - 1, j0, keys);  // by any query of the tile
+      if (seen == 0) continue;
+      const float* q = s.q + begin * a.head_dim;
+      if (in_place) {
+        for (int i = 0; i < tile_rows; ++i) {
+          DotScores(q + i * a.head_dim, k, a.k_row, seen, a.head_dim, s.scores + i * kScoreRow);
+        }
+      } else {
+        MultiplyByPanels({.a = q,
+                          .a_row = a.head_dim,
+                          .a_k = 1,
+                          .b = panels,
+                          .b_row = 0,
+                          .c = s.scores,
+                          .c_row = kScoreRow,
+                          .k = a.head_dim,
+                          .rows = tile_rows,
+                          .columns = 0,
+                          .accumulate = false},
+                         seen);
+      }
+      float* o = a.o + (first + begin) * a.o_row;
+      const int64_t seen_by_all = SeenKeys(a, first + begin, j0, keys);
+      for (int i = 0; i < tile_rows; ++i) {
+        const float correction =
+            OnlineSoftmax(s.scores + i * kScoreRow, seen_by_all / Vec::kLanes * Vec::kLanes,
+                          SeenKeys(a, first + begin + i, j0, keys), seen, j0 == 0, s.row_max + begin + i,
+                          s.row_sum + begin + i);
+        if (correction != 1) ScaleRow(o + i * a.o_row, o + i * a.o_row, a.value_dim, Set1(correction));
+      }
+      MultiplyByRows({.a = s.scores,
+                      .a_row = kScoreRow,
+                      .a_k = 1,
+                      .b = v.data,
+                      .b_row = v.row,
+                      .c = o,
+                      .c_row = a.o_row,
+                      .k = seen,
+                      .rows = tile_rows,
+                      .columns = 0,
+                      .accumulate = j0 > 0},
+                     a.value_dim);
+    }
+  }
+  FinishRows(a, s, first, rows);
+}
+
+inline void AttentionForwardKernel(const AttentionForward& a) {
+  const ForwardScratch scratch(a.scratch, a.keys, a.head_dim, a.value_dim);
+  for (int64_t i = 0; i < a.queries; i += kQueryBlock) {
+    ForwardBlock(a, scratch, i, AtMost(a.queries - i, kQueryBlock));
+  }
+}
