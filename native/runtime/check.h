@@ -14,9 +14,9 @@ class Error : public std::runtime_error {
 };
 
 // `message` is only evaluated when the condition fails.
-#define HEEDFUL_CHECK(condition, message)                  \
-  do {                                                     \
-    if (!(condition)) throw ::heedful::Error(message);     \
+#define HEEDFUL_CHECK(condition, message)              \
+  do {                                                 \
+    if (!(condition)) throw ::heedful::Error(message); \
   } while (0)
 
 }  // namespace heedful

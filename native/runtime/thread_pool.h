@@ -7,6 +7,8 @@
 
 namespace heedful {
 
+constexpr int kMaxThreads = 1024;
+
 class ThreadPool {
  public:
   // The pool of the process, shared by all Node environments; the last reference joins the threads.
@@ -17,16 +19,34 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // Workers that a job may see, the caller included.
   int threads() const;
-  // Takes effect between jobs. 1 ≤ threads ≤ 1024.
+  // 1 ≤ threads ≤ kMaxThreads, else throws Error. Takes effect at once, or when the last Hold goes.
   void SetThreads(int threads);
+  // What SetThreads was last given, in effect or not.
+  int wantedThreads() const;
 
-  // Calls fn(index, worker) once for each index in [0, count); the caller is worker 0. Indices are handed out one
-  // by one from a shared counter. When another thread is inside, the caller does all the work alone.
+  // While one exists threads() stays as it is: a run sizes its workspace by it.
+  class Hold {
+   public:
+    explicit Hold(ThreadPool& pool);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    ThreadPool& pool_;
+  };
+
+  // Calls fn(index, worker) once for each index in [0, count); the caller is worker 0. Indices are handed out
+  // one by one, ascending, from a shared counter. Nested, or when another thread is inside, the caller does
+  // all the work alone as worker 0. The first exception of fn is thrown here, the rest of the indices is
+  // skipped.
   template <class F>
   void Parallel(int64_t count, F&& fn) {
     using Fn = std::remove_reference_t<F>;
-    Run(count, [](void* f, int64_t index, int worker) { (*static_cast<Fn*>(f))(index, worker); },
+    Run(
+        count, [](void* f, int64_t index, int worker) { (*static_cast<Fn*>(f))(index, worker); },
         const_cast<void*>(static_cast<const void*>(&fn)));
   }
 

@@ -1,0 +1,54 @@
+// Reading what JavaScript passes, and turning native errors into JavaScript ones.
+#pragma once
+
+#include <napi.h>
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "runtime/check.h"
+
+namespace heedful {
+
+inline Napi::Error ToJavaScript(Napi::Env env, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, "HEEDFUL_NATIVE"));
+  return error;
+}
+
+// What a method returns of `body`; an Error becomes a JavaScript Error with the code HEEDFUL_NATIVE.
+// Other exceptions are turned by NODE_ADDON_API_CPP_EXCEPTIONS_ALL.
+template <class F>
+auto Guard(Napi::Env env, F&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw ToJavaScript(env, error.what());
+  }
+}
+
+// Argument `index` as a T; TypeError that names it when `is` says no.
+template <class T>
+T Argument(const Napi::CallbackInfo& info, size_t index, const char* name, bool (Napi::Value::*is)() const,
+           const char* expected) {
+  const Napi::Value value = info[index];
+  if (!(value.*is)()) throw Napi::TypeError::New(info.Env(), std::string(name) + ": expected " + expected);
+  return value.As<T>();
+}
+
+// A whole number from `low` to `high`; TypeError or RangeError that names the argument.
+inline int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, const char* name, int64_t low,
+                               int64_t high) {
+  const double value =
+      Argument<Napi::Number>(info, index, name, &Napi::Value::IsNumber, "a number").DoubleValue();
+  if (!(value >= static_cast<double>(low) && value <= static_cast<double>(high)) ||
+      value != std::floor(value))
+    throw Napi::RangeError::New(info.Env(), std::string(name) + ": expected an integer from " +
+                                                std::to_string(low) + " to " + std::to_string(high));
+  return static_cast<int64_t>(value);
+}
+
+constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;
+
+}  // namespace heedful

@@ -1,0 +1,105 @@
+#include "binding/storage.h"
+
+#include <string>
+#include <utility>
+
+#include "binding/arguments.h"
+
+namespace heedful {
+namespace {
+
+// What an ArrayBuffer keeps of the memory under it.
+struct Holder {
+  std::shared_ptr<AlignedBuffer> memory;
+};
+
+void ReleaseHolder(napi_env, void*, void* hint) { delete static_cast<Holder*>(hint); }
+
+Napi::ArrayBuffer NewArrayBuffer(Napi::Env env, const std::shared_ptr<AlignedBuffer>& memory, size_t limit) {
+  const size_t size = memory->size();
+  if (size == 0) return Napi::ArrayBuffer::New(env, 0);
+  HEEDFUL_CHECK(size <= limit, "storage: its " + std::to_string(size) +
+                                   " bytes do not fit into one ArrayBuffer, " + "which may have " +
+                                   std::to_string(limit) + " here");
+  napi_value value;
+  // Not ArrayBuffer::New: that deletes again what Node already gave to the finalizer when it refuses. A
+  // holder is rather lost than deleted twice.
+  if (napi_create_external_arraybuffer(env, memory->data(), size, ReleaseHolder, new Holder{memory},
+                                       &value) != napi_ok)
+    throw Napi::Error::New(env);
+  return Napi::ArrayBuffer(env, value);
+}
+
+}  // namespace
+
+Napi::Function Storage::Define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeStorage",
+      {InstanceAccessor<&Storage::ByteLength>("byteLength"), InstanceMethod<&Storage::Buffer>("buffer"),
+       InstanceMethod<&Storage::Dispose>("dispose")});
+}
+
+Storage::Storage(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Storage>(info) {
+  byteLength_ = static_cast<size_t>(IntegerArgument(info, 0, "byteLength", 0, kMaxSafeInteger));
+  Guard(info.Env(), [&] { memory_ = std::make_shared<AlignedBuffer>(byteLength_); });
+  environment_ = Environment::Of(info.Env());
+  environment_->storages().insert(this);
+  TellV8(info.Env(), true);
+}
+
+void Storage::Finalize(Napi::Env env) {
+  environment_->storages().erase(this);
+  TellV8(env, false);
+}
+
+void Storage::TellV8(Napi::Env env, bool held) {
+  if (held == std::exchange(told_, held)) return;
+  const auto bytes = static_cast<int64_t>(byteLength_);
+  Napi::MemoryManagement::AdjustExternalMemory(env, held ? bytes : -bytes);
+}
+
+Napi::Value Storage::ByteLength(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(byteLength_));
+}
+
+Napi::Value Storage::Buffer(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&]() -> Napi::Value {
+    HEEDFUL_CHECK(memory_, "storage is disposed");
+    if (arrayBuffer_.IsEmpty()) {
+      arrayBuffer_ =
+          Napi::Persistent(NewArrayBuffer(info.Env(), memory_, environment_->largestArrayBuffer()));
+      TellV8(info.Env(), false);
+    }
+    return arrayBuffer_.Value();
+  });
+}
+
+void Storage::Dispose(const Napi::CallbackInfo& info) {
+  if (!memory_) return;
+  memory_.reset();
+  TellV8(info.Env(), false);
+  if (arrayBuffer_.IsEmpty()) return;
+  Napi::ArrayBuffer buffer = arrayBuffer_.Value();
+  arrayBuffer_.Reset();
+  if (!buffer.IsDetached()) buffer.Detach();
+}
+
+Bindings BindingsArgument(const Napi::CallbackInfo& info, size_t index, Environment& environment) {
+  const auto array =
+      Argument<Napi::Array>(info, index, "bindings", &Napi::Value::IsArray, "an array of storages");
+  Bindings bindings;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    void* object = nullptr;
+    const bool wrapped = element.IsObject() && napi_unwrap(info.Env(), element, &object) == napi_ok;
+    // Only a pointer of ours is safe to look into.
+    if (!wrapped || !environment.storages().count(object))
+      throw Napi::TypeError::New(info.Env(), "bindings[" + std::to_string(i) + "]: expected a NativeStorage");
+    bindings.push_back(static_cast<Storage*>(object)->memory());
+    Guard(info.Env(),
+          [&] { HEEDFUL_CHECK(bindings[i], "bindings[" + std::to_string(i) + "]: storage is disposed"); });
+  }
+  return bindings;
+}
+
+}  // namespace heedful

@@ -1,0 +1,39 @@
+// NativeStorage of lib/native/native.ts.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "binding/environment.h"
+#include "runtime/buffer.h"
+
+namespace heedful {
+
+class Storage : public Napi::ObjectWrap<Storage> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  explicit Storage(const Napi::CallbackInfo& info);
+  void Finalize(Napi::Env env) override;
+
+  // Null once it is disposed.
+  const std::shared_ptr<AlignedBuffer>& memory() const { return memory_; }
+
+ private:
+  Napi::Value ByteLength(const Napi::CallbackInfo& info);
+  Napi::Value Buffer(const Napi::CallbackInfo& info);
+  void Dispose(const Napi::CallbackInfo& info);
+
+  // V8 counts the bytes of an ArrayBuffer by itself; those of a storage without one are told to it, so that
+  // storages that nobody disposes are collected in time.
+  void TellV8(Napi::Env env, bool held);
+
+  std::shared_ptr<Environment> environment_;
+  std::shared_ptr<AlignedBuffer> memory_;
+  size_t byteLength_ = 0;
+  Napi::Reference<Napi::ArrayBuffer> arrayBuffer_;
+  bool told_ = false;
+};
+
+}  // namespace heedful

@@ -1,0 +1,82 @@
+#include "runtime/buffer.h"
+
+#include <atomic>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "runtime/check.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace heedful {
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr size_t kLargest = size_t{1} << 52;  // sizes come from JavaScript numbers
+
+std::atomic<int64_t> live_bytes{0};
+
+size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+// A whole number of cache lines, so that a vector load of the last elements stays inside.
+size_t SmallSize(size_t bytes) { return RoundUp(bytes ? bytes : 1, kAlignment); }
+
+void* AllocateSmall(size_t bytes) {
+  void* p = ::operator new (SmallSize(bytes), std::align_val_t{kAlignment}, std::nothrow);
+  if (p) std::memset(p, 0, SmallSize(bytes));
+  return p;
+}
+
+void FreeSmall(void* p) { ::operator delete (p, std::align_val_t{kAlignment}); }
+
+#if defined(__linux__)
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kPage = 64 << 10;  // a multiple of every page size in use
+
+void* Allocate(size_t bytes) {
+  if (bytes < kHugePage) return AllocateSmall(bytes);
+  // Maps one huge page too much and gives back what lies outside the aligned part.
+  const size_t size = RoundUp(bytes, kPage);
+  void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  char* begin = static_cast<char*>(mapped);
+  char* aligned = reinterpret_cast<char*>(RoundUp(reinterpret_cast<uintptr_t>(begin), kHugePage));
+  const size_t head = static_cast<size_t>(aligned - begin);
+  if (head) munmap(begin, head);
+  if (kHugePage - head) munmap(aligned + size, kHugePage - head);
+  madvise(aligned, size, MADV_HUGEPAGE);
+  return aligned;
+}
+
+void Free(void* p, size_t bytes) {
+  if (bytes < kHugePage)
+    FreeSmall(p);
+  else
+    munmap(p, RoundUp(bytes, kPage));
+}
+#else
+void* Allocate(size_t bytes) { return AllocateSmall(bytes); }
+void Free(void* p, size_t) { FreeSmall(p); }
+#endif
+
+}  // namespace
+
+AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
+  data_ = bytes <= kLargest ? static_cast<std::byte*>(Allocate(bytes)) : nullptr;
+  HEEDFUL_CHECK(data_, "memory: the system has no " + std::to_string(bytes) + " bytes (" +
+                           std::to_string(bytes >> 20) + " MiB); live now: " + std::to_string(LiveBytes()) +
+                           " bytes");
+  live_bytes.fetch_add(static_cast<int64_t>(bytes), std::memory_order_relaxed);
+}
+
+AlignedBuffer::~AlignedBuffer() {
+  live_bytes.fetch_sub(static_cast<int64_t>(size_), std::memory_order_relaxed);
+  Free(data_, size_);
+}
+
+int64_t AlignedBuffer::LiveBytes() { return live_bytes.load(std::memory_order_relaxed); }
+
+}  // namespace heedful

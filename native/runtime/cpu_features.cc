@@ -1,0 +1,103 @@
+#include "runtime/cpu_features.h"
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define HEEDFUL_X86 1
+#if defined(_MSC_VER)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace heedful {
+
+#ifdef HEEDFUL_X86
+namespace {
+
+struct Registers {
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+// Zeros when the CPU has no such leaf.
+Registers CpuId(uint32_t leaf) {
+  Registers r;
+#if defined(_MSC_VER)
+  int x[4];
+  __cpuid(x, static_cast<int>(leaf & 0x80000000u));
+  if (static_cast<uint32_t>(x[0]) < leaf) return r;
+  __cpuidex(x, static_cast<int>(leaf), 0);
+  std::memcpy(&r, x, sizeof r);
+#else
+  __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
+#endif
+  return r;
+}
+
+// Which registers the operating system saves. Only after cpuid says OSXSAVE.
+uint64_t ReadXcr0() {
+#if defined(_MSC_VER)
+  return _xgetbv(0);
+#else
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (static_cast<uint64_t>(high) << 32) | low;
+#endif
+}
+
+bool Bit(uint32_t word, int bit) { return (word >> bit) & 1; }
+
+}  // namespace
+
+CpuFeatures DetectCpu() {
+  CpuFeatures cpu;
+  const Registers basic = CpuId(1), extended = CpuId(7);
+  if (!Bit(basic.ecx, 27)) return cpu;  // OSXSAVE
+  const uint64_t xcr0 = ReadXcr0();
+  const bool ymm = (xcr0 & 0x6) == 0x6;
+  const bool zmm = (xcr0 & 0xe6) == 0xe6;
+  const bool avx = Bit(basic.ecx, 28), fma = Bit(basic.ecx, 12), f16c = Bit(basic.ecx, 29);
+  cpu.avx2 = ymm && avx && fma && f16c && Bit(extended.ebx, 5);
+  const bool f = Bit(extended.ebx, 16), dq = Bit(extended.ebx, 17);
+  const bool bw = Bit(extended.ebx, 30), vl = Bit(extended.ebx, 31);
+  cpu.avx512 = cpu.avx2 && zmm && f && dq && bw && vl;
+  return cpu;
+}
+
+std::string CpuName() {
+  char name[49] = {};
+  for (uint32_t i = 0; i < 3; ++i) {
+    const Registers r = CpuId(0x80000002u + i);
+    std::memcpy(name + 16 * i, &r, sizeof r);
+  }
+  const char* begin = name;
+  while (*begin == ' ') ++begin;
+  size_t length = std::strlen(begin);
+  while (length && begin[length - 1] == ' ') --length;
+  return length ? std::string(begin, length) : "x86-64";
+}
+
+#else
+
+CpuFeatures DetectCpu() { return {}; }
+
+std::string CpuName() {
+#if defined(__APPLE__)
+  char name[128] = {};
+  size_t size = sizeof name - 1;
+  if (sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0) == 0 && *name) return name;
+#endif
+#if defined(__aarch64__) || defined(_M_ARM64)
+  return "arm64";
+#else
+  return "unknown";
+#endif
+}
+
+#endif
+
+}  // namespace heedful
