@@ -10,6 +10,7 @@
 
 #include "ops/chunks.h"
 #include "ops/loop_nest.h"
+#include "ops/op_list.h"
 #include "ops/operands.h"
 
 namespace heedful {
@@ -78,8 +79,7 @@ void Transpose(const Context& context, const LoopNest<2>& nest, int d, const flo
   const int last = nest.rank - 1;
   const int64_t rows = nest.dims[last], columns = nest.dims[d];  // of x; those of y the other way round
   const int64_t row_blocks = CeilDiv(rows, kBlock), column_blocks = CeilDiv(columns, kBlock);
-  LoopNest<2> matrices = nest;
-  matrices.dims[last] = matrices.dims[d] = 1;
+  const LoopNest<2> matrices = nest.Only([=](int k) { return k != last && k != d; });
   const int64_t tasks = matrices.Size() * row_blocks * column_blocks;
   ForTasks(context, tasks, nest.Size(), [&](int64_t task) {
     const int64_t i = task % row_blocks * kBlock, j = task / row_blocks % column_blocks * kBlock;

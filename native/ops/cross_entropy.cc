@@ -16,6 +16,7 @@
 
 #include "kernels/reference/loss.h"
 #include "ops/chunks.h"
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/rows.h"
 

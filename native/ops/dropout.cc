@@ -10,6 +10,7 @@
 
 #include <cmath>
 
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/strided_map.h"
 

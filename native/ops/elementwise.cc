@@ -11,6 +11,7 @@
 // kernels/kernel_table.h, kernels/simd/math-inl.h.
 #include "kernels/reference/elementwise.h"
 
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/strided_map.h"
 

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "ops/chunks.h"
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/rows.h"
 

@@ -97,7 +97,7 @@ struct OpInfo {
   // Throws Error unless every shape, stride and dtype is one that `run` handles without touching memory outside
   // its operands. The data of operands is not there yet. Runs once when the program is built.
   void (*check)(const Instruction&);
-  // Bytes of Context::workspace that `run` needs at most, whichever of AvailableKernels() is chosen.
+  // Bytes of Context::workspace that `run` needs at most.
   size_t (*workspace)(const Instruction&, int threads);
   // f32: blocks, splits work over the pool, calls kernels. Throws Error for bad data (an index out of range).
   void (*run)(const Instruction&, Context&);

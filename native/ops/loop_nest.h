@@ -37,6 +37,20 @@ struct LoopNest {
     if (rank == 0) dims[rank++] = 1;
   }
 
+  // The dimensions d of which keep(d) holds.
+  template <class Keep>
+  LoopNest Only(Keep&& keep) const {
+    LoopNest nest;
+    for (int d = 0; d < rank; ++d) {
+      if (!keep(d)) continue;
+      nest.dims[nest.rank] = dims[d];
+      for (int k = 0; k < kOperands; ++k) nest.strides[k][nest.rank] = strides[k][d];
+      ++nest.rank;
+    }
+    if (nest.rank == 0) nest.dims[nest.rank++] = 1;
+    return nest;
+  }
+
   int64_t Size() const {
     int64_t n = 1;
     for (int d = 0; d < rank; ++d) n *= dims[d];
@@ -71,6 +85,8 @@ struct LoopNest {
   }
 
  private:
+  LoopNest() = default;
+
   void Sort() {
     const auto swap = [&](int a, int b) {
       std::swap(dims[a], dims[b]);

@@ -205,7 +205,7 @@ void Reference(const Instruction& in) {
 }  // namespace
 
 const OpInfo kMatmulOp = {
-    .name = "Matmul",
+    .name = "matmul",
     .inputs = 4,
     .outputs = 2,
     .attributes = 2,

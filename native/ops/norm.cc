@@ -9,6 +9,7 @@
 #include "kernels/reference/norm.h"
 
 #include "ops/chunks.h"
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/rows.h"
 

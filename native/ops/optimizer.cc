@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "ops/chunks.h"
+#include "ops/op_list.h"
 #include "ops/operands.h"
 
 namespace heedful {

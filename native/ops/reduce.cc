@@ -14,6 +14,7 @@
 
 #include <limits>
 
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/strided_map.h"
 
@@ -43,30 +44,26 @@ void Check(const Instruction& in) {
 // What the shapes say of the loops: kept dimensions and reduced ones, apart.
 struct Plan {
   Reduce function;
-  bool inner_reduced;
+  LoopNest<2> all, kept,
+      reduced;  // operand 0: x, 1: y; `kept` and `reduced` but for the innermost dimension of `all`
   int64_t inner, inner_stride, y_inner_stride;
+  bool inner_reduced;
   int64_t count = 1;  // elements of x per element of y
-  // Operand 0: x, 1: y.  `kept` and `reduced` are the dimensions but the innermost.
-  LoopNest<2> kept, reduced;
 
   explicit Plan(const Instruction& in)
-      : function(FunctionOf(in)), kept({&in[0], &in[1]}, LoopOrder::kMemory), reduced(kept) {
-    const LoopNest<2> all = kept;
-    const int last = all.rank - 1;
-    inner = all.dims[last];
-    inner_stride = all.strides[0][last];
-    y_inner_stride = all.strides[1][last];
-    // In a broadcast y every reduced dimension has stride 0; a kept one has another, as it has more than one
-    // element.
-    inner_reduced = y_inner_stride == 0;
-    for (int d = 0; d <= last; ++d) {
-      const bool is_reduced = all.strides[1][d] == 0;
-      if (is_reduced) count *= all.dims[d];
-      if (is_reduced || d == last) kept.dims[d] = 1;
-      if (!is_reduced || d == last) reduced.dims[d] = 1;
-    }
+      : function(FunctionOf(in)),
+        all({&in[0], &in[1]}, LoopOrder::kMemory),
+        kept(all.Only([&](int d) { return d + 1 < all.rank && !IsReduced(d); })),
+        reduced(all.Only([&](int d) { return d + 1 < all.rank && IsReduced(d); })),
+        inner(all.Inner()),
+        inner_stride(all.InnerStride(0)),
+        y_inner_stride(all.InnerStride(1)),
+        inner_reduced(IsReduced(all.rank - 1)) {
+    for (int d = 0; d < all.rank; ++d) count *= IsReduced(d) ? all.dims[d] : 1;
   }
 
+  // A kept dimension has more than one element in y, hence a stride.
+  bool IsReduced(int d) const { return all.strides[1][d] == 0; }
   double Neutral() const {
     const double infinity = std::numeric_limits<double>::infinity();
     return function == Reduce::maximum ? -infinity : function == Reduce::minimum ? infinity : 0;
@@ -118,8 +115,10 @@ void RunInner(const Plan& plan, const Instruction& in, Context& context) {
   };
   if (pieces > 1 && outputs * pieces <= kMaxPieces) {
     double* partial = reinterpret_cast<double*>(context.workspace);
-    ForTasks(context, outputs * pieces, in[0].Size(), [&](int64_t task) {
-      partial[task] = piece(x + OffsetOf(plan.kept, 0, task / pieces), task % pieces);
+    ForChunks(context, outputs * pieces, plan.count / pieces, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        partial[task] = piece(x + OffsetOf(plan.kept, 0, task / pieces), task % pieces);
+      }
     });
     for (int64_t i = 0; i < outputs; ++i) {
       double value = plan.Neutral();
@@ -183,7 +182,7 @@ void RunOuter(const Plan& plan, const Instruction& in, Context& context) {
                  block % column_blocks * kColumns * plan.y_inner_stride;
     for (int64_t j = 0; j < columns_of(block); ++j) out[j * plan.y_inner_stride] = plan.Finish(sum[j]);
   };
-  ForTasks(context, blocks * parts, in[0].Size(), [&](int64_t task) {
+  const auto run = [&](int64_t task) {
     const int64_t block = task / parts, begin = task % parts * part;
     const float* base = x + OffsetOf(plan.kept, 0, block / column_blocks) +
                         block % column_blocks * kColumns * plan.inner_stride;
@@ -194,7 +193,11 @@ void RunOuter(const Plan& plan, const Instruction& in, Context& context) {
     } else {
       std::copy_n(sum, columns_of(block), partial + task * kColumns);
     }
-  });
+  };
+  ForChunks(context, blocks * parts, std::min(rows, part) * std::min(kColumns, plan.inner),
+            [&](int64_t begin, int64_t end) {
+              for (int64_t task = begin; task < end; ++task) run(task);
+            });
   if (parts == 1) return;
   for (int64_t block = 0; block < blocks; ++block) {
     float* sum = partial + block * parts * kColumns;

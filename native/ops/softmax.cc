@@ -7,6 +7,7 @@
 #include "kernels/reference/softmax.h"
 
 #include "ops/chunks.h"
+#include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/rows.h"
 
