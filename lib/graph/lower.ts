@@ -176,7 +176,7 @@ class Lowering {
     const operand = this.#allocate(value)
     const { definition, inputs, attributes } = value.node!
     if (definition.lowering.kind === 'assemble' && !definition.lowering.covers(inputs as readonly TensorType[], value, attributes))
-      this.#emit('Fill', [0], [operand])
+      this.#emit('fill', [0], [operand])
     return operand
   }
 
@@ -195,7 +195,7 @@ class Lowering {
     const output = node.outputs[0]!
     this.#assembled(output)
     node.inputs.forEach((input, index) => {
-      if (input && !this.#placed.has(input)) this.#emit('Copy', [], [this.#operandOf(input), this.#partOperand(output, index)])
+      if (input && !this.#placed.has(input)) this.#emit('copy', [], [this.#operandOf(input), this.#partOperand(output, index)])
     })
   }
 
@@ -261,7 +261,7 @@ class Lowering {
     this.#buffers.push(buffer)
     this.#pending.set(buffer, 0)
     const copy = { ...source, buffer, view: wholeView(shape) }
-    this.#emit('Copy', [], [source, copy])
+    this.#emit('copy', [], [source, copy])
     return copy
   }
 

@@ -15,7 +15,7 @@ const attentionGradientOp = defineOp({
   operands: [rows('q'), rows('k'), rows('v'), rows('o'), { name: 'lse', kind: 'float', layout: 'contiguous' }, rows('gradOutput'), keyLengthsSpec],
   outputs: [heads('gradQ'), heads('gradK'), heads('gradV')],
   infer: ([q, k, v]) => [like(q!), like(k!), like(v!)],
-  lowering: { kind: 'instruction', instruction: 'AttentionGradient', attributes: numbers('scale', 'causal') },
+  lowering: { kind: 'instruction', instruction: 'attentionGradient', attributes: numbers('scale', 'causal') },
 })
 
 const attentionOp = defineOp({
@@ -33,7 +33,7 @@ const attentionOp = defineOp({
     ...apply(attentionGradientOp, [q, k, v, o, lse, gradient, keyLengths], attributes, [0, 1, 2]),
     undefined,
   ],
-  lowering: { kind: 'instruction', instruction: 'Attention', attributes: numbers('scale', 'causal') },
+  lowering: { kind: 'instruction', instruction: 'attention', attributes: numbers('scale', 'causal') },
 })
 
 function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
@@ -88,7 +88,7 @@ const cacheWriteOp = defineOp({
       throw new ShapeError(`cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(cache!.shape)}; the order is (batch, heads, length, headDim)`)
     return [like(cache!)]
   },
-  lowering: { kind: 'instruction', instruction: 'CacheWrite', attributes: () => [] },
+  lowering: { kind: 'instruction', instruction: 'cacheWrite', attributes: () => [] },
 })
 
 /**

@@ -21,7 +21,7 @@ const crossEntropyGradientOp = defineOp({
   ],
   outputs: [{ name: 'gradLogits', layout: 'rows', inPlace: ['logits'] }],
   infer: ([logits]) => [like(logits!)],
-  lowering: { kind: 'instruction', instruction: 'CrossEntropyGradient', attributes },
+  lowering: { kind: 'instruction', instruction: 'crossEntropyGradient', attributes },
 })
 
 const crossEntropyOp = defineOp({
@@ -43,7 +43,7 @@ const crossEntropyOp = defineOp({
     apply(crossEntropyGradientOp, [logits, targets, lse, gradient], given)[0],
     undefined,
   ],
-  lowering: { kind: 'instruction', instruction: 'CrossEntropy', attributes },
+  lowering: { kind: 'instruction', instruction: 'crossEntropy', attributes },
 })
 
 export interface CrossEntropyOptions {

@@ -15,7 +15,7 @@ const dropoutOp = defineOp({
     return [like(x!)]
   },
   gradient: ({ inputs, gradOutputs, attributes }) => [apply(dropoutOp, [gradOutputs[0], inputs[1]], attributes)[0], undefined],
-  lowering: { kind: 'instruction', instruction: 'Dropout', attributes: numbers('probability', 'stream') },
+  lowering: { kind: 'instruction', instruction: 'dropout', attributes: numbers('probability', 'stream') },
 })
 
 export interface DropoutOptions {

@@ -32,7 +32,7 @@ function binary(name: string, gradient?: BinaryGradient): (a: Operand, b: Operan
       gradient: ({ inputs, outputs, gradOutputs, wanted }) =>
         gradient(gradOutputs[0]!, inputs[0]!, inputs[1]!, outputs[0]!, wanted).map((g, i) => (g && wanted[i] ? reduceTo(g, inputs[i]!) : undefined)),
     }),
-    lowering: { kind: 'instruction', instruction: 'Binary', attributes: () => [functionIndex('binaryFunctions', name)] },
+    lowering: { kind: 'instruction', instruction: 'binary', attributes: () => [functionIndex('binaryFunctions', name)] },
   })
   return (a, b) => apply(definition, operands(name, a, b))[0]!
 }
@@ -79,7 +79,7 @@ const unaryGradientOp = defineOp({
   ],
   outputs: [{ name: 'gradInput', inPlace: ['gradOutput', 'x'] }],
   infer: ([x]) => [like(x!)],
-  lowering: { kind: 'instruction', instruction: 'UnaryGradient', attributes: ({ function: f }) => [functionIndex('unaryFunctions', f)] },
+  lowering: { kind: 'instruction', instruction: 'unaryGradient', attributes: ({ function: f }) => [functionIndex('unaryFunctions', f)] },
 })
 
 function unary(name: string): (x: Tensor) => Tensor {
@@ -89,7 +89,7 @@ function unary(name: string): (x: Tensor) => Tensor {
     outputs: [{ name: 'y', inPlace: ['x'] }],
     infer: ([x]) => [like(x!)],
     gradient: ({ inputs, gradOutputs }) => [apply(unaryGradientOp, [inputs[0], gradOutputs[0]], { function: name })[0]],
-    lowering: { kind: 'instruction', instruction: 'Unary', attributes: () => [functionIndex('unaryFunctions', name)] },
+    lowering: { kind: 'instruction', instruction: 'unary', attributes: () => [functionIndex('unaryFunctions', name)] },
   })
   return (x) => apply(definition, [checkTensor(name, 'x', x)])[0]!
 }
@@ -130,7 +130,7 @@ const castOp = defineOp({
   outputs: [{ name: 'y' }],
   infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as TensorType['dtype'] }],
   gradient: ({ inputs, gradOutputs }) => [inputs[0]!.dtype === 'i32' ? undefined : cast(gradOutputs[0]!, inputs[0]!.dtype)],
-  lowering: { kind: 'instruction', instruction: 'Copy', attributes: noAttributes },
+  lowering: { kind: 'instruction', instruction: 'copy', attributes: noAttributes },
 })
 
 /** The same numbers as another dtype. To i32: towards zero, saturating, NaN becomes 0. */

@@ -12,7 +12,7 @@ const embeddingGradientOp = defineOp({
   ],
   outputs: [{ name: 'gradTable', layout: 'contiguous' }],
   infer: ([, gradient], { tableShape }) => [like(gradient!, tableShape as Shape)],
-  lowering: { kind: 'instruction', instruction: 'EmbeddingGradient', attributes: numbers('paddingIndex') },
+  lowering: { kind: 'instruction', instruction: 'embeddingGradient', attributes: numbers('paddingIndex') },
 })
 
 const embeddingOp = defineOp({
@@ -31,7 +31,7 @@ const embeddingOp = defineOp({
     apply(embeddingGradientOp, [ids, gradOutputs[0]], { tableShape: table!.shape, paddingIndex: attributes['paddingIndex'] })[0],
     undefined,
   ],
-  lowering: { kind: 'instruction', instruction: 'Embedding', attributes: noAttributes },
+  lowering: { kind: 'instruction', instruction: 'embedding', attributes: noAttributes },
 })
 
 export interface EmbeddingOptions {

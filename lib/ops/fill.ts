@@ -9,7 +9,7 @@ const fillOp = defineOp({
   operands: [],
   outputs: [{ name: 'y' }],
   infer: (_, { shape, dtype }) => [{ shape: shape as Shape, dtype: dtype as TensorType['dtype'] }],
-  lowering: { kind: 'instruction', instruction: 'Fill', attributes: ({ value }) => [value as number] },
+  lowering: { kind: 'instruction', instruction: 'fill', attributes: ({ value }) => [value as number] },
 })
 
 /** A tensor of one value: part of the program when traced. */

@@ -18,7 +18,7 @@ const gatedGradientOp = defineOp({
     { name: 'gradUp', inPlace: ['up', 'gradOutput'] },
   ],
   infer: ([gate]) => [like(gate!), like(gate!)],
-  lowering: { kind: 'instruction', instruction: 'GatedGradient', attributes },
+  lowering: { kind: 'instruction', instruction: 'gatedGradient', attributes },
 })
 
 const gatedOp = defineOp({
@@ -34,7 +34,7 @@ const gatedOp = defineOp({
   },
   gradient: ({ inputs: [gate, up], gradOutputs: [gradient], attributes: { function: f } }) =>
     apply(gatedGradientOp, [gate, up, gradient], { function: f }, [0, 1]),
-  lowering: { kind: 'instruction', instruction: 'Gated', attributes },
+  lowering: { kind: 'instruction', instruction: 'gated', attributes },
 })
 
 /** f(gate) ⊙ up (Shazeer 2020): `swiglu` with silu, `geglu` with gelu. Shapes are equal. */

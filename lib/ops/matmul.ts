@@ -42,7 +42,7 @@ const matmulOp = defineOp({
   ],
   lowering: {
     kind: 'instruction',
-    instruction: 'Matmul',
+    instruction: 'matmul',
     attributes: ({ function: f, gradient }) => [functionIndex('unaryFunctions', f), gradient ? 1 : 0],
   },
 })

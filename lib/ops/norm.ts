@@ -37,7 +37,7 @@ const normOp = defineOp({
     const [gradX, gradWeight, gradBias] = apply(normGradientOp, [gradient, x, weight, center ? mean : undefined, rstd, undefined], { center }, [0, 1, 2])
     return [gradX, undefined, weight && wanted[2] ? gradWeight : undefined, bias && wanted[3] ? gradBias : undefined]
   },
-  lowering: { kind: 'instruction', instruction: 'Norm', attributes: numbers('epsilon', 'center') },
+  lowering: { kind: 'instruction', instruction: 'norm', attributes: numbers('epsilon', 'center') },
 })
 
 const normGradientOp = defineOp({
@@ -56,7 +56,7 @@ const normGradientOp = defineOp({
     { name: 'gradBias', optional: true, layout: 'contiguous' },
   ],
   infer: ([, x]) => [like(x!), like(x!, x!.shape.slice(-1)), like(x!, x!.shape.slice(-1))],
-  lowering: { kind: 'instruction', instruction: 'NormGradient', attributes: numbers('center') },
+  lowering: { kind: 'instruction', instruction: 'normGradient', attributes: numbers('center') },
 })
 
 export interface NormOptions {

@@ -27,7 +27,7 @@ const adamWOp = defineOp({
     for (const [name, x] of [['gradient', gradient], ['m', m], ['v', v]] as const) checkShapeOf('adamWStep', name, x!, parameter!.shape)
     return [like(parameter!), like(parameter!), like(parameter!)]
   },
-  lowering: { kind: 'instruction', instruction: 'AdamW', attributes: numbers('beta1', 'beta2', 'epsilon', 'weightDecay') },
+  lowering: { kind: 'instruction', instruction: 'adamW', attributes: numbers('beta1', 'beta2', 'epsilon', 'weightDecay') },
   commits: true,
 })
 
@@ -69,7 +69,7 @@ const globalNormOp = defineOp({
   operands: [{ name: 'tensors', kind: 'float', variadic: true, layout: 'contiguous' }],
   outputs: [{ name: 'norm' }],
   infer: ([first]) => [like(first!, [])],
-  lowering: { kind: 'instruction', instruction: 'GlobalNorm', attributes: () => [] },
+  lowering: { kind: 'instruction', instruction: 'globalNorm', attributes: () => [] },
 })
 
 /** √(Σ x²) over all elements of all tensors. No gradient. */

@@ -22,7 +22,7 @@ function reduction(name: string, instructionFunction: string, gradient: ReduceGr
     outputs: [{ name: 'y' }],
     infer: ([x], { axes }) => [like(x!, x!.shape.map((d, axis) => ((axes as number[]).includes(axis) ? 1 : d)))],
     gradient: ({ inputs, outputs, gradOutputs }) => [gradient(gradOutputs[0]!, inputs[0]!, outputs[0]!)],
-    lowering: { kind: 'instruction', instruction: 'Reduce', attributes: () => [functionIndex('reduceFunctions', instructionFunction)] },
+    lowering: { kind: 'instruction', instruction: 'reduce', attributes: () => [functionIndex('reduceFunctions', instructionFunction)] },
   })
   return (x, options = {}) => {
     checkTensor(name, 'x', x)

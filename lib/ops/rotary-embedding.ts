@@ -29,7 +29,7 @@ const rotaryOp = defineOp({
     undefined,
     undefined,
   ],
-  lowering: { kind: 'instruction', instruction: 'Rotary', attributes: numbers('interleaved', 'inverse') },
+  lowering: { kind: 'instruction', instruction: 'rotary', attributes: numbers('interleaved', 'inverse') },
 })
 
 export interface RotaryOptions {

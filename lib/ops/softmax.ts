@@ -15,7 +15,7 @@ function define(name: string, log: boolean): OpDefinition {
     ],
     outputs: [{ name: 'gradInput', layout: 'rows', inPlace: ['gradOutput'] }],
     infer: ([y]) => [like(y!)],
-    lowering: { kind: 'instruction', instruction: 'SoftmaxGradient', attributes: () => [log ? 1 : 0] },
+    lowering: { kind: 'instruction', instruction: 'softmaxGradient', attributes: () => [log ? 1 : 0] },
   })
   return defineOp({
     name,
@@ -26,7 +26,7 @@ function define(name: string, log: boolean): OpDefinition {
       return [like(x!)]
     },
     gradient: ({ outputs, gradOutputs }) => [apply(gradientOp, [outputs[0], gradOutputs[0]])[0]],
-    lowering: { kind: 'instruction', instruction: 'Softmax', attributes: () => [log ? 1 : 0] },
+    lowering: { kind: 'instruction', instruction: 'softmax', attributes: () => [log ? 1 : 0] },
   })
 }
 

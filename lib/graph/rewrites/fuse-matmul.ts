@@ -27,7 +27,7 @@ export const fuseBias: Rule = (node, rewriter) => {
  * tile stores it.
  */
 export const fuseActivation: Rule = (node, rewriter) => {
-  if (node.definition.lowering.kind !== 'instruction' || node.definition.lowering.instruction !== 'Unary') return
+  if (node.definition.lowering.kind !== 'instruction' || node.definition.lowering.instruction !== 'unary') return
   const product = rewriter.input(node, 'x')
   if (!isPlainMatmul(product)) return
   const attributes = { ...product.node.attributes, function: node.definition.name }
