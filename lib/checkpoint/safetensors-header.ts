@@ -9,8 +9,8 @@ import { findKeyProblem } from './json-keys.ts'
 export const lengthBytes = 8
 /** The limit of the reference implementation. */
 export const maxHeaderBytes = 100_000_000
-/** A million tensors; bounds the memory that a header of 100 MB can ask for. */
-const maxKeys = 4_000_000
+/** A quarter of a million tensors; bounds the memory that a header of 100 MB can ask for. */
+const maxKeys = 1_000_000
 
 /** How an element type lies in the file and what it becomes: narrower floats are widened, I64 is narrowed. */
 export const fileTypes: Readonly<Record<string, { bytes: number; dtype: DType }>> = {

@@ -1,0 +1,7 @@
+export { adamW, type AdamWOptions, type Optimizer, type OptimizerFactory } from './adamw.ts'
+export { causalLM, type CausalLmOptions, type Task } from './causal-lm.ts'
+export { evaluate } from './evaluate.ts'
+export { constantRate, warmupCosine, type Schedule, type WarmupCosineOptions } from './schedule.ts'
+export { Trainer, type TrainerEvent, type TrainerState } from './trainer.ts'
+export type { TrainerOptions } from './trainer-options.ts'
+export { trainingStep, type StepArguments, type StepResult, type TrainingStepOptions } from './training-step.ts'

@@ -1,0 +1,39 @@
+import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { adamW, type OptimizerFactory } from './adamw.ts'
+import type { Task } from './causal-lm.ts'
+import { warmupCosine, type Schedule } from './schedule.ts'
+
+export interface TrainerOptions {
+  task: Task
+  /** Optimizer steps in all. */
+  steps: number
+  /** Sequences per step. */
+  batchSize: number
+  optimizer?: OptimizerFactory
+  schedule?: Schedule
+  /** Gradients are scaled down to this global norm; 1 unless said, Infinity for never. */
+  clipNorm?: number
+  /** Evaluate on the validation split after every so many steps; at the end in any case. */
+  evaluateEvery?: number
+  /** Sequences per batch of an evaluation; 64 unless said. */
+  evaluationBatchSize?: number
+  /** Of the batches and dropouts; 0 unless said. */
+  seed?: number
+  /** Training stops after the step that is under way. */
+  signal?: AbortSignal
+}
+
+export type ResolvedTrainerOptions = Required<Omit<TrainerOptions, 'signal' | 'evaluateEvery'>> & Pick<TrainerOptions, 'signal' | 'evaluateEvery'>
+
+const known = ['task', 'steps', 'batchSize', 'optimizer', 'schedule', 'clipNorm', 'evaluateEvery', 'evaluationBatchSize', 'seed', 'signal']
+
+export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerOptions {
+  checkOptions('Trainer', options, known)
+  const resolved = { optimizer: adamW(), schedule: warmupCosine({ peak: 1e-3 }), clipNorm: 1, evaluationBatchSize: 64, seed: 0, ...options }
+  if (typeof resolved.task?.batches !== 'function') throw new ArgumentError(`Trainer: task should be a task such as causalLM(…), got ${describe(resolved.task)}`)
+  for (const name of ['steps', 'batchSize', 'evaluationBatchSize'] as const) checkInteger('Trainer', name, resolved[name], 1)
+  if (resolved.evaluateEvery !== undefined) checkInteger('Trainer', 'evaluateEvery', resolved.evaluateEvery, 1)
+  if (resolved.clipNorm !== Infinity) checkNumber('Trainer', 'clipNorm', resolved.clipNorm, 0)
+  checkInteger('Trainer', 'seed', resolved.seed, 0, 2 ** 31 - 1)
+  return resolved
+}

@@ -1,0 +1,132 @@
+import { ArgumentError, FileError, HeedfulError } from '../errors.ts'
+import type { Compiled } from '../graph/compile.ts'
+import type { DecoderModel } from '../models/decoder-model.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Optimizer } from './adamw.ts'
+import type { BatchSource, TokenBatch } from './causal-lm.ts'
+import { evaluate } from './evaluate.ts'
+import { trainingStep, type StepArguments, type StepResult } from './training-step.ts'
+import { resolveTrainerOptions, type ResolvedTrainerOptions, type TrainerOptions } from './trainer-options.ts'
+
+export type TrainerEvent =
+  | {
+      type: 'step'
+      /** Counted from 1. */
+      step: number
+      loss: number
+      gradNorm: number
+      learningRate: number
+      /** Over this step. */
+      tokensPerSecond: number
+    }
+  | { type: 'evaluation'; step: number; loss: number }
+
+/** What has to be kept to go on later as if nothing had happened, beside the parameters. */
+export interface TrainerState {
+  step: number
+  /** Of the batches' random numbers. */
+  batches: number[]
+  optimizer: ReadonlyMap<string, Tensor>
+}
+
+/**
+ * Trains a model: `for await (const event of trainer)`. Each step is one native program off the event loop. When the
+ * signal is aborted, the step under way is finished and the iteration ends, so that the parameters are always those of
+ * a whole number of steps. A loss that is no number ends it with an error that says so.
+ */
+export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
+  readonly #model: DecoderModel
+  readonly #options: ResolvedTrainerOptions
+  readonly #optimizer: Optimizer
+  readonly #batches: BatchSource
+  readonly #program: Compiled<StepArguments<TokenBatch>, StepResult>
+  #step = 0
+
+  constructor(model: DecoderModel, options: TrainerOptions) {
+    const resolved = resolveTrainerOptions(options)
+    const { task, batchSize, seed, clipNorm } = resolved
+    const parameters = new Map([...model.parameters()].filter(([, parameter]) => parameter.trainable))
+    if (parameters.size === 0) throw new ArgumentError('Trainer: the model has no trainable parameter')
+    this.#model = model
+    this.#options = resolved
+    this.#batches = task.batches({ batchSize, seed })
+    this.#optimizer = resolved.optimizer(parameters)
+    this.#program = trainingStep({
+      parameters,
+      optimizer: this.#optimizer,
+      clipNorm: clipNorm === Infinity ? undefined : clipNorm,
+      loss: (batch: TokenBatch, dropout) => task.loss(model, batch, dropout),
+    })
+  }
+
+  /** Steps done so far. */
+  get step(): number {
+    return this.#step
+  }
+  /** Bytes of planned memory of the step. */
+  get memoryBytes(): number {
+    return this.#program.memoryBytes
+  }
+
+  get state(): TrainerState {
+    return { step: this.#step, batches: this.#batches.state, optimizer: this.#optimizer.state }
+  }
+
+  /** Puts back what `state` gave. The model's parameters have to be those of that moment. */
+  restore({ step, batches, optimizer }: TrainerState): void {
+    for (const [name, moment] of this.#optimizer.state) {
+      const saved = optimizer.get(name)
+      if (!saved) throw new FileError(`Trainer: the saved optimizer has no ${name}; it belongs to another model`)
+      moment.copyFrom(saved)
+    }
+    this.#batches.state = batches
+    this.#step = step
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TrainerEvent, void, undefined> {
+    const { steps, signal, evaluateEvery } = this.#options
+    while (this.#step < steps && !signal?.aborted) {
+      yield await this.#runStep()
+      const due = this.#step === steps || (evaluateEvery !== undefined && this.#step % evaluateEvery === 0)
+      if (due && this.#options.task.validation && !signal?.aborted) {
+        const loss = await this.evaluate()
+        if (loss !== undefined) yield { type: 'evaluation', step: this.#step, loss }
+      }
+    }
+  }
+
+  /** Mean loss on the whole validation split; undefined when the signal stopped it. */
+  async evaluate(): Promise<number | undefined> {
+    const { task, evaluationBatchSize, signal } = this.#options
+    try {
+      return await evaluate(this.#model, task, evaluationBatchSize, signal ? { signal } : {})
+    } catch (error) {
+      if (signal?.aborted && !(error instanceof HeedfulError)) return undefined
+      throw error
+    }
+  }
+
+  async #runStep(): Promise<TrainerEvent> {
+    const { schedule, steps, batchSize, task } = this.#options
+    const step = this.#step + 1
+    const learningRate = schedule(step, steps)
+    const { tokens, targets } = this.#batches.next()
+    const start = performance.now()
+    const result = await this.#program.run({ batch: { tokens, targets }, learningRate, step: Int32Array.of(step) })
+    const seconds = (performance.now() - start) / 1000
+    const [loss, gradNorm] = [result.loss.item(), result.gradNorm.item()]
+    result.loss.dispose()
+    result.gradNorm.dispose()
+    this.#step = step
+    if (!Number.isFinite(loss)) throw new ArgumentError(`Trainer: the loss of step ${step} is ${loss}; lower the learning rate or clip gradients`)
+    return { type: 'step', step, loss, gradNorm, learningRate, tokensPerSecond: (batchSize * task.context) / seconds }
+  }
+
+  dispose(): void {
+    this.#program.dispose()
+    this.#optimizer[Symbol.dispose]()
+  }
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
