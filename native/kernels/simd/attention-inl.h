@@ -60,7 +60,8 @@ inline void PackPanels(const float* x, int64_t row, int64_t rows, int dim, float
 inline int64_t RowTiles(int64_t rows) { return (rows + kGemmRows - 1) / kGemmRows; }
 inline int64_t TileStart(int64_t rows, int64_t tiles, int64_t tile) { return rows * tile / tiles; }
 
-// A row of tiles, C[rows × columns]; t.columns is ignored. The right side is a matrix or panels.
+// A row of tiles, C[rows × columns]; t.columns is ignored. By rows of a matrix, or by panels: then whole
+// vectors of C are written.
 inline void MultiplyByRows(GemmTile t, int64_t columns) {
   for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += kGemmColumns, t.c += kGemmColumns) {
     t.columns = static_cast<int>(AtMost(columns - j, kGemmColumns));
@@ -69,9 +70,10 @@ inline void MultiplyByRows(GemmTile t, int64_t columns) {
 }
 inline void MultiplyByPanels(GemmTile t, int64_t columns) {
   t.b_row = kGemmColumns;
-  t.columns = kGemmColumns;
-  for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += t.k * kGemmColumns, t.c += kGemmColumns)
+  for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += t.k * kGemmColumns, t.c += kGemmColumns) {
+    t.columns = static_cast<int>(AtMost(RoundUp(columns - j, Vec::kLanes), kGemmColumns));
     GemmTileKernel(t);
+  }
 }
 
 // True for the lanes below n; n may lie outside of [0, kLanes].
