@@ -20,6 +20,7 @@ export { grad, valueAndGrad, type Differentiable, type GradientsOf } from './ops
 export { compile, type Compiled, type CompileOptions, type RunOptions } from './graph/compile.ts'
 export * as nn from './nn/index.ts'
 export { DecoderModel, type DecoderConfig, type DecoderInputs } from './models/decoder-model.ts'
+export { loadDecoder, saveDecoder } from './models/pretrained.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'
 export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'

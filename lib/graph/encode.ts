@@ -28,7 +28,10 @@ export function encode(lowered: Lowered, plan: Plan, slots: ReadonlyMap<Buffer, 
     if (op === undefined)
       throw new TraceError(`compile: the addon has no instruction ${name}; rebuild it with npm run build`)
     words.push(op, attributes.length, operands.length, ...attributes)
-    for (const o of operands) o ? operand(o) : words.push(-1)
+    for (const o of operands) {
+      if (o) operand(o)
+      else words.push(-1)
+    }
   }
   lowered.instructions.forEach(instruction)
   return Float64Array.from(words)

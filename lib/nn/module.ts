@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError, checkOptions } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import { Parameter, Tensor } from '../tensor/tensor.ts'
+import { Parameter, type Tensor } from '../tensor/tensor.ts'
 
 /**
  * A layer or a model: a plain class whose fields are parameters, other modules, or arrays of them. A parameter's name

@@ -1,7 +1,7 @@
 import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { attention, cacheWrite, reshape, rotaryEmbedding, split, transpose } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
-import { fromData, Tensor } from '../tensor/tensor.ts'
+import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'

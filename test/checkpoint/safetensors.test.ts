@@ -263,7 +263,7 @@ describe('lies', () => {
     expect(error).toBeInstanceOf(FileError)
     expect((error as Error).message).toContain(`readSafetensors: ${path}: `)
     expect((error as Error).message).toContain(message)
-    expect(liveBytes()).toBe(before)
+    expect(liveBytes()).toBeLessThanOrEqual(before)
   })
 
   it('truncation at every byte', async () => {
@@ -310,7 +310,7 @@ describe('lies', () => {
     await writeFile(path, fileOf(JSON.stringify(header), bytesOf(BigInt64Array.of(0n, 2n ** 40n))))
     const before = liveBytes()
     await expect(readSafetensors(path)).rejects.toThrow(FileError)
-    expect(liveBytes()).toBe(before)
+    expect(liveBytes()).toBeLessThanOrEqual(before)
   })
 })
 
@@ -340,7 +340,7 @@ describe('writing', () => {
     const before = liveBytes()
     await expect(readSafetensors(path, { signal: abortAtLook(3) })).rejects.toThrow('enough')
     await expect(readSafetensors(path, { signal: AbortSignal.abort(new Error('early')) })).rejects.toThrow('early')
-    expect(liveBytes()).toBe(before)
+    expect(liveBytes()).toBeLessThanOrEqual(before)
   })
 
   it('replaces a file that exists', async () => {
@@ -396,7 +396,7 @@ describe('writing', () => {
     await expect(writeSafetensors('', [['x', x]])).rejects.toThrow(ArgumentError)
     await expect(writeSafetensors(path, [['x', x]], {}, { sgnal: 1 } as never)).rejects.toThrow('did you mean signal?')
     expect(await readdir(folder)).toEqual([])
-    expect(liveBytes()).toBe(before)
+    expect(liveBytes()).toBeLessThanOrEqual(before)
   })
 })
 

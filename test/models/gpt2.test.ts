@@ -1,0 +1,3 @@
+import { describeReference } from './reference-suite.ts'
+
+describeReference('gpt2')
