@@ -27,7 +27,8 @@ function load(): Native {
   } catch (cause) {
     const message = (cause as Error).message
     // The addon itself refused a setting of the environment, and says which and why.
-    if ((cause as { code?: unknown }).code === 'HEEDFUL_NATIVE') throw new NativeLoadError(`heedful: ${message}`, { cause })
+    if ((cause as { code?: unknown }).code === 'HEEDFUL_NATIVE')
+      throw new NativeLoadError(`heedful: ${message}`, { cause })
     throw new NativeLoadError(
       `heedful: ${file} does not load on ${system()}: ${message}\n` +
         'It may come from another system, C library or CPU (a node_modules that was copied?). ' +

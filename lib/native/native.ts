@@ -63,7 +63,13 @@ export interface Native {
    * Checks every instruction for memory safety. `capacity` 0: no symbolic rows. Instructions from `commitIndex` on
    * change state that must not be left half changed: a run that has reached them is not aborted.
    */
-  Program: new (code: Float64Array, arenaBytes: number, bindings: number, capacity: number, commitIndex: number) => NativeProgram
+  Program: new (
+    code: Float64Array,
+    arenaBytes: number,
+    bindings: number,
+    capacity: number,
+    commitIndex: number,
+  ) => NativeProgram
   /** Runs code once on this thread, without an arena. */
   execute(code: Float64Array, bindings: NativeStorage[]): void
 
