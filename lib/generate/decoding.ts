@@ -32,7 +32,10 @@ export class Decoding implements Disposable {
     this.#cache = cache
     this.#step = compile(
       ({ tokens, positions, before, after, last }: StepInputs) => {
-        const hidden = model.hidden({ tokens, positions }, { cached: { cache, position: reshape(before, []), keyLengths: after } })
+        const hidden = model.hidden(
+          { tokens, positions },
+          { cached: { cache, position: reshape(before, []), keyLengths: after } },
+        )
         return model.logitsOfRow(hidden, last)
       },
       { rows: { capacity, inputs: ['tokens', 'positions'] } },

@@ -17,15 +17,23 @@ export interface GenerateOptions extends SamplingOptions {
  * A sequence may grow beyond the model's context: when the cache is full, the newer half of the context is read again
  * and the rest forgotten. Throws ArgumentError for an empty prompt and for ids outside the vocabulary.
  */
-export async function* generate(model: DecoderModel, prompt: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+export async function* generate(
+  model: DecoderModel,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions = {},
+): AsyncGenerator<number, void, undefined> {
   checkOptions('generate', options, [...samplingOptionNames, 'maxNewTokens', 'stopTokens', 'signal'])
   const { maxNewTokens = 100, stopTokens = [], signal, ...sampling } = options
   checkInteger('generate', 'maxNewTokens', maxNewTokens, 0)
   const { context, vocabSize } = model.config
   const sequence = Array.from(prompt)
-  if (sequence.length === 0) throw new ArgumentError('generate: the prompt has no tokens; start with the beginning-of-sequence token or a line break')
+  if (sequence.length === 0)
+    throw new ArgumentError(
+      'generate: the prompt has no tokens; start with the beginning-of-sequence token or a line break',
+    )
   for (const id of sequence)
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
+      throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
   const choose = sampler(sampling)
   using decoding = new Decoding(model, Math.min(context, sequence.length + maxNewTokens))
   let pending = sequence

@@ -24,7 +24,9 @@ export function sampler(options: SamplingOptions = {}): Sampler {
   const topK = options.topK === undefined ? Infinity : checkInteger('sampler', 'topK', options.topK, 1)
   const topP = checkNumber('sampler', 'topP', options.topP ?? 1, 0, 1)
   if (temperature === 0 || topK === 1) return argmax
-  const random = new Random(options.seed === undefined ? Math.random() * 2 ** 48 : checkInteger('sampler', 'seed', options.seed, 0))
+  const random = new Random(
+    options.seed === undefined ? Math.random() * 2 ** 48 : checkInteger('sampler', 'seed', options.seed, 0),
+  )
   return (logits) => {
     const best = logits[argmax(logits)]!
     const weight = (id: number): number => Math.exp((logits[id]! - best) / temperature)
@@ -36,7 +38,13 @@ export function sampler(options: SamplingOptions = {}): Sampler {
 }
 
 /** The ids that may be chosen: all of them, or the most likely first, cut by top-k and top-p. */
-function nucleus(ids: number[], logits: Float32Array, weight: (id: number) => number, topK: number, topP: number): number[] {
+function nucleus(
+  ids: number[],
+  logits: Float32Array,
+  weight: (id: number) => number,
+  topK: number,
+  topP: number,
+): number[] {
   if (topK >= ids.length && topP >= 1) return ids
   const ranked = ids.sort((a, b) => logits[b]! - logits[a]! || a - b).slice(0, Math.min(topK, ids.length))
   if (topP >= 1) return ranked
@@ -49,7 +57,8 @@ function nucleus(ids: number[], logits: Float32Array, weight: (id: number) => nu
 function argmax(logits: Float32Array): number {
   let best = 0
   for (let id = 0; id < logits.length; id++) {
-    if (Number.isNaN(logits[id]!)) throw new ArgumentError(`sampler: the logit of token ${id} is NaN; the model's weights are broken`)
+    if (Number.isNaN(logits[id]!))
+      throw new ArgumentError(`sampler: the logit of token ${id} is NaN; the model's weights are broken`)
     if (logits[id]! > logits[best]!) best = id
   }
   return best

@@ -12,15 +12,27 @@ import { activeTrace, Trace, TracedTensor } from './trace.ts'
  * Calls an operation: while a function is traced, records a node and gives symbolic tensors; otherwise runs it now, on
  * this thread. `wanted` names the outputs that are needed; traced code finds out by itself.
  */
-export function apply(definition: OpDefinition, tensors: readonly (Tensor | undefined)[], attributes: Attributes = {}, wanted: readonly number[] = [0]): Tensor[] {
+export function apply(
+  definition: OpDefinition,
+  tensors: readonly (Tensor | undefined)[],
+  attributes: Attributes = {},
+  wanted: readonly number[] = [0],
+): Tensor[] {
   const trace = activeTrace()
   if (trace) return trace.record(definition, tensors, attributes)
   if (tensors.some((t) => t instanceof TracedTensor))
-    throw new TraceError(`${definition.name}: a tensor of a traced function was used outside of it; use it inside the function given to compile()`)
+    throw new TraceError(
+      `${definition.name}: a tensor of a traced function was used outside of it; use it inside the function given to compile()`,
+    )
   return runNow(definition, tensors, attributes, wanted)
 }
 
-function runNow(definition: OpDefinition, tensors: readonly (Tensor | undefined)[], attributes: Attributes, wanted: readonly number[]): Tensor[] {
+function runNow(
+  definition: OpDefinition,
+  tensors: readonly (Tensor | undefined)[],
+  attributes: Attributes,
+  wanted: readonly number[],
+): Tensor[] {
   const trace = new Trace()
   const results = trace.record(definition, tensors, attributes)
   const updated = (index: number): Tensor | undefined => {

@@ -111,7 +111,10 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   #specialise(inputs: Inputs<I>): { leaves: Leaf[]; specialised: Specialised } {
-    if (activeTrace()) throw new ArgumentError('run: a compiled function can not run while another one is traced; call the function itself')
+    if (activeTrace())
+      throw new ArgumentError(
+        'run: a compiled function can not run while another one is traced; call the function itself',
+      )
     const leaves: Leaf[] = []
     const types: (TensorType & { dynamic: boolean })[] = []
     const shapes = mapTree(inputs, (leaf, path) => {
@@ -138,7 +141,9 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     const { rows } = this.#options
     if (!rows?.inputs.includes(path)) return { shape, dtype, dynamic: false }
     if (shape.length === 0 || shape[0]! > rows.capacity)
-      throw new ArgumentError(`run: input ${path} should have at most ${rows.capacity} rows, got shape [${shape.join(', ')}]`)
+      throw new ArgumentError(
+        `run: input ${path} should have at most ${rows.capacity} rows, got shape [${shape.join(', ')}]`,
+      )
     return { shape: [rows.capacity, ...shape.slice(1)], dtype, dynamic: true }
   }
 
@@ -154,7 +159,10 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     const outputs: Value[] = []
     const structure = withTrace(trace, () =>
       mapTree(this.#fn(symbolic), (leaf, path) => {
-        if (!(leaf instanceof Tensor)) throw new ArgumentError(`compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`)
+        if (!(leaf instanceof Tensor))
+          throw new ArgumentError(
+            `compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`,
+          )
         outputs.push(leaf instanceof TracedTensor ? leaf.value : trace.valueOf('compile', leaf))
         return outputs.length - 1
       }),

@@ -13,9 +13,20 @@ export interface Algebra {
  * Reverse-mode differentiation: records, after the nodes that made `loss`, those that make dLoss/dx for each of `wrt`.
  * Contributions to one value are added in the reverse order of the nodes. undefined where loss does not depend on x.
  */
-export function differentiate(trace: Trace, loss: Tensor, wrt: readonly Tensor[], algebra: Algebra): (Tensor | undefined)[] {
-  if (!(loss instanceof TracedTensor)) throw new TraceError('grad: the loss does not depend on anything that was traced; compute it from the inputs or parameters')
-  if (loss.size !== 1) throw new ShapeError(`grad: the loss should be one number, got shape ${formatShape(loss.shape)}; take its mean() or sum()`)
+export function differentiate(
+  trace: Trace,
+  loss: Tensor,
+  wrt: readonly Tensor[],
+  algebra: Algebra,
+): (Tensor | undefined)[] {
+  if (!(loss instanceof TracedTensor))
+    throw new TraceError(
+      'grad: the loss does not depend on anything that was traced; compute it from the inputs or parameters',
+    )
+  if (loss.size !== 1)
+    throw new ShapeError(
+      `grad: the loss should be one number, got shape ${formatShape(loss.shape)}; take its mean() or sum()`,
+    )
   const targets = wrt.map((tensor) => trace.valueOf('grad', tensor))
   const nodes = trace.nodes.slice()
   const dependent = dependentValues(nodes, new Set(targets))
@@ -49,9 +60,13 @@ export function differentiate(trace: Trace, loss: Tensor, wrt: readonly Tensor[]
   return targets.map((target) => gradients.get(target))
 }
 
-function dependentValues(nodes: readonly { inputs: readonly (Value | undefined)[]; outputs: readonly Value[] }[], targets: ReadonlySet<Value>): Set<Value> {
+function dependentValues(
+  nodes: readonly { inputs: readonly (Value | undefined)[]; outputs: readonly Value[] }[],
+  targets: ReadonlySet<Value>,
+): Set<Value> {
   const dependent = new Set(targets)
   for (const node of nodes)
-    if (node.inputs.some((input) => input && dependent.has(input))) for (const output of node.outputs) dependent.add(output)
+    if (node.inputs.some((input) => input && dependent.has(input)))
+      for (const output of node.outputs) dependent.add(output)
   return dependent
 }

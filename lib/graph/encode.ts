@@ -25,7 +25,8 @@ export function encode(lowered: Lowered, plan: Plan, slots: ReadonlyMap<Buffer, 
   }
   const instruction = ({ name, attributes, operands }: Instruction): void => {
     const op = ops.get(name)
-    if (op === undefined) throw new TraceError(`compile: the addon has no instruction ${name}; rebuild it with npm run build`)
+    if (op === undefined)
+      throw new TraceError(`compile: the addon has no instruction ${name}; rebuild it with npm run build`)
     words.push(op, attributes.length, operands.length, ...attributes)
     for (const o of operands) o ? operand(o) : words.push(-1)
   }

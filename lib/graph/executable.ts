@@ -91,7 +91,11 @@ export class Executable {
 
   profile(): InstructionProfile[] {
     const figures = this.#program.profile()
-    return this.#instructions.map((instruction, i) => ({ instruction, nanoseconds: figures[2 * i]!, calls: figures[2 * i + 1]! }))
+    return this.#instructions.map((instruction, i) => ({
+      instruction,
+      nanoseconds: figures[2 * i]!,
+      calls: figures[2 * i + 1]!,
+    }))
   }
   setProfiling(on: boolean): void {
     this.#program.setProfiling(on)

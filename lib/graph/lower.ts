@@ -161,9 +161,16 @@ class Lowering {
         view = lowering.view(source.view, output, node.attributes, index)!
       }
       if (output.rowFactors.some((f) => f !== 0)) {
-        const fewer = lowering.view(oneRowFewer(source.view, input.rowFactors), { ...output, shape: oneRowFewer({ ...view }, output.rowFactors).shape }, node.attributes, index)
+        const fewer = lowering.view(
+          oneRowFewer(source.view, input.rowFactors),
+          { ...output, shape: oneRowFewer({ ...view }, output.rowFactors).shape },
+          node.attributes,
+          index,
+        )
         if (fewer?.offset !== view.offset)
-          throw new TraceError(`${node.definition.name}: where the result starts depends on the number of rows, which is not known yet; take rows with embedding() and an index instead`)
+          throw new TraceError(
+            `${node.definition.name}: where the result starts depends on the number of rows, which is not known yet; take rows with embedding() and an index instead`,
+          )
       }
       this.#define(output, source.buffer, view)
     })
@@ -175,7 +182,10 @@ class Lowering {
     if (known) return known
     const operand = this.#allocate(value)
     const { definition, inputs, attributes } = value.node!
-    if (definition.lowering.kind === 'assemble' && !definition.lowering.covers(inputs as readonly TensorType[], value, attributes))
+    if (
+      definition.lowering.kind === 'assemble' &&
+      !definition.lowering.covers(inputs as readonly TensorType[], value, attributes)
+    )
       this.#emit('fill', [0], [operand])
     return operand
   }
@@ -183,11 +193,14 @@ class Lowering {
   #partOperand(parent: Value, index: number): Operand {
     const whole = this.#assembled(parent)
     const { definition, inputs, attributes } = parent.node!
-    if (definition.lowering.kind !== 'assemble') throw new TraceError('compile: not an assembled value; this is a defect of heedful')
+    if (definition.lowering.kind !== 'assemble')
+      throw new TraceError('compile: not an assembled value; this is a defect of heedful')
     const view = definition.lowering.window(index, inputs as readonly TensorType[], whole.view, attributes)
     const { shape, rowFactors } = inputs[index]!
     if (rowFactors.some((f, d) => f !== 0 && shape[d] !== parent.shape[d]))
-      throw new TraceError(`${definition.name}: parts can't follow one another along the dimension whose number of rows is not known yet`)
+      throw new TraceError(
+        `${definition.name}: parts can't follow one another along the dimension whose number of rows is not known yet`,
+      )
     return { ...whole, view, rowFactors }
   }
 
@@ -195,7 +208,8 @@ class Lowering {
     const output = node.outputs[0]!
     this.#assembled(output)
     node.inputs.forEach((input, index) => {
-      if (input && !this.#placed.has(input)) this.#emit('copy', [], [this.#operandOf(input), this.#partOperand(output, index)])
+      if (input && !this.#placed.has(input))
+        this.#emit('copy', [], [this.#operandOf(input), this.#partOperand(output, index)])
     })
   }
 
@@ -227,18 +241,28 @@ class Lowering {
   }
 
   /** An input whose memory dies with this node and can carry the output. */
-  #reusable(node: Node, operands: readonly (Operand | undefined)[], names: readonly string[], output: Value): Operand | undefined {
+  #reusable(
+    node: Node,
+    operands: readonly (Operand | undefined)[],
+    names: readonly string[],
+    output: Value,
+  ): Operand | undefined {
     for (const name of names) {
       const index = node.definition.operands.findIndex((operand) => operand.name === name)
       const value = node.inputs[index]
       const operand = operands[index]
       if (!value || !operand || operand.buffer.place !== 'arena' || operand.dtype !== output.dtype) continue
       const isCopy = operand !== this.#operands.get(value)
-      const readsHere = node.inputs.filter((input) => input && this.#operands.get(input)?.buffer === operand.buffer).length
+      const readsHere = node.inputs.filter(
+        (input) => input && this.#operands.get(input)?.buffer === operand.buffer,
+      ).length
       if (!isCopy && this.#pending.get(operand.buffer) !== readsHere) continue
       if (readsHere > 1 || this.#takenOver.has(operand.buffer)) continue
-      const whole = operand.view.offset === 0 && sizeOf(operand.view.shape) * bytesPerElement[operand.dtype] === operand.buffer.bytes
-      const same = sizeOf(output.shape) === sizeOf(operand.view.shape) && output.shape.every((d, i) => d === operand.view.shape[i])
+      const whole =
+        operand.view.offset === 0 &&
+        sizeOf(operand.view.shape) * bytesPerElement[operand.dtype] === operand.buffer.bytes
+      const same =
+        sizeOf(output.shape) === sizeOf(operand.view.shape) && output.shape.every((d, i) => d === operand.view.shape[i])
       if (whole && same && isContiguous(operand.view.shape, operand.view.strides)) {
         this.#takenOver.add(operand.buffer)
         return operand
@@ -281,7 +305,10 @@ class Lowering {
   #output(value: Value, output: number): Operand {
     const operand = this.#operandOf(value)
     const { buffer, view } = operand
-    const whole = view.offset === 0 && isContiguous(view.shape, view.strides) && sizeOf(view.shape) * bytesPerElement[operand.dtype] === buffer.bytes
+    const whole =
+      view.offset === 0 &&
+      isContiguous(view.shape, view.strides) &&
+      sizeOf(view.shape) * bytesPerElement[operand.dtype] === buffer.bytes
     if (buffer.place === 'arena' && whole) {
       buffer.place = { output }
       return operand
@@ -303,10 +330,15 @@ function wholeView(shape: Shape, order?: readonly number[]): View {
 function checkRows(shape: Shape, rowFactors: Shape, order: readonly number[] = shape.map((_, axis) => axis)): void {
   const dynamic = order.findIndex((axis) => rowFactors[axis] !== 0)
   if (dynamic > 0 && order.slice(0, dynamic).some((axis) => shape[axis] !== 1))
-    throw new TraceError('compile: the dimension that follows the number of rows has to be the outermost one in memory; transpose it to the front')
+    throw new TraceError(
+      'compile: the dimension that follows the number of rows has to be the outermost one in memory; transpose it to the front',
+    )
 }
 
-const oneRowFewer = (view: View, rowFactors: Shape): View => ({ ...view, shape: view.shape.map((d, i) => d - rowFactors[i]!) })
+const oneRowFewer = (view: View, rowFactors: Shape): View => ({
+  ...view,
+  shape: view.shape.map((d, i) => d - rowFactors[i]!),
+})
 
 function fits({ shape, strides }: View, layout: Layout = 'strided'): boolean {
   if (layout === 'contiguous') return isContiguous(shape, strides)

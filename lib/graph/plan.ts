@@ -16,7 +16,9 @@ export interface Plan {
 export function planMemory(buffers: readonly Buffer[]): Plan {
   const planned: { buffer: Buffer; start: number; end: number }[] = []
   const offsets = new Map<Buffer, number>()
-  const bySize = buffers.filter(({ place, first }) => place === 'arena' && first >= 0).sort((a, b) => b.bytes - a.bytes || a.first - b.first)
+  const bySize = buffers
+    .filter(({ place, first }) => place === 'arena' && first >= 0)
+    .sort((a, b) => b.bytes - a.bytes || a.first - b.first)
   let arenaBytes = 0
   for (const buffer of bySize) {
     const bytes = Math.ceil(buffer.bytes / alignment) * alignment

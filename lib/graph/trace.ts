@@ -36,7 +36,9 @@ export class TracedTensor<D extends DType = DType> extends Tensor<D> {
     return true
   }
   override memory(operation: string): never {
-    throw new TraceError(`${operation}: this tensor ${formatShape(this.shape)} has no data while a function is traced; return it from the function, and read it from what run() gives`)
+    throw new TraceError(
+      `${operation}: this tensor ${formatShape(this.shape)} has no data while a function is traced; return it from the function, and read it from what run() gives`,
+    )
   }
   override dispose(): void {}
 }
@@ -55,13 +57,22 @@ export class Trace {
   valueOf(operation: string, tensor: Tensor): Value {
     if (tensor instanceof TracedTensor) {
       if (tensor.trace !== this)
-        throw new TraceError(`${operation}: a tensor of another compile() call was used; pass it as an input of this one`)
+        throw new TraceError(
+          `${operation}: a tensor of another compile() call was used; pass it as an input of this one`,
+        )
       return tensor.value
     }
     let value = this.captured.get(tensor)
     if (!value) {
       tensor.memory(operation)
-      value = { shape: tensor.shape, dtype: tensor.dtype, node: undefined, index: 0, rowFactors: tensor.shape.map(() => 0), captured: tensor }
+      value = {
+        shape: tensor.shape,
+        dtype: tensor.dtype,
+        node: undefined,
+        index: 0,
+        rowFactors: tensor.shape.map(() => 0),
+        captured: tensor,
+      }
       this.captured.set(tensor, value)
     }
     return value
@@ -100,7 +111,11 @@ export function withTrace<T>(trace: Trace, body: () => T): T {
 }
 
 /** Checks operands against the definition, then asks its shape rule. */
-export function inferTypes(definition: OpDefinition, inputs: readonly (TensorType | undefined)[], attributes: Attributes): TensorType[] {
+export function inferTypes(
+  definition: OpDefinition,
+  inputs: readonly (TensorType | undefined)[],
+  attributes: Attributes,
+): TensorType[] {
   let float: TensorType | undefined
   inputs.forEach((input, i) => {
     const spec = definition.operands[Math.min(i, definition.operands.length - 1)]!
@@ -109,13 +124,19 @@ export function inferTypes(definition: OpDefinition, inputs: readonly (TensorTyp
       return
     }
     if (spec.kind === 'index' && input.dtype !== 'i32')
-      throw new DTypeError(`${definition.name}: ${spec.name} should be i32, got ${input.dtype}; make it with tensor(…, { dtype: 'i32' })`)
+      throw new DTypeError(
+        `${definition.name}: ${spec.name} should be i32, got ${input.dtype}; make it with tensor(…, { dtype: 'i32' })`,
+      )
     if (spec.kind !== 'float') return
     if (input.dtype === 'i32')
-      throw new DTypeError(`${definition.name}: ${spec.name} should be f32 or f64, got i32; convert it with cast('f32')`)
+      throw new DTypeError(
+        `${definition.name}: ${spec.name} should be f32 or f64, got i32; convert it with cast('f32')`,
+      )
     float ??= input
     if (float.dtype !== input.dtype)
-      throw new DTypeError(`${definition.name}: operands should have one dtype, got ${float.dtype} and ${input.dtype} (${spec.name}); convert one with cast()`)
+      throw new DTypeError(
+        `${definition.name}: operands should have one dtype, got ${float.dtype} and ${input.dtype} (${spec.name}); convert one with cast()`,
+      )
   })
   const types = definition.infer(inputs, attributes)
   for (const { shape } of types) checkShape(definition.name, shape)
@@ -123,14 +144,25 @@ export function inferTypes(definition: OpDefinition, inputs: readonly (TensorTyp
 }
 
 /** How the outputs' dimensions follow the number of rows: the shape rule is asked again with one row fewer. */
-function inferRowFactors(definition: OpDefinition, inputs: readonly (Value | undefined)[], attributes: Attributes, types: TensorType[]): Shape[] {
-  if (!inputs.some((input) => input?.rowFactors.some((f) => f !== 0))) return types.map(({ shape }) => shape.map(() => 0))
-  const fewer = inputs.map((input) => input && { dtype: input.dtype, shape: input.shape.map((d, i) => d - input.rowFactors[i]!) })
+function inferRowFactors(
+  definition: OpDefinition,
+  inputs: readonly (Value | undefined)[],
+  attributes: Attributes,
+  types: TensorType[],
+): Shape[] {
+  if (!inputs.some((input) => input?.rowFactors.some((f) => f !== 0)))
+    return types.map(({ shape }) => shape.map(() => 0))
+  const fewer = inputs.map(
+    (input) => input && { dtype: input.dtype, shape: input.shape.map((d, i) => d - input.rowFactors[i]!) },
+  )
   let smaller: TensorType[]
   try {
     smaller = definition.infer(fewer, attributes)
   } catch (cause) {
-    throw new TraceError(`${definition.name}: the shape is fixed although the number of rows is not; use -1 in reshape instead of the number of rows (${(cause as Error).message})`, { cause })
+    throw new TraceError(
+      `${definition.name}: the shape is fixed although the number of rows is not; use -1 in reshape instead of the number of rows (${(cause as Error).message})`,
+      { cause },
+    )
   }
   return types.map(({ shape }, i) => shape.map((d, axis) => d - smaller[i]!.shape[axis]!))
 }

@@ -16,8 +16,13 @@ export function mapTree<T>(value: unknown, visit: (leaf: Leaf, path: string) => 
   if (value === undefined || value === null) return value
   if (isLeaf(value)) return visit(value, path)
   if (Array.isArray(value)) return value.map((inner, i) => mapTree(inner, visit, `${path}[${i}]`))
-  if (value instanceof Map) return new Map([...value].map(([key, inner]) => [key, mapTree(inner, visit, `${path}.${describe(key)}`)]))
+  if (value instanceof Map)
+    return new Map([...value].map(([key, inner]) => [key, mapTree(inner, visit, `${path}.${describe(key)}`)]))
   if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapTree(inner, visit, path ? `${path}.${key}` : key)]))
-  throw new ArgumentError(`compile: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`)
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [key, mapTree(inner, visit, path ? `${path}.${key}` : key)]),
+    )
+  throw new ArgumentError(
+    `compile: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`,
+  )
 }

@@ -38,17 +38,36 @@ export interface DecoderConfig {
 }
 
 const defaults = {
-  norm: 'layer', normEpsilon: 1e-5, activation: 'gelu', gated: false, positions: 'learned', ropeTheta: 1e4, bias: true, tieEmbeddings: true, dropout: 0,
+  norm: 'layer',
+  normEpsilon: 1e-5,
+  activation: 'gelu',
+  gated: false,
+  positions: 'learned',
+  ropeTheta: 1e4,
+  bias: true,
+  tieEmbeddings: true,
+  dropout: 0,
 } as const
 
-const known = [...Object.keys(defaults), 'vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'numKeyValueHeads', 'headDim', 'intermediateSize', 'context']
+const known = [
+  ...Object.keys(defaults),
+  'vocabSize',
+  'hiddenSize',
+  'numLayers',
+  'numHeads',
+  'numKeyValueHeads',
+  'headDim',
+  'intermediateSize',
+  'context',
+]
 
 export type ResolvedDecoderConfig = Required<DecoderConfig>
 
 /** Fills in defaults; throws ArgumentError for what makes no sense. */
 export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConfig {
   checkOptions('DecoderConfig', config, known)
-  for (const name of ['vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'context'] as const) checkInteger('DecoderConfig', name, config[name], 1)
+  for (const name of ['vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'context'] as const)
+    checkInteger('DecoderConfig', name, config[name], 1)
   const { hiddenSize, numHeads } = config
   const resolved: ResolvedDecoderConfig = {
     ...defaults,
@@ -65,7 +84,8 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   const choices = { norm: ['layer', 'rms'], positions: ['learned', 'rotary'] } as const
   for (const [name, values] of Object.entries(choices)) {
     const value = resolved[name as keyof typeof choices]
-    if (!(values as readonly string[]).includes(value)) throw new ArgumentError(`DecoderConfig: ${name} should be one of ${values.join(', ')}, got ${describe(value)}`)
+    if (!(values as readonly string[]).includes(value))
+      throw new ArgumentError(`DecoderConfig: ${name} should be one of ${values.join(', ')}, got ${describe(value)}`)
   }
   return resolved
 }
@@ -83,10 +103,28 @@ export class DecoderLayer extends Module {
 
   constructor(config: ResolvedDecoderConfig, options: Initialised) {
     super()
-    const { hiddenSize: dim, numHeads: heads, numKeyValueHeads: kvHeads, headDim, intermediateSize: hidden, activation, bias, dropout } = config
+    const {
+      hiddenSize: dim,
+      numHeads: heads,
+      numKeyValueHeads: kvHeads,
+      headDim,
+      intermediateSize: hidden,
+      activation,
+      bias,
+      dropout,
+    } = config
     const random = generatorOf(options)
     this.attentionNorm = makeNorm(config)
-    this.attention = new MultiHeadAttention({ dim, heads, kvHeads, headDim, bias, dropout, random, ...(config.positions === 'rotary' && { rope: { theta: config.ropeTheta } }) })
+    this.attention = new MultiHeadAttention({
+      dim,
+      heads,
+      kvHeads,
+      headDim,
+      bias,
+      dropout,
+      random,
+      ...(config.positions === 'rotary' && { rope: { theta: config.ropeTheta } }),
+    })
     this.mlpNorm = makeNorm(config)
     this.mlp = new (config.gated ? GatedFeedForward : FeedForward)({ dim, hidden, activation, bias, dropout, random })
   }
@@ -148,7 +186,8 @@ export class DecoderModel extends Module {
     const residualStd = 0.02 / Math.sqrt(2 * this.layers.length)
     for (const [name, parameter] of this.parameters()) {
       if (name.endsWith('.bias')) parameter.data().fill(0)
-      else if (parameter.rank > 1) fillNormal(parameter, random, /\.(output|down)\.weight$/.test(name) ? residualStd : 0.02)
+      else if (parameter.rank > 1)
+        fillNormal(parameter, random, /\.(output|down)\.weight$/.test(name) ? residualStd : 0.02)
     }
     return this
   }
@@ -158,10 +197,20 @@ export class DecoderModel extends Module {
     const { cached, dropout } = options
     let x = this.tokenEmbedding.forward(tokens)
     if (this.positionEmbedding)
-      x = add(x, positions ? this.positionEmbedding.forward(positions) : this.positionEmbedding.forward(this.#counting(tokens.shape.at(-1)!)))
+      x = add(
+        x,
+        positions
+          ? this.positionEmbedding.forward(positions)
+          : this.positionEmbedding.forward(this.#counting(tokens.shape.at(-1)!)),
+      )
     x = dropWith(x, this.#config.dropout, { dropout })
     this.layers.forEach((layer, index) => {
-      x = layer.forward(x, { positions, dropout, keyLengths: cached?.keyLengths, cache: cached?.cache.layer(index, cached.position) })
+      x = layer.forward(x, {
+        positions,
+        dropout,
+        keyLengths: cached?.keyLengths,
+        cache: cached?.cache.layer(index, cached.position),
+      })
     })
     return this.norm.forward(x)
   }

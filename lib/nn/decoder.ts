@@ -1,6 +1,12 @@
 import { checkInteger, checkOptions } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { layerOptionNames, layerParts, residual, type TransformerLayerOptions, type TransformerStackOptions } from './encoder.ts'
+import {
+  layerOptionNames,
+  layerParts,
+  residual,
+  type TransformerLayerOptions,
+  type TransformerStackOptions,
+} from './encoder.ts'
 import type { FeedForward } from './feed-forward.ts'
 import { generatorOf } from './init.ts'
 import { Module } from './module.ts'
@@ -39,8 +45,12 @@ export class TransformerDecoderLayer extends Module {
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
     const { memoryKeyLengths, ...own } = options
     const { dropout } = options
-    const attended = residual(x, this.norm1, this.#normFirst, (input) => this.selfAttention.forward(input, { causal: true, ...own }))
-    const informed = residual(attended, this.norm2, this.#normFirst, (input) => this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, dropout }))
+    const attended = residual(x, this.norm1, this.#normFirst, (input) =>
+      this.selfAttention.forward(input, { causal: true, ...own }),
+    )
+    const informed = residual(attended, this.norm2, this.#normFirst, (input) =>
+      this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, dropout }),
+    )
     return residual(informed, this.norm3, this.#normFirst, (input) => this.feedForward.forward(input, { dropout }))
   }
 }

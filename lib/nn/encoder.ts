@@ -24,15 +24,40 @@ export interface TransformerLayerOptions extends Initialised {
   epsilon?: number
 }
 
-export const layerOptionNames = ['dim', 'heads', 'ffn', 'kvHeads', 'rope', 'activation', 'normFirst', 'bias', 'dropout', 'epsilon', 'random']
+export const layerOptionNames = [
+  'dim',
+  'heads',
+  'ffn',
+  'kvHeads',
+  'rope',
+  'activation',
+  'normFirst',
+  'bias',
+  'dropout',
+  'epsilon',
+  'random',
+]
 
 /** The parts that encoder and decoder layers are made of. */
-export function layerParts({ dim, heads, ffn = 2048, kvHeads, rope, activation = 'relu', bias = true, dropout = 0, epsilon = 1e-5, random }: TransformerLayerOptions) {
+export function layerParts({
+  dim,
+  heads,
+  ffn = 2048,
+  kvHeads,
+  rope,
+  activation = 'relu',
+  bias = true,
+  dropout = 0,
+  epsilon = 1e-5,
+  random,
+}: TransformerLayerOptions) {
   const generator = generatorOf({ random })
   const shared = { dim, heads, bias, dropout, random: generator }
   return {
-    selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, ...(kvHeads && { kvHeads }), ...(rope && { rope }) }),
-    crossAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, cross: true, ...(kvHeads && { kvHeads }) }),
+    selfAttention: (): MultiHeadAttention =>
+      new MultiHeadAttention({ ...shared, ...(kvHeads && { kvHeads }), ...(rope && { rope }) }),
+    crossAttention: (): MultiHeadAttention =>
+      new MultiHeadAttention({ ...shared, cross: true, ...(kvHeads && { kvHeads }) }),
     feedForward: (): FeedForward => new FeedForward({ dim, hidden: ffn, activation, bias, dropout, random: generator }),
     norm: (): LayerNorm => new LayerNorm(dim, { bias, epsilon }),
   }
@@ -94,4 +119,3 @@ export class TransformerEncoder extends Module {
     return this.norm ? this.norm.forward(out) : out
   }
 }
-

@@ -1,10 +1,20 @@
 export { TransformerDecoder, TransformerDecoderLayer, type DecoderForwardOptions } from './decoder.ts'
 export { DropoutSource } from './dropout.ts'
-export { TransformerEncoder, TransformerEncoderLayer, type TransformerLayerOptions, type TransformerStackOptions } from './encoder.ts'
+export {
+  TransformerEncoder,
+  TransformerEncoderLayer,
+  type TransformerLayerOptions,
+  type TransformerStackOptions,
+} from './encoder.ts'
 export { FeedForward, GatedFeedForward, GeGLU, SwiGLU, type FeedForwardOptions } from './feed-forward.ts'
 export { KeyValueCache, type CacheShape, type LayerCache } from './key-value-cache.ts'
 export { Embedding, Linear, type EmbeddingLayerOptions, type LinearOptions } from './linear.ts'
 export { Module } from './module.ts'
-export { MultiHeadAttention, type AttendOptions, type MultiHeadAttentionOptions, type RotaryConfig } from './multi-head-attention.ts'
+export {
+  MultiHeadAttention,
+  type AttendOptions,
+  type MultiHeadAttentionOptions,
+  type RotaryConfig,
+} from './multi-head-attention.ts'
 export { LayerNorm, RMSNorm, type LayerNormOptions } from './norms.ts'
 export { Transformer, type TransformerForwardOptions, type TransformerOptions } from './transformer.ts'

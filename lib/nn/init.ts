@@ -17,8 +17,10 @@ function parameter(shape: Shape, next: () => number): Parameter<'f32'> {
 }
 
 export const constant = (shape: Shape, value: number): Parameter<'f32'> => parameter(shape, () => value)
-export const normal = (shape: Shape, random: Random, std = 1): Parameter<'f32'> => parameter(shape, () => std * random.normal())
-export const uniform = (shape: Shape, random: Random, bound: number): Parameter<'f32'> => parameter(shape, () => bound * (2 * random.uniform() - 1))
+export const normal = (shape: Shape, random: Random, std = 1): Parameter<'f32'> =>
+  parameter(shape, () => std * random.normal())
+export const uniform = (shape: Shape, random: Random, bound: number): Parameter<'f32'> =>
+  parameter(shape, () => bound * (2 * random.uniform() - 1))
 
 /** Overwrites a parameter with normal numbers of the given standard deviation. */
 export function fillNormal(target: Parameter, random: Random, std: number): void {

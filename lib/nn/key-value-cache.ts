@@ -16,7 +16,8 @@ export class KeyValueCache implements Disposable {
   readonly layers: readonly { readonly keys: Tensor; readonly values: Tensor }[]
 
   constructor({ layers, batch = 1, kvHeads, headDim, capacity }: CacheShape) {
-    for (const [name, value] of Object.entries({ layers, batch, kvHeads, headDim, capacity })) checkInteger('KeyValueCache', name, value, 1)
+    for (const [name, value] of Object.entries({ layers, batch, kvHeads, headDim, capacity }))
+      checkInteger('KeyValueCache', name, value, 1)
     this.capacity = capacity
     const make = (): Tensor => allocate('KeyValueCache', [batch, kvHeads, capacity, headDim], 'f32')
     this.layers = Array.from({ length: layers }, () => ({ keys: make(), values: make() }))
@@ -25,7 +26,8 @@ export class KeyValueCache implements Disposable {
   /** What layer `index` attends to and adds to. `position` (i32 scalar): how many tokens are there already. */
   layer(index: number, position: Tensor): LayerCache {
     const layer = this.layers[index]
-    if (!layer) throw new ArgumentError(`KeyValueCache: layer should be from 0 to ${this.layers.length - 1}, got ${index}`)
+    if (!layer)
+      throw new ArgumentError(`KeyValueCache: layer should be from 0 to ${this.layers.length - 1}, got ${index}`)
     return { ...layer, position }
   }
 

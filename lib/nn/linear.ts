@@ -60,4 +60,3 @@ export class Embedding extends Module {
     return embedding(this.weight, ids, this.#paddingIndex === undefined ? {} : { paddingIndex: this.#paddingIndex })
   }
 }
-

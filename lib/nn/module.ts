@@ -47,12 +47,16 @@ export abstract class Module implements Disposable {
       const missing = [...parameters.keys()].filter((name) => !state.has(name))
       const extra = [...state.keys()].filter((name) => !parameters.has(name))
       if (missing.length || extra.length)
-        throw new ArgumentError(`loadStateDict: ${[missing.length && `missing ${list(missing)}`, extra.length && `unknown ${list(extra)}`].filter(Boolean).join('; ')}; pass { strict: false } to load what fits`)
+        throw new ArgumentError(
+          `loadStateDict: ${[missing.length && `missing ${list(missing)}`, extra.length && `unknown ${list(extra)}`].filter(Boolean).join('; ')}; pass { strict: false } to load what fits`,
+        )
     }
     for (const [name, parameter] of parameters) {
       const value = state.get(name)
       if (value && !sameShape(value.shape, parameter.shape))
-        throw new ShapeError(`loadStateDict: ${name} should have shape ${formatShape(parameter.shape)}, got ${formatShape(value.shape)}`)
+        throw new ShapeError(
+          `loadStateDict: ${name} should have shape ${formatShape(parameter.shape)}, got ${formatShape(value.shape)}`,
+        )
     }
     for (const [name, parameter] of parameters) {
       const value = state.get(name)
@@ -69,4 +73,5 @@ export abstract class Module implements Disposable {
   }
 }
 
-const list = (names: readonly string[]): string => (names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', '))
+const list = (names: readonly string[]): string =>
+  names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ')

@@ -41,7 +41,19 @@ export interface AttendOptions extends Dropping {
   cache?: LayerCache | undefined
 }
 
-const known = ['dim', 'heads', 'kvHeads', 'headDim', 'memoryDim', 'cross', 'bias', 'outputBias', 'rope', 'dropout', 'random']
+const known = [
+  'dim',
+  'heads',
+  'kvHeads',
+  'headDim',
+  'memoryDim',
+  'cross',
+  'bias',
+  'outputBias',
+  'rope',
+  'dropout',
+  'random',
+]
 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
@@ -68,9 +80,12 @@ export class MultiHeadAttention extends Module {
     checkInteger('MultiHeadAttention', 'heads', heads, 1)
     this.#heads = heads
     this.#kvHeads = checkInteger('MultiHeadAttention', 'kvHeads', options.kvHeads ?? heads, 1, heads)
-    if (heads % this.#kvHeads !== 0) throw new ArgumentError(`MultiHeadAttention: heads (${heads}) should be a multiple of kvHeads (${this.#kvHeads})`)
+    if (heads % this.#kvHeads !== 0)
+      throw new ArgumentError(`MultiHeadAttention: heads (${heads}) should be a multiple of kvHeads (${this.#kvHeads})`)
     if (options.headDim === undefined && dim % heads !== 0)
-      throw new ArgumentError(`MultiHeadAttention: dim (${dim}) should be a multiple of heads (${heads}), or headDim be given`)
+      throw new ArgumentError(
+        `MultiHeadAttention: dim (${dim}) should be a multiple of heads (${heads}), or headDim be given`,
+      )
     this.#headDim = checkInteger('MultiHeadAttention', 'headDim', options.headDim ?? dim / heads, 1, 256)
     this.#dropout = checkNumber('MultiHeadAttention', 'dropout', options.dropout ?? 0, 0, 0.999999)
     const random = generatorOf(options)
@@ -107,7 +122,9 @@ export class MultiHeadAttention extends Module {
 
   #project(x: Tensor, memory: Tensor | undefined): [Tensor, Tensor, Tensor] {
     if (x.rank !== 2 && x.rank !== 3)
-      throw new ShapeError(`MultiHeadAttention: x should be [batch, length, dim] or [length, dim], got ${formatShape(x.shape)}`)
+      throw new ShapeError(
+        `MultiHeadAttention: x should be [batch, length, dim] or [length, dim], got ${formatShape(x.shape)}`,
+      )
     const width = this.#heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
     if (this.qkv) {
@@ -127,7 +144,10 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-function rotary({ theta = 1e4, dim, interleaved = false }: RotaryConfig, headDim: number): { frequencies: Tensor; interleaved: boolean } {
+function rotary(
+  { theta = 1e4, dim, interleaved = false }: RotaryConfig,
+  headDim: number,
+): { frequencies: Tensor; interleaved: boolean } {
   checkNumber('MultiHeadAttention', 'rope.theta', theta, 0)
   const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 2, headDim)
   const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))

@@ -12,7 +12,15 @@ const keyLengthsSpec: OperandSpec = { name: 'keyLengths', kind: 'index', optiona
 
 const attentionGradientOp = defineOp({
   name: 'attentionGradient',
-  operands: [rows('q'), rows('k'), rows('v'), rows('o'), { name: 'lse', kind: 'float', layout: 'contiguous' }, rows('gradOutput'), keyLengthsSpec],
+  operands: [
+    rows('q'),
+    rows('k'),
+    rows('v'),
+    rows('o'),
+    { name: 'lse', kind: 'float', layout: 'contiguous' },
+    rows('gradOutput'),
+    keyLengthsSpec,
+  ],
   outputs: [heads('gradQ'), heads('gradK'), heads('gradV')],
   infer: ([q, k, v]) => [like(q!), like(k!), like(v!)],
   lowering: { kind: 'instruction', instruction: 'attentionGradient', attributes: numbers('scale', 'causal') },
@@ -23,7 +31,12 @@ const attentionOp = defineOp({
   operands: [rows('q'), rows('k'), rows('v'), keyLengthsSpec],
   outputs: [heads('o'), { name: 'lse', optional: true, layout: 'contiguous' }],
   infer: ([q, k, v, keyLengths]) => {
-    for (const [name, x] of [['q', q], ['k', k], ['v', v]] as const) checkRank('attention', name, x!, 4)
+    for (const [name, x] of [
+      ['q', q],
+      ['k', k],
+      ['v', v],
+    ] as const)
+      checkRank('attention', name, x!, 4)
     checkHeads(q!, k!, v!)
     const [batch, numHeads, queryLength] = q!.shape as [number, number, number]
     if (keyLengths) checkShapeOf('attention', 'keyLengths', keyLengths, [batch])
@@ -40,12 +53,21 @@ function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
   const [batch, numHeads, , headDim] = q.shape as [number, number, number, number]
   const [keyBatch, numKeyValueHeads, keyLength, keyDim] = k.shape as [number, number, number, number]
   if (keyBatch !== batch || keyDim !== headDim)
-    throw new ShapeError(`attention: k ${formatShape(k.shape)} should have the batch and headDim of q ${formatShape(q.shape)}; the order is (batch, heads, length, headDim)`)
+    throw new ShapeError(
+      `attention: k ${formatShape(k.shape)} should have the batch and headDim of q ${formatShape(q.shape)}; the order is (batch, heads, length, headDim)`,
+    )
   if (v.shape[0] !== batch || v.shape[1] !== numKeyValueHeads || v.shape[2] !== keyLength)
-    throw new ShapeError(`attention: v ${formatShape(v.shape)} should have the batch, heads and length of k ${formatShape(k.shape)}`)
+    throw new ShapeError(
+      `attention: v ${formatShape(v.shape)} should have the batch, heads and length of k ${formatShape(k.shape)}`,
+    )
   if (numKeyValueHeads === 0 || numHeads % numKeyValueHeads !== 0)
-    throw new ShapeError(`attention: the ${numHeads} heads of q should be a multiple of the ${numKeyValueHeads} of k and v`)
-  for (const [name, d] of [['headDim', headDim], ['the last dimension of v', v.shape[3]!]] as const)
+    throw new ShapeError(
+      `attention: the ${numHeads} heads of q should be a multiple of the ${numKeyValueHeads} of k and v`,
+    )
+  for (const [name, d] of [
+    ['headDim', headDim],
+    ['the last dimension of v', v.shape[3]!],
+  ] as const)
     if (d < 1 || d > 256) throw new ShapeError(`attention: ${name} should be from 1 to 256, got ${d}`)
 }
 
@@ -85,7 +107,9 @@ const cacheWriteOp = defineOp({
     const [batch, numHeads, length, headDim] = x!.shape
     const [cacheBatch, cacheHeads, capacity, cacheDim] = cache!.shape
     if (batch !== cacheBatch || numHeads !== cacheHeads || headDim !== cacheDim || length! > capacity!)
-      throw new ShapeError(`cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(cache!.shape)}; the order is (batch, heads, length, headDim)`)
+      throw new ShapeError(
+        `cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(cache!.shape)}; the order is (batch, heads, length, headDim)`,
+      )
     return [like(cache!)]
   },
   lowering: { kind: 'instruction', instruction: 'cacheWrite', attributes: () => [] },

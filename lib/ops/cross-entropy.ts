@@ -66,6 +66,9 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
   const ignoreIndex = checkInteger('crossEntropy', 'ignoreIndex', options.ignoreIndex ?? -100, -(2 ** 31), 2 ** 31 - 1)
   const labelSmoothing = checkNumber('crossEntropy', 'labelSmoothing', options.labelSmoothing ?? 0, 0, 1)
   const reduction = reductions.indexOf(options.reduction ?? 'mean')
-  if (reduction < 0) throw new ArgumentError(`crossEntropy: reduction should be one of ${reductions.join(', ')}, got ${describe(options.reduction)}`)
+  if (reduction < 0)
+    throw new ArgumentError(
+      `crossEntropy: reduction should be one of ${reductions.join(', ')}, got ${describe(options.reduction)}`,
+    )
   return apply(crossEntropyOp, [logits, targets], { ignoreIndex, labelSmoothing, reduction })[0]!
 }

@@ -29,13 +29,16 @@ export const numbers =
 
 /** Throws ArgumentError unless `value` is a tensor. */
 export function checkTensor(operation: string, name: string, value: unknown): Tensor {
-  if (!(value instanceof Tensor)) throw new ArgumentError(`${operation}: ${name} should be a tensor, got ${describe(value)}; make one with tensor(…)`)
+  if (!(value instanceof Tensor))
+    throw new ArgumentError(`${operation}: ${name} should be a tensor, got ${describe(value)}; make one with tensor(…)`)
   return value
 }
 
 export function checkRank(operation: string, name: string, { shape }: TensorType, min: number, max = min): void {
   if (shape.length < min || shape.length > max)
-    throw new ShapeError(`${operation}: ${name} should have rank ${min === max ? min : `${min} to ${max}`}, got shape ${formatShape(shape)}`)
+    throw new ShapeError(
+      `${operation}: ${name} should have rank ${min === max ? min : `${min} to ${max}`}, got shape ${formatShape(shape)}`,
+    )
 }
 
 export function checkShapeOf(operation: string, name: string, { shape }: TensorType, expected: Shape): void {

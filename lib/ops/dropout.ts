@@ -14,7 +14,10 @@ const dropoutOp = defineOp({
     checkShapeOf('dropout', 'seed', seed!, [])
     return [like(x!)]
   },
-  gradient: ({ inputs, gradOutputs, attributes }) => [apply(dropoutOp, [gradOutputs[0], inputs[1]], attributes)[0], undefined],
+  gradient: ({ inputs, gradOutputs, attributes }) => [
+    apply(dropoutOp, [gradOutputs[0], inputs[1]], attributes)[0],
+    undefined,
+  ],
   lowering: { kind: 'instruction', instruction: 'dropout', attributes: numbers('probability', 'stream') },
 })
 

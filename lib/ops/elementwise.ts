@@ -17,7 +17,13 @@ function operands(operation: string, a: Operand, b: Operand): [Tensor, Tensor] {
 
 // ---- two operands -------------------------------------------------------------------------------------------------
 
-type BinaryGradient = (gradient: Tensor, a: Tensor, b: Tensor, y: Tensor, wanted: readonly boolean[]) => [Tensor | undefined, Tensor | undefined]
+type BinaryGradient = (
+  gradient: Tensor,
+  a: Tensor,
+  b: Tensor,
+  y: Tensor,
+  wanted: readonly boolean[],
+) => [Tensor | undefined, Tensor | undefined]
 
 function binary(name: string, gradient?: BinaryGradient): (a: Operand, b: Operand) => Tensor {
   const definition: OpDefinition = defineOp({
@@ -30,9 +36,15 @@ function binary(name: string, gradient?: BinaryGradient): (a: Operand, b: Operan
     infer: ([a, b]) => [like(a!, broadcastShapes(name, a!.shape, b!.shape))],
     ...(gradient && {
       gradient: ({ inputs, outputs, gradOutputs, wanted }) =>
-        gradient(gradOutputs[0]!, inputs[0]!, inputs[1]!, outputs[0]!, wanted).map((g, i) => (g && wanted[i] ? reduceTo(g, inputs[i]!) : undefined)),
+        gradient(gradOutputs[0]!, inputs[0]!, inputs[1]!, outputs[0]!, wanted).map((g, i) =>
+          g && wanted[i] ? reduceTo(g, inputs[i]!) : undefined,
+        ),
     }),
-    lowering: { kind: 'instruction', instruction: 'binary', attributes: () => [functionIndex('binaryFunctions', name)] },
+    lowering: {
+      kind: 'instruction',
+      instruction: 'binary',
+      attributes: () => [functionIndex('binaryFunctions', name)],
+    },
   })
   return (a, b) => apply(definition, operands(name, a, b))[0]!
 }
@@ -42,7 +54,10 @@ export const add = binary('add', (g) => [g, g])
 /** a − b, broadcasting. */
 export const subtract = binary('subtract', (g, _a, _b, _y, wanted) => [g, wanted[1] ? negate(g) : undefined])
 /** a · b elementwise, broadcasting. */
-export const multiply = binary('multiply', (g, a, b, _y, wanted) => [wanted[0] ? multiply(g, b) : undefined, wanted[1] ? multiply(g, a) : undefined])
+export const multiply = binary('multiply', (g, a, b, _y, wanted) => [
+  wanted[0] ? multiply(g, b) : undefined,
+  wanted[1] ? multiply(g, a) : undefined,
+])
 /** a / b, broadcasting. */
 export const divide = binary('divide', (g, _a, b, y, wanted) => {
   const scaled = divide(g, b)
@@ -79,7 +94,11 @@ const unaryGradientOp = defineOp({
   ],
   outputs: [{ name: 'gradInput', inPlace: ['gradOutput', 'x'] }],
   infer: ([x]) => [like(x!)],
-  lowering: { kind: 'instruction', instruction: 'unaryGradient', attributes: ({ function: f }) => [functionIndex('unaryFunctions', f)] },
+  lowering: {
+    kind: 'instruction',
+    instruction: 'unaryGradient',
+    attributes: ({ function: f }) => [functionIndex('unaryFunctions', f)],
+  },
 })
 
 function unary(name: string): (x: Tensor) => Tensor {
@@ -129,7 +148,9 @@ const castOp = defineOp({
   operands: [{ name: 'x', kind: 'any' }],
   outputs: [{ name: 'y' }],
   infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as TensorType['dtype'] }],
-  gradient: ({ inputs, gradOutputs }) => [inputs[0]!.dtype === 'i32' ? undefined : cast(gradOutputs[0]!, inputs[0]!.dtype)],
+  gradient: ({ inputs, gradOutputs }) => [
+    inputs[0]!.dtype === 'i32' ? undefined : cast(gradOutputs[0]!, inputs[0]!.dtype),
+  ],
   lowering: { kind: 'instruction', instruction: 'copy', attributes: noAttributes },
 })
 

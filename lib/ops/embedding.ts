@@ -28,7 +28,10 @@ const embeddingOp = defineOp({
     return [like(table!, [...ids!.shape, table!.shape[1]!])]
   },
   gradient: ({ inputs: [table, ids], gradOutputs, attributes }) => [
-    apply(embeddingGradientOp, [ids, gradOutputs[0]], { tableShape: table!.shape, paddingIndex: attributes['paddingIndex'] })[0],
+    apply(embeddingGradientOp, [ids, gradOutputs[0]], {
+      tableShape: table!.shape,
+      paddingIndex: attributes['paddingIndex'],
+    })[0],
     undefined,
   ],
   lowering: { kind: 'instruction', instruction: 'embedding', attributes: noAttributes },

@@ -9,11 +9,12 @@ import { fill } from './fill.ts'
 /** What gradients may be taken of: named parameters, a record, a list. Gradients come in the same structure. */
 export type Differentiable = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>> | readonly Tensor[]
 
-export type GradientsOf<W> = W extends ReadonlyMap<infer K, Tensor>
-  ? Map<K, Tensor>
-  : W extends readonly Tensor[]
-    ? Tensor[]
-    : { [K in keyof W]: Tensor }
+export type GradientsOf<W> =
+  W extends ReadonlyMap<infer K, Tensor>
+    ? Map<K, Tensor>
+    : W extends readonly Tensor[]
+      ? Tensor[]
+      : { [K in keyof W]: Tensor }
 
 const algebra = { add, onesLike: (x: Tensor): Tensor => fill(x.shape, 1, x.dtype) }
 
@@ -22,9 +23,17 @@ const algebra = { add, onesLike: (x: Tensor): Tensor => fill(x.shape, 1, x.dtype
  * trainable parameter that `loss` used. Give it to `compile`, or call it: then it is compiled and run at once.
  * Where the loss does not depend on something, its gradient is zero.
  */
-export function valueAndGrad<I, W extends Differentiable>(loss: (inputs: I) => Tensor, wrt: W): (inputs: I) => { value: Tensor; grads: GradientsOf<W> }
-export function valueAndGrad<I>(loss: (inputs: I) => Tensor): (inputs: I) => { value: Tensor; grads: Map<Parameter, Tensor> }
-export function valueAndGrad<I>(loss: (inputs: I) => Tensor, wrt?: Differentiable): (inputs: I) => { value: Tensor; grads: unknown } {
+export function valueAndGrad<I, W extends Differentiable>(
+  loss: (inputs: I) => Tensor,
+  wrt: W,
+): (inputs: I) => { value: Tensor; grads: GradientsOf<W> }
+export function valueAndGrad<I>(
+  loss: (inputs: I) => Tensor,
+): (inputs: I) => { value: Tensor; grads: Map<Parameter, Tensor> }
+export function valueAndGrad<I>(
+  loss: (inputs: I) => Tensor,
+  wrt?: Differentiable,
+): (inputs: I) => { value: Tensor; grads: unknown } {
   if (typeof loss !== 'function') throw new ArgumentError(`valueAndGrad: expected a function, got ${describe(loss)}`)
   const traced = (inputs: I): { value: Tensor; grads: unknown } => {
     const trace = activeTrace()
@@ -33,9 +42,12 @@ export function valueAndGrad<I>(loss: (inputs: I) => Tensor, wrt?: Differentiabl
       return once.runSync(inputs as never)
     }
     const value = loss(inputs)
-    if (!(value instanceof Tensor)) throw new ArgumentError(`valueAndGrad: the function should return a tensor, got ${describe(value)}`)
+    if (!(value instanceof Tensor))
+      throw new ArgumentError(`valueAndGrad: the function should return a tensor, got ${describe(value)}`)
     const take = (tensors: readonly Tensor[]): Tensor[] =>
-      differentiate(trace, value, tensors, algebra).map((gradient, i) => gradient ?? fill(tensors[i]!.shape, 0, tensors[i]!.dtype))
+      differentiate(trace, value, tensors, algebra).map(
+        (gradient, i) => gradient ?? fill(tensors[i]!.shape, 0, tensors[i]!.dtype),
+      )
     if (wrt instanceof Map) {
       const gradients = take([...wrt.values()])
       return { value, grads: new Map([...wrt.keys()].map((key, i) => [key, gradients[i]!])) }

@@ -30,7 +30,9 @@ const matmulOp = defineOp({
     const [m, k] = a!.shape.slice(-2) as [number, number]
     const [inner, n] = b!.shape.slice(-2) as [number, number]
     if (k !== inner)
-      throw new ShapeError(`matmul: a ${formatShape(a!.shape)} has ${k} columns, b ${formatShape(b!.shape)} has ${inner} rows; they should be equal`)
+      throw new ShapeError(
+        `matmul: a ${formatShape(a!.shape)} has ${k} columns, b ${formatShape(b!.shape)} has ${inner} rows; they should be equal`,
+      )
     if (bias) checkShapeOf('matmul', 'bias', bias, [n])
     const type = like(a!, [...broadcastShapes('matmul', a!.shape.slice(0, -2), b!.shape.slice(0, -2)), m, n])
     return [type, type]
@@ -84,5 +86,7 @@ export function checkActivation(operation: string, activation: unknown): Activat
   const names = Object.keys(activations)
   if (names.includes(activation as string)) return activation as Activation
   const near = typeof activation === 'string' && nearest(activation, names)
-  throw new ArgumentError(`${operation}: activation should be one of ${names.join(', ')}, got ${describe(activation)}${near ? `; did you mean ${near}?` : ''}`)
+  throw new ArgumentError(
+    `${operation}: activation should be one of ${names.join(', ')}, got ${describe(activation)}${near ? `; did you mean ${near}?` : ''}`,
+  )
 }

@@ -5,11 +5,27 @@ import type { Operand } from './elementwise.ts'
 import * as ops from './index.ts'
 
 /** Operations of one tensor, or of a tensor and an operand: the methods that tensors get. */
-const unary = ['negate', 'absolute', 'square', 'squareRoot', 'reciprocal', 'exp', 'log', 'relu', 'gelu', 'silu', 'sigmoid', 'tanh'] as const
+const unary = [
+  'negate',
+  'absolute',
+  'square',
+  'squareRoot',
+  'reciprocal',
+  'exp',
+  'log',
+  'relu',
+  'gelu',
+  'silu',
+  'sigmoid',
+  'tanh',
+] as const
 const binary = ['add', 'subtract', 'multiply', 'divide', 'power', 'maximum', 'minimum'] as const
 
 declare module '../tensor/tensor.ts' {
-  interface Tensor<D extends DType = DType> extends Record<(typeof unary)[number], () => Tensor<D>>, Record<(typeof binary)[number], (other: Operand) => Tensor<D>> {
+  interface Tensor<D extends DType = DType>
+    extends
+      Record<(typeof unary)[number], () => Tensor<D>>,
+      Record<(typeof binary)[number], (other: Operand) => Tensor<D>> {
     matmul(other: Tensor, options?: ops.MatmulOptions): Tensor
     softmax(options?: ops.SoftmaxOptions): Tensor
     sum(options?: ops.ReduceOptions): Tensor
@@ -23,7 +39,20 @@ declare module '../tensor/tensor.ts' {
   }
 }
 
-const names = [...unary, ...binary, 'matmul', 'softmax', 'sum', 'mean', 'max', 'min', 'reshape', 'transpose', 'slice', 'cast'] as const
+const names = [
+  ...unary,
+  ...binary,
+  'matmul',
+  'softmax',
+  'sum',
+  'mean',
+  'max',
+  'min',
+  'reshape',
+  'transpose',
+  'slice',
+  'cast',
+] as const
 
 for (const name of names) {
   const op = ops[name] as (x: Tensor, ...rest: unknown[]) => Tensor

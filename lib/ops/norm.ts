@@ -32,9 +32,20 @@ const normOp = defineOp({
     if (bias) checkShapeOf(operation, 'bias', bias, x!.shape.slice(-1))
     return [like(x!), like(x!), perRow(x!), perRow(x!)]
   },
-  gradient: ({ inputs: [x, , weight, bias], outputs: [, , mean, rstd], gradOutputs: [gradient], attributes, wanted }) => {
+  gradient: ({
+    inputs: [x, , weight, bias],
+    outputs: [, , mean, rstd],
+    gradOutputs: [gradient],
+    attributes,
+    wanted,
+  }) => {
     const center = attributes['center'] as boolean
-    const [gradX, gradWeight, gradBias] = apply(normGradientOp, [gradient, x, weight, center ? mean : undefined, rstd, undefined], { center }, [0, 1, 2])
+    const [gradX, gradWeight, gradBias] = apply(
+      normGradientOp,
+      [gradient, x, weight, center ? mean : undefined, rstd, undefined],
+      { center },
+      [0, 1, 2],
+    )
     return [gradX, undefined, weight && wanted[2] ? gradWeight : undefined, bias && wanted[3] ? gradBias : undefined]
   },
   lowering: { kind: 'instruction', instruction: 'norm', attributes: numbers('epsilon', 'center') },
@@ -64,7 +75,14 @@ export interface NormOptions {
   epsilon?: number
 }
 
-function norm(operation: string, x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined, options: NormOptions, center: boolean): Tensor {
+function norm(
+  operation: string,
+  x: Tensor,
+  weight: Tensor | undefined,
+  bias: Tensor | undefined,
+  options: NormOptions,
+  center: boolean,
+): Tensor {
   checkTensor(operation, 'x', x)
   if (weight !== undefined) checkTensor(operation, 'weight', weight)
   if (bias !== undefined) checkTensor(operation, 'bias', bias)

@@ -22,12 +22,25 @@ const adamWOp = defineOp({
     { name: 'newV', updates: 'v' },
   ],
   infer: ([gradient, learningRate, step, gradientScale, parameter, m, v]) => {
-    for (const [name, scalar] of [['learningRate', learningRate], ['step', step], ['gradientScale', gradientScale]] as const)
+    for (const [name, scalar] of [
+      ['learningRate', learningRate],
+      ['step', step],
+      ['gradientScale', gradientScale],
+    ] as const)
       if (scalar) checkShapeOf('adamWStep', name, scalar, [])
-    for (const [name, x] of [['gradient', gradient], ['m', m], ['v', v]] as const) checkShapeOf('adamWStep', name, x!, parameter!.shape)
+    for (const [name, x] of [
+      ['gradient', gradient],
+      ['m', m],
+      ['v', v],
+    ] as const)
+      checkShapeOf('adamWStep', name, x!, parameter!.shape)
     return [like(parameter!), like(parameter!), like(parameter!)]
   },
-  lowering: { kind: 'instruction', instruction: 'adamW', attributes: numbers('beta1', 'beta2', 'epsilon', 'weightDecay') },
+  lowering: {
+    kind: 'instruction',
+    instruction: 'adamW',
+    attributes: numbers('beta1', 'beta2', 'epsilon', 'weightDecay'),
+  },
   commits: true,
 })
 
@@ -54,14 +67,41 @@ export interface AdamWStep {
  */
 export function adamWStep(parameter: Tensor, options: AdamWStep): Tensor {
   checkTensor('adamWStep', 'parameter', parameter)
-  checkOptions('adamWStep', options, ['gradient', 'm', 'v', 'learningRate', 'step', 'gradientScale', 'beta1', 'beta2', 'epsilon', 'weightDecay'])
-  const { gradient, m, v, learningRate, step, gradientScale, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options
+  checkOptions('adamWStep', options, [
+    'gradient',
+    'm',
+    'v',
+    'learningRate',
+    'step',
+    'gradientScale',
+    'beta1',
+    'beta2',
+    'epsilon',
+    'weightDecay',
+  ])
+  const {
+    gradient,
+    m,
+    v,
+    learningRate,
+    step,
+    gradientScale,
+    beta1 = 0.9,
+    beta2 = 0.999,
+    epsilon = 1e-8,
+    weightDecay = 0.01,
+  } = options
   for (const [name, x] of Object.entries({ gradient, m, v, learningRate, step })) checkTensor('adamWStep', name, x)
   checkNumber('adamWStep', 'beta1', beta1, 0, 1 - 2 ** -53)
   checkNumber('adamWStep', 'beta2', beta2, 0, 1 - 2 ** -53)
   checkNumber('adamWStep', 'epsilon', epsilon, 0)
   checkNumber('adamWStep', 'weightDecay', weightDecay, 0)
-  return apply(adamWOp, [gradient, learningRate, step, gradientScale, parameter, m, v], { beta1, beta2, epsilon, weightDecay })[0]!
+  return apply(adamWOp, [gradient, learningRate, step, gradientScale, parameter, m, v], {
+    beta1,
+    beta2,
+    epsilon,
+    weightDecay,
+  })[0]!
 }
 
 const globalNormOp = defineOp({
@@ -74,7 +114,8 @@ const globalNormOp = defineOp({
 
 /** √(Σ x²) over all elements of all tensors. No gradient. */
 export function globalNorm(tensors: readonly Tensor[]): Tensor {
-  if (!Array.isArray(tensors) || tensors.length === 0) throw new ArgumentError(`globalNorm: expected an array of tensors, got ${describe(tensors)}`)
+  if (!Array.isArray(tensors) || tensors.length === 0)
+    throw new ArgumentError(`globalNorm: expected an array of tensors, got ${describe(tensors)}`)
   tensors.forEach((x, i) => checkTensor('globalNorm', `tensor ${i}`, x))
   return apply(globalNormOp, tensors)[0]!
 }

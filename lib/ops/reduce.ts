@@ -15,14 +15,27 @@ export interface ReduceOptions {
   keepDims?: boolean
 }
 
-function reduction(name: string, instructionFunction: string, gradient: ReduceGradient): (x: Tensor, options?: ReduceOptions) => Tensor {
+function reduction(
+  name: string,
+  instructionFunction: string,
+  gradient: ReduceGradient,
+): (x: Tensor, options?: ReduceOptions) => Tensor {
   const definition = defineOp({
     name,
     operands: [{ name: 'x', kind: 'float' }],
     outputs: [{ name: 'y' }],
-    infer: ([x], { axes }) => [like(x!, x!.shape.map((d, axis) => ((axes as number[]).includes(axis) ? 1 : d)))],
+    infer: ([x], { axes }) => [
+      like(
+        x!,
+        x!.shape.map((d, axis) => ((axes as number[]).includes(axis) ? 1 : d)),
+      ),
+    ],
     gradient: ({ inputs, outputs, gradOutputs }) => [gradient(gradOutputs[0]!, inputs[0]!, outputs[0]!)],
-    lowering: { kind: 'instruction', instruction: 'reduce', attributes: () => [functionIndex('reduceFunctions', instructionFunction)] },
+    lowering: {
+      kind: 'instruction',
+      instruction: 'reduce',
+      attributes: () => [functionIndex('reduceFunctions', instructionFunction)],
+    },
   })
   return (x, options = {}) => {
     checkTensor(name, 'x', x)
@@ -47,7 +60,9 @@ function shareOfExtremum(gradient: Tensor, x: Tensor, y: Tensor): Tensor {
 /** Sum over axes. */
 export const sum = reduction('sum', 'sum', (gradient, x) => broadcastTo(gradient, x.shape))
 /** Arithmetic mean over axes; NaN over nothing. */
-export const mean = reduction('mean', 'mean', (gradient, x, y) => broadcastTo(multiply(gradient, y.size / x.size), x.shape))
+export const mean = reduction('mean', 'mean', (gradient, x, y) =>
+  broadcastTo(multiply(gradient, y.size / x.size), x.shape),
+)
 /** Largest element over axes; −∞ over nothing, NaN if any is. */
 export const max = reduction('max', 'maximum', shareOfExtremum)
 /** Smallest element over axes; ∞ over nothing, NaN if any is. */

@@ -19,9 +19,13 @@ const rotaryOp = defineOp({
     const [batch, , length, headDim] = x!.shape as [number, number, number, number]
     const expected = positions!.shape.length === 1 ? [length] : [batch, length]
     if (positions!.shape.some((d, i) => d !== expected[i]))
-      throw new ShapeError(`rotaryEmbedding: positions should have shape [${length}] or [${batch}, ${length}] for x ${formatShape(x!.shape)}, got ${formatShape(positions!.shape)}`)
+      throw new ShapeError(
+        `rotaryEmbedding: positions should have shape [${length}] or [${batch}, ${length}] for x ${formatShape(x!.shape)}, got ${formatShape(positions!.shape)}`,
+      )
     if (2 * frequencies!.shape[0]! > headDim)
-      throw new ShapeError(`rotaryEmbedding: ${frequencies!.shape[0]} frequencies turn ${2 * frequencies!.shape[0]!} elements, but heads have ${headDim}`)
+      throw new ShapeError(
+        `rotaryEmbedding: ${frequencies!.shape[0]} frequencies turn ${2 * frequencies!.shape[0]!} elements, but heads have ${headDim}`,
+      )
     return [like(x!)]
   },
   gradient: ({ inputs: [, positions, frequencies], gradOutputs, attributes }) => [
@@ -42,7 +46,12 @@ export interface RotaryOptions {
  * x [batch, heads, length, headDim]; positions i32 [length] or [batch, length]; frequencies [n], 2n ≤ headDim. Elements
  * from 2n on stay as they are. frequencies get no gradient.
  */
-export function rotaryEmbedding(x: Tensor, positions: Tensor, frequencies: Tensor, options: RotaryOptions = {}): Tensor {
+export function rotaryEmbedding(
+  x: Tensor,
+  positions: Tensor,
+  frequencies: Tensor,
+  options: RotaryOptions = {},
+): Tensor {
   checkTensor('rotaryEmbedding', 'x', x)
   checkTensor('rotaryEmbedding', 'positions', positions)
   checkTensor('rotaryEmbedding', 'frequencies', frequencies)

@@ -16,7 +16,9 @@ function resolveShape(operation: string, from: Shape, wanted: Shape): number[] {
   const open = wanted.filter((d) => d === -1).length
   const shape = wanted.map((d) => (d === -1 ? (known === 0 ? 0 : size / known) : d))
   if (open > 1 || !shape.every((d) => Number.isInteger(d) && d >= 0) || sizeOf(shape) !== size)
-    throw new ShapeError(`${operation}: ${formatShape(from)} (${size} elements) does not reshape to ${formatShape(wanted)}`)
+    throw new ShapeError(
+      `${operation}: ${formatShape(from)} (${size} elements) does not reshape to ${formatShape(wanted)}`,
+    )
   return shape
 }
 
@@ -77,7 +79,12 @@ const transposeOp = defineOp({
   name: 'transpose',
   operands: [{ name: 'x', kind: 'any' }],
   outputs: [{ name: 'y' }],
-  infer: ([x], { axes }) => [like(x!, (axes as number[]).map((a) => x!.shape[a]!))],
+  infer: ([x], { axes }) => [
+    like(
+      x!,
+      (axes as number[]).map((a) => x!.shape[a]!),
+    ),
+  ],
   gradient: ({ gradOutputs, attributes }) => [transpose(gradOutputs[0]!, inverseOf(attributes['axes'] as number[]))],
   lowering: {
     kind: 'view',
@@ -89,7 +96,8 @@ const transposeOp = defineOp({
 /** Axes in another order; without one, the last two change places. */
 export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
   checkTensor('transpose', 'x', x)
-  if (axes === undefined && x.rank < 2) throw new ShapeError(`transpose: expected at least two axes, got shape ${formatShape(x.shape)}`)
+  if (axes === undefined && x.rank < 2)
+    throw new ShapeError(`transpose: expected at least two axes, got shape ${formatShape(x.shape)}`)
   const order = axes ?? x.shape.map((_, i) => (i < x.rank - 2 ? i : 2 * x.rank - 3 - i))
   if (!Array.isArray(order)) throw new ArgumentError(`transpose: expected an array of axes, got ${describe(order)}`)
   const resolved = order.map((a) => checkAxis('transpose', a, x.rank))
@@ -113,7 +121,12 @@ const sliceOp = defineOp({
   infer: ([x], { axis, start, end }) => {
     const size = x!.shape[axis as number]!
     const [from, to] = bounds(size, start as number, end as number)
-    return [like(x!, x!.shape.map((d, i) => (i === axis ? to - from : d)))]
+    return [
+      like(
+        x!,
+        x!.shape.map((d, i) => (i === axis ? to - from : d)),
+      ),
+    ]
   },
   gradient: ({ inputs, gradOutputs, attributes }) => {
     const { axis, start } = attributes as { axis: number; start: number }
@@ -148,7 +161,13 @@ const splitOp = defineOp({
   name: 'split',
   operands: [{ name: 'x', kind: 'any' }],
   outputs: [{ name: 'parts', optional: true }],
-  infer: ([x], { axis, sizes }) => (sizes as number[]).map((size) => like(x!, x!.shape.map((d, i) => (i === axis ? size : d)))),
+  infer: ([x], { axis, sizes }) =>
+    (sizes as number[]).map((size) =>
+      like(
+        x!,
+        x!.shape.map((d, i) => (i === axis ? size : d)),
+      ),
+    ),
   gradient: ({ outputs, gradOutputs, attributes }) => [
     concat(
       outputs.map((output, i) => gradOutputs[i] ?? fill(output.shape, 0, output.dtype)),
@@ -171,11 +190,21 @@ export function split(x: Tensor, sections: number | readonly number[], axis = -1
   const along = checkAxis('split', axis, x.rank)
   const size = x.shape[along]!
   const count = typeof sections === 'number' ? checkInteger('split', 'sections', sections, 1) : 0
-  if (count && size % count !== 0) throw new ShapeError(`split: axis ${axis} of ${formatShape(x.shape)} does not divide into ${count} equal parts`)
-  const sizes = count ? new Array<number>(count).fill(size / count) : [...(sections as number[])].map((s) => checkInteger('split', 'size', s, 0))
+  if (count && size % count !== 0)
+    throw new ShapeError(`split: axis ${axis} of ${formatShape(x.shape)} does not divide into ${count} equal parts`)
+  const sizes = count
+    ? new Array<number>(count).fill(size / count)
+    : [...(sections as number[])].map((s) => checkInteger('split', 'size', s, 0))
   if (sizes.reduce((a, b) => a + b, 0) !== size)
-    throw new ShapeError(`split: sizes [${sizes.join(', ')}] should add up to ${size}, axis ${axis} of ${formatShape(x.shape)}`)
-  return apply(splitOp, [x], { axis: along, sizes }, sizes.map((_, i) => i))
+    throw new ShapeError(
+      `split: sizes [${sizes.join(', ')}] should add up to ${size}, axis ${axis} of ${formatShape(x.shape)}`,
+    )
+  return apply(
+    splitOp,
+    [x],
+    { axis: along, sizes },
+    sizes.map((_, i) => i),
+  )
 }
 
 // ---- concat and pad -------------------------------------------------------------------------------------------------
@@ -189,16 +218,28 @@ const concatOp = defineOp({
     const first = parts[0]!
     let size = 0
     for (const part of parts) {
-      if (part!.dtype !== first.dtype) throw new DTypeError(`concat: expected tensors of one dtype, got ${first.dtype} and ${part!.dtype}`)
+      if (part!.dtype !== first.dtype)
+        throw new DTypeError(`concat: expected tensors of one dtype, got ${first.dtype} and ${part!.dtype}`)
       if (part!.shape.some((d, i) => i !== axis && d !== first.shape[i]))
-        throw new ShapeError(`concat: shapes ${formatShape(first.shape)} and ${formatShape(part!.shape)} should differ along axis ${axis} only`)
+        throw new ShapeError(
+          `concat: shapes ${formatShape(first.shape)} and ${formatShape(part!.shape)} should differ along axis ${axis} only`,
+        )
       size += part!.shape[axis]!
     }
-    return [like(first, first.shape.map((d, i) => (i === axis ? size : d)))]
+    return [
+      like(
+        first,
+        first.shape.map((d, i) => (i === axis ? size : d)),
+      ),
+    ]
   },
   gradient: ({ inputs, gradOutputs, attributes }) => {
     const axis = attributes['axis'] as number
-    return split(gradOutputs[0]!, inputs.map((part) => part!.shape[axis]!), axis)
+    return split(
+      gradOutputs[0]!,
+      inputs.map((part) => part!.shape[axis]!),
+      axis,
+    )
   },
   lowering: {
     kind: 'assemble',
@@ -213,10 +254,14 @@ const concatOp = defineOp({
 
 /** Tensors one after another along an axis. */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
-  if (!Array.isArray(parts) || parts.length === 0) throw new ArgumentError(`concat: expected an array of tensors, got ${describe(parts)}`)
+  if (!Array.isArray(parts) || parts.length === 0)
+    throw new ArgumentError(`concat: expected an array of tensors, got ${describe(parts)}`)
   parts.forEach((part, i) => checkTensor('concat', `part ${i}`, part))
   for (const part of parts)
-    if (part.rank !== parts[0].rank) throw new ShapeError(`concat: shapes ${formatShape(parts[0].shape)} and ${formatShape(part.shape)} should have the same rank`)
+    if (part.rank !== parts[0].rank)
+      throw new ShapeError(
+        `concat: shapes ${formatShape(parts[0].shape)} and ${formatShape(part.shape)} should have the same rank`,
+      )
   return apply(concatOp, parts, { axis: checkAxis('concat', axis, parts[0].rank) })[0]!
 }
 
@@ -226,7 +271,12 @@ const padOp = defineOp({
   outputs: [{ name: 'y' }],
   infer: ([x], attributes) => {
     const { axis, before, after } = attributes as { axis: number; before: number; after: number }
-    return [like(x!, x!.shape.map((d, i) => (i === axis ? before + d + after : d)))]
+    return [
+      like(
+        x!,
+        x!.shape.map((d, i) => (i === axis ? before + d + after : d)),
+      ),
+    ]
   },
   gradient: ({ inputs, gradOutputs, attributes }) => {
     const { axis, before } = attributes as { axis: number; before: number }
@@ -266,7 +316,9 @@ const broadcastOp = defineOp({
     kind: 'view',
     view: (input, output) => {
       const offset = output.shape.length - input.shape.length
-      const strides = output.shape.map((d, axis) => (axis < offset || (input.shape[axis - offset] === 1 && d !== 1) ? 0 : input.strides[axis - offset]!))
+      const strides = output.shape.map((d, axis) =>
+        axis < offset || (input.shape[axis - offset] === 1 && d !== 1) ? 0 : input.strides[axis - offset]!,
+      )
       return { shape: output.shape, strides, offset: input.offset }
     },
   },
@@ -282,7 +334,8 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 export function reduceTo(gradient: Tensor, { shape }: TensorType): Tensor {
   if (sameShape(gradient.shape, shape)) return gradient
   const offset = gradient.rank - shape.length
-  const stretched = (axis: number): boolean => axis < offset || (shape[axis - offset] === 1 && gradient.shape[axis] !== 1)
+  const stretched = (axis: number): boolean =>
+    axis < offset || (shape[axis - offset] === 1 && gradient.shape[axis] !== 1)
   const axes = gradient.shape.map((_, axis) => axis).filter(stretched)
   return reshape(axes.length ? sum(gradient, { axis: axes, keepDims: true }) : gradient, shape)
 }

@@ -53,13 +53,17 @@ export const tensor = Object.assign(create, {
     fill(make('tensor.ones', shape, options, ['dtype']), () => 1),
 
   full: <D extends DType = 'f32'>(shape: Shape, value: number, options: FillOptions<D> = {}): Tensor<D> => {
-    if (typeof value !== 'number') throw new ArgumentError(`tensor.full: value should be a number, got ${describe(value)}`)
+    if (typeof value !== 'number')
+      throw new ArgumentError(`tensor.full: value should be a number, got ${describe(value)}`)
     return fill(make('tensor.full', shape, options, ['dtype']), () => value)
   },
 
   /** 0, 1, …, n − 1; i32 unless said. */
   arange: <D extends DType = 'i32'>(n: number, options: FillOptions<D> = {}): Tensor<D> =>
-    fill(make('tensor.arange', [checkInteger('tensor.arange', 'n', n, 0)], { dtype: 'i32' as D, ...options }, ['dtype']), (i) => i),
+    fill(
+      make('tensor.arange', [checkInteger('tensor.arange', 'n', n, 0)], { dtype: 'i32' as D, ...options }, ['dtype']),
+      (i) => i,
+    ),
 
   /** Standard normal numbers. */
   randn: <D extends DType = 'f32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => {
@@ -68,10 +72,16 @@ export const tensor = Object.assign(create, {
   },
 
   /** Uniform numbers in [low, high). */
-  rand: <D extends DType = 'f32'>(shape: Shape, options: RandomOptions<D> & { low?: number; high?: number } = {}): Tensor<D> => {
+  rand: <D extends DType = 'f32'>(
+    shape: Shape,
+    options: RandomOptions<D> & { low?: number; high?: number } = {},
+  ): Tensor<D> => {
     const random = generator('tensor.rand', options.seed)
     const low = checkNumber('tensor.rand', 'low', options.low ?? 0)
     const high = checkNumber('tensor.rand', 'high', options.high ?? 1)
-    return fill(make('tensor.rand', shape, options, ['dtype', 'seed', 'low', 'high']), () => low + (high - low) * random.uniform())
+    return fill(
+      make('tensor.rand', shape, options, ['dtype', 'seed', 'low', 'high']),
+      () => low + (high - low) * random.uniform(),
+    )
   },
 })

@@ -19,7 +19,12 @@ export function checkDType(operation: string, dtype: unknown): DType {
   return dtype as DType
 }
 
-export function typedArrayOf<D extends DType>(dtype: D, buffer: ArrayBuffer, byteOffset: number, length: number): TypedArrays[D] {
+export function typedArrayOf<D extends DType>(
+  dtype: D,
+  buffer: ArrayBuffer,
+  byteOffset: number,
+  length: number,
+): TypedArrays[D] {
   return new constructors[dtype](buffer, byteOffset, length) as TypedArrays[D]
 }
 

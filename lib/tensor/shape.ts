@@ -42,7 +42,8 @@ export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`
 export function checkShape(operation: string, shape: unknown): number[] {
   if (!Array.isArray(shape) || !shape.every((d) => Number.isInteger(d) && d >= 0))
     throw new ShapeError(`${operation}: expected a shape of whole numbers of at least 0, got ${describe(shape)}`)
-  if (shape.length > maxRank) throw new ShapeError(`${operation}: expected a rank of at most ${maxRank}, got ${formatShape(shape)}`)
+  if (shape.length > maxRank)
+    throw new ShapeError(`${operation}: expected a rank of at most ${maxRank}, got ${formatShape(shape)}`)
   if (!Number.isSafeInteger(sizeOf(shape.map((d: number) => Math.max(d, 1))) * 8))
     throw new ShapeError(`${operation}: a tensor of shape ${formatShape(shape)} is too large`)
   return [...(shape as number[])]
@@ -51,7 +52,9 @@ export function checkShape(operation: string, shape: unknown): number[] {
 /** `axis` as an index from 0, negative ones counting from the end. */
 export function checkAxis(operation: string, axis: unknown, rank: number): number {
   if (typeof axis !== 'number' || !Number.isInteger(axis) || axis < -rank || axis >= rank)
-    throw new ShapeError(`${operation}: axis should be an integer from ${-rank} to ${rank - 1} for rank ${rank}, got ${describe(axis)}`)
+    throw new ShapeError(
+      `${operation}: axis should be an integer from ${-rank} to ${rank - 1} for rank ${rank}, got ${describe(axis)}`,
+    )
   return axis < 0 ? axis + rank : axis
 }
 
@@ -62,7 +65,9 @@ export function broadcastShapes(operation: string, a: Shape, b: Shape): number[]
     const x = a[a.length - rank + i] ?? 1
     const y = b[b.length - rank + i] ?? 1
     if (x !== y && x !== 1 && y !== 1)
-      throw new ShapeError(`${operation}: shapes ${formatShape(a)} and ${formatShape(b)} do not broadcast: ${x} against ${y}; make these dimensions equal, or one of them 1`)
+      throw new ShapeError(
+        `${operation}: shapes ${formatShape(a)} and ${formatShape(b)} do not broadcast: ${x} against ${y}; make these dimensions equal, or one of them 1`,
+      )
     return x === 1 ? y : x
   })
 }

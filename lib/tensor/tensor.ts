@@ -59,7 +59,9 @@ export class Tensor<D extends DType = DType> implements Disposable {
   /** @internal The memory; throws DisposedError after `dispose()`. */
   memory(operation: string): Memory {
     if (!this.#memory)
-      throw new DisposedError(`${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`)
+      throw new DisposedError(
+        `${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`,
+      )
     return this.#memory
   }
 
@@ -82,7 +84,8 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
   /** The only element. Throws ShapeError when there are more or none. */
   item(): number {
-    if (this.size !== 1) throw new ShapeError(`item: expected a tensor of one element, got shape ${formatShape(this.shape)}`)
+    if (this.size !== 1)
+      throw new ShapeError(`item: expected a tensor of one element, got shape ${formatShape(this.shape)}`)
     return this.data()[0]!
   }
 
@@ -92,7 +95,9 @@ export class Tensor<D extends DType = DType> implements Disposable {
     if (source instanceof Tensor && !sameShape(source.shape, this.shape))
       throw new ShapeError(`copyFrom: expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`)
     if (from.length !== this.size)
-      throw new ShapeError(`copyFrom: expected ${this.size} elements for shape ${formatShape(this.shape)}, got ${from.length}`)
+      throw new ShapeError(
+        `copyFrom: expected ${this.size} elements for shape ${formatShape(this.shape)}, got ${from.length}`,
+      )
     this.data().set(from)
     return this
   }
@@ -129,7 +134,10 @@ export function allocateMemory(operation: string, shape: Shape, dtype: DType): M
   try {
     return new Memory(new native.Storage(bytes))
   } catch (cause) {
-    throw new ExecutionError(`${operation}: could not get ${bytes} bytes for a tensor of shape ${formatShape(shape)}: ${(cause as Error).message}`, { cause })
+    throw new ExecutionError(
+      `${operation}: could not get ${bytes} bytes for a tensor of shape ${formatShape(shape)}: ${(cause as Error).message}`,
+      { cause },
+    )
   }
 }
 
@@ -144,12 +152,16 @@ export interface TensorOptions<D extends DType> {
 }
 
 /** From numbers, nested arrays or a typed array. The dtype is f32 unless given or the typed array's. */
-export function fromData<D extends DType>(data: NestedNumbers | TypedArrays[DType], options: TensorOptions<D> = {}): Tensor<D> {
+export function fromData<D extends DType>(
+  data: NestedNumbers | TypedArrays[DType],
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   const dtype = (options.dtype === undefined ? (dtypeOf(data) ?? 'f32') : checkDType('tensor', options.dtype)) as D
   let flat: ArrayLike<number>
   let shape: number[]
   if (ArrayBuffer.isView(data)) {
-    if (dtypeOf(data) === undefined) throw new DTypeError(`tensor: expected a Float32Array, Float64Array or Int32Array, got ${describe(data)}`)
+    if (dtypeOf(data) === undefined)
+      throw new DTypeError(`tensor: expected a Float32Array, Float64Array or Int32Array, got ${describe(data)}`)
     flat = data
     shape = [data.length]
   } else {
@@ -177,11 +189,14 @@ function flatten(data: unknown, shape: number[]): number[] {
   const flat: number[] = []
   const visit = (value: unknown, axis: number, path: string): void => {
     if (axis === shape.length) {
-      if (typeof value !== 'number') throw new ArgumentError(`tensor: expected a number at ${path || 'the top'}, got ${describe(value)}`)
+      if (typeof value !== 'number')
+        throw new ArgumentError(`tensor: expected a number at ${path || 'the top'}, got ${describe(value)}`)
       flat.push(value)
     } else {
       if (!Array.isArray(value) || value.length !== shape[axis])
-        throw new ShapeError(`tensor: expected ${shape[axis]} elements at ${path || 'the top'}, got ${describe(value)}; nested arrays must be rectangular`)
+        throw new ShapeError(
+          `tensor: expected ${shape[axis]} elements at ${path || 'the top'}, got ${describe(value)}; nested arrays must be rectangular`,
+        )
       value.forEach((inner, i) => visit(inner, axis + 1, `${path}[${i}]`))
     }
   }

@@ -49,7 +49,15 @@ export function adamW(options: AdamWOptions = {}): OptimizerFactory {
         for (const [name, parameter] of parameters) {
           const decay = parameter.rank > 1 || decayVectors ? weightDecay : 0
           const moments = { m: state.get(`${name}.m`)!, v: state.get(`${name}.v`)! }
-          adamWStep(parameter, { gradient: gradients.get(name)!, ...moments, ...inputs, beta1, beta2, epsilon, weightDecay: decay })
+          adamWStep(parameter, {
+            gradient: gradients.get(name)!,
+            ...moments,
+            ...inputs,
+            beta1,
+            beta2,
+            epsilon,
+            weightDecay: decay,
+          })
         }
       },
       [Symbol.dispose]: dispose,

@@ -42,11 +42,14 @@ export function causalLM(options: CausalLmOptions): Task {
   const context = checkInteger('causalLM', 'context', options.context, 1)
   for (const [name, tokens] of Object.entries({ train, ...(validation && { validation }) }))
     if (!(tokens instanceof Int32Array) || tokens.length <= context)
-      throw new ArgumentError(`causalLM: ${name} should be an Int32Array of more than ${context} tokens, got ${describe(tokens)} of ${tokens?.length}; use a longer text or a smaller context`)
+      throw new ArgumentError(
+        `causalLM: ${name} should be an Int32Array of more than ${context} tokens, got ${describe(tokens)} of ${tokens?.length}; use a longer text or a smaller context`,
+      )
   return {
     context,
     batches: ({ batchSize, seed }) => new RandomWindows(train, { context, batchSize, seed }),
     validation: validation && ((batchSize) => sequentialWindows(validation, { context, batchSize })),
-    loss: (model, { tokens, targets }, dropout) => model.loss({ tokens: reshape(tokens, [-1, context]), targets }, { dropout }),
+    loss: (model, { tokens, targets }, dropout) =>
+      model.loss({ tokens: reshape(tokens, [-1, context]), targets }, { dropout }),
   }
 }

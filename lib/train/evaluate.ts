@@ -4,7 +4,12 @@ import type { DecoderModel } from '../models/decoder-model.ts'
 import type { Task, TokenBatch } from './causal-lm.ts'
 
 /** Mean loss over the whole validation split: non-overlapping windows, each token counting once. */
-export async function evaluate(model: DecoderModel, task: Task, batchSize = 64, options: RunOptions = {}): Promise<number> {
+export async function evaluate(
+  model: DecoderModel,
+  task: Task,
+  batchSize = 64,
+  options: RunOptions = {},
+): Promise<number> {
   if (!task.validation) throw new ArgumentError('evaluate: this task has no validation split')
   using step = compile((batch: TokenBatch) => task.loss(model, batch))
   let sum = 0

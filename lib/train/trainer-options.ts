@@ -23,15 +23,36 @@ export interface TrainerOptions {
   signal?: AbortSignal
 }
 
-export type ResolvedTrainerOptions = Required<Omit<TrainerOptions, 'signal' | 'evaluateEvery'>> & Pick<TrainerOptions, 'signal' | 'evaluateEvery'>
+export type ResolvedTrainerOptions = Required<Omit<TrainerOptions, 'signal' | 'evaluateEvery'>> &
+  Pick<TrainerOptions, 'signal' | 'evaluateEvery'>
 
-const known = ['task', 'steps', 'batchSize', 'optimizer', 'schedule', 'clipNorm', 'evaluateEvery', 'evaluationBatchSize', 'seed', 'signal']
+const known = [
+  'task',
+  'steps',
+  'batchSize',
+  'optimizer',
+  'schedule',
+  'clipNorm',
+  'evaluateEvery',
+  'evaluationBatchSize',
+  'seed',
+  'signal',
+]
 
 export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerOptions {
   checkOptions('Trainer', options, known)
-  const resolved = { optimizer: adamW(), schedule: warmupCosine({ peak: 1e-3 }), clipNorm: 1, evaluationBatchSize: 64, seed: 0, ...options }
-  if (typeof resolved.task?.batches !== 'function') throw new ArgumentError(`Trainer: task should be a task such as causalLM(…), got ${describe(resolved.task)}`)
-  for (const name of ['steps', 'batchSize', 'evaluationBatchSize'] as const) checkInteger('Trainer', name, resolved[name], 1)
+  const resolved = {
+    optimizer: adamW(),
+    schedule: warmupCosine({ peak: 1e-3 }),
+    clipNorm: 1,
+    evaluationBatchSize: 64,
+    seed: 0,
+    ...options,
+  }
+  if (typeof resolved.task?.batches !== 'function')
+    throw new ArgumentError(`Trainer: task should be a task such as causalLM(…), got ${describe(resolved.task)}`)
+  for (const name of ['steps', 'batchSize', 'evaluationBatchSize'] as const)
+    checkInteger('Trainer', name, resolved[name], 1)
   if (resolved.evaluateEvery !== undefined) checkInteger('Trainer', 'evaluateEvery', resolved.evaluateEvery, 1)
   if (resolved.clipNorm !== Infinity) checkNumber('Trainer', 'clipNorm', resolved.clipNorm, 0)
   checkInteger('Trainer', 'seed', resolved.seed, 0, 2 ** 31 - 1)

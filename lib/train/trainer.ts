@@ -118,7 +118,8 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
     result.loss.dispose()
     result.gradNorm.dispose()
     this.#step = step
-    if (!Number.isFinite(loss)) throw new ArgumentError(`Trainer: the loss of step ${step} is ${loss}; lower the learning rate or clip gradients`)
+    if (!Number.isFinite(loss))
+      throw new ArgumentError(`Trainer: the loss of step ${step} is ${loss}; lower the learning rate or clip gradients`)
     return { type: 'step', step, loss, gradNorm, learningRate, tokensPerSecond: (batchSize * task.context) / seconds }
   }
 

@@ -30,7 +30,12 @@ export interface TrainingStepOptions<Batch> {
  * One training step as one native program: forward, backward, clipping and the optimizer. An abort stops it before the
  * first parameter changes, or not at all.
  */
-export function trainingStep<Batch>({ parameters, loss, optimizer, clipNorm }: TrainingStepOptions<Batch>): Compiled<StepArguments<Batch>, StepResult> {
+export function trainingStep<Batch>({
+  parameters,
+  loss,
+  optimizer,
+  clipNorm,
+}: TrainingStepOptions<Batch>): Compiled<StepArguments<Batch>, StepResult> {
   return compile(({ batch, learningRate, step }: StepArguments<Batch>) => {
     const count = reshape(step, [])
     const { value, grads } = valueAndGrad((given: Batch) => loss(given, new DropoutSource(count)), parameters)(batch)
@@ -41,4 +46,3 @@ export function trainingStep<Batch>({ parameters, loss, optimizer, clipNorm }: T
     return { loss: value, gradNorm }
   })
 }
-

@@ -107,7 +107,7 @@ struct AttentionForward {
   int64_t o_row;
   float* lse;              // [queries] or nullptr
   int64_t queries, keys;   // keys: those that may be seen at all (key length)
-  int head_dim, value_dim; // each 1 … 256
+  int head_dim, value_dim; // each 0 … 256
   float scale;
   bool causal;
   int64_t causal_offset;   // of query 0 of this block

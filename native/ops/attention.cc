@@ -26,7 +26,7 @@ constexpr int64_t kTaskQueries = 64;
 
 void Check(const Instruction& in) {
   const AttentionShape shape = CheckAttentionInputs("attention", in[kQ], in[kK], in[kV], in[kLengths]);
-  CheckHeads("attention: o", in[kO], in[kQ].dtype);
+  CheckHeadsOutput("attention: o", in[kO], in[kQ].dtype);
   CheckHeadDims("attention: o", in[kO], shape.batch, shape.heads, shape.queries, shape.value_dim);
   if (in[kLse]) CheckLse("attention", in[kLse], shape, in[kQ].dtype);
 }

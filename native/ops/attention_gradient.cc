@@ -26,16 +26,20 @@ void Check(const Instruction& in) {
   const std::string op = "attentionGradient";
   const Operand &q = in[kQ], &k = in[kK], &v = in[kV];
   const AttentionShape shape = CheckAttentionInputs(op, q, k, v, in[kLengths]);
-  const auto check_like = [&](const char* name, const Operand& x, int64_t heads, int64_t length,
-                              int64_t dim) {
+  const auto check_like_o = [&](const char* name, const Operand& x) {
     CheckHeads(op + ": " + name, x, q.dtype);
+    CheckHeadDims(op + ": " + name, x, shape.batch, shape.heads, shape.queries, shape.value_dim);
+  };
+  const auto check_output = [&](const char* name, const Operand& x, int64_t heads, int64_t length,
+                                int64_t dim) {
+    CheckHeadsOutput(op + ": " + name, x, q.dtype);
     CheckHeadDims(op + ": " + name, x, shape.batch, heads, length, dim);
   };
-  check_like("o", in[kO], shape.heads, shape.queries, shape.value_dim);
-  check_like("dO", in[kGradO], shape.heads, shape.queries, shape.value_dim);
-  check_like("dQ", in[kGradQ], shape.heads, shape.queries, shape.head_dim);
-  check_like("dK", in[kGradK], shape.kv_heads, shape.keys, shape.head_dim);
-  check_like("dV", in[kGradV], shape.kv_heads, shape.keys, shape.value_dim);
+  check_like_o("o", in[kO]);
+  check_like_o("dO", in[kGradO]);
+  check_output("dQ", in[kGradQ], shape.heads, shape.queries, shape.head_dim);
+  check_output("dK", in[kGradK], shape.kv_heads, shape.keys, shape.head_dim);
+  check_output("dV", in[kGradV], shape.kv_heads, shape.keys, shape.value_dim);
   HEEDFUL_CHECK(in[kLse], op + ": lse is missing");
   CheckLse(op, in[kLse], shape, q.dtype);
 }

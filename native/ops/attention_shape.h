@@ -34,7 +34,7 @@ inline AttentionShape CheckAttentionInputs(const std::string& op, const Operand&
   CheckHeads(op + ": v", v, q.dtype);
   HEEDFUL_CHECK(
       q.dims[3] <= kMaxHeadDim && v.dims[3] <= kMaxHeadDim,
-      op + ": a head may have at most 256 elements, but q is " + DimsText(q) + " and v is " + DimsText(v));
+      op + ": a head may have at most 256 elements, but q is " + ShapeText(q) + " and v is " + ShapeText(v));
   const AttentionShape shape(q, k, v);
   CheckHeadDims(op + ": k", k, shape.batch, shape.kv_heads, shape.keys, shape.head_dim);
   CheckHeadDims(op + ": v", v, shape.batch, shape.kv_heads, shape.keys, shape.value_dim);
@@ -45,7 +45,7 @@ inline AttentionShape CheckAttentionInputs(const std::string& op, const Operand&
     HEEDFUL_CHECK(lengths.dtype == DType::kI32, op + ": keyLengths must be i32");
     HEEDFUL_CHECK(
         lengths.rank == 1 && lengths.dims[0] == shape.batch,
-        op + ": keyLengths must be [" + std::to_string(shape.batch) + "], but is " + DimsText(lengths));
+        op + ": keyLengths must be [" + std::to_string(shape.batch) + "], but is " + ShapeText(lengths));
   }
   return shape;
 }
@@ -55,7 +55,7 @@ inline void CheckLse(const std::string& op, const Operand& lse, const AttentionS
   HEEDFUL_CHECK(lse.dtype == dtype, op + ": lse must have the dtype of q");
   HEEDFUL_CHECK(lse.rank == 3 && lse.dims[0] == shape.batch && lse.dims[1] == shape.heads &&
                     lse.dims[2] == shape.queries && lse.Contiguous(),
-                op + ": lse must be [batch, heads, queries] and contiguous, but is " + DimsText(lse));
+                op + ": lse must be [batch, heads, queries] and contiguous, but is " + ShapeText(lse));
 }
 
 // The key length of each sequence: keyLengths, or all keys.

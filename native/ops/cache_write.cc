@@ -23,7 +23,7 @@ constexpr int64_t kTaskElements = 16384;
 void Check(const Instruction& in) {
   const Operand &x = in[kX], &position = in[kPosition], &cache = in[kCache];
   CheckHeads("cacheWrite: x", x, x.dtype);
-  CheckHeads("cacheWrite: cache", cache, x.dtype);
+  CheckHeadsOutput("cacheWrite: cache", cache, x.dtype);
   CheckHeadDims("cacheWrite: cache", cache, x.dims[0], x.dims[1], cache.dims[2], x.dims[3]);
   HEEDFUL_CHECK(position && position.dtype == DType::kI32 && position.rank == 0,
                 "cacheWrite: position must be one i32, of rank 0");
@@ -38,8 +38,6 @@ int64_t CheckedPosition(const Instruction& in) {
                     " do not fit into a cache of " + std::to_string(capacity));
   return position;
 }
-
-size_t Workspace(const Instruction&, int) { return 0; }
 
 void Run(const Instruction& in, Context& context) {
   const Operand &x = in[kX], &cache = in[kCache];
@@ -61,6 +59,6 @@ void Reference(const Instruction& in) {
 
 }  // namespace
 
-const OpInfo kCacheWriteOp = {"cacheWrite", 2, 1, 0, Check, Workspace, Run, Reference};
+const OpInfo kCacheWriteOp = {"cacheWrite", 2, 1, 0, Check, NoWorkspace, Run, Reference};
 
 }  // namespace heedful

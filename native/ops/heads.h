@@ -8,23 +8,27 @@
 #include <string>
 
 #include "kernels/reference/view.h"
-#include "ops/instruction.h"
+#include "ops/operands.h"
 
 namespace heedful {
-
-inline std::string DimsText(const Operand& x) {
-  std::string text = "[";
-  for (int d = 0; d < x.rank; ++d) text += (d ? ", " : "") + std::to_string(x.dims[d]);
-  return text + "]";
-}
 
 // `what` is "<op>: <operand>", as every message begins.
 inline void CheckHeads(const std::string& what, const Operand& x, DType dtype) {
   HEEDFUL_CHECK(x, what + " is missing");
   HEEDFUL_CHECK(dtype == DType::kF32 || dtype == DType::kF64, what + " must be of floating point");
   HEEDFUL_CHECK(x.dtype == dtype, what + " must have the dtype of the first operand");
-  HEEDFUL_CHECK(x.rank == 4, what + " must be [batch, heads, length, dim], but is " + DimsText(x));
+  HEEDFUL_CHECK(x.rank == 4, what + " must be [batch, heads, length, dim], but is " + ShapeText(x));
   HEEDFUL_CHECK(x.strides[3] == 1 || x.dims[3] <= 1, what + " must have a contiguous last dimension");
+}
+
+// Of an output: no two elements share a place, as far as broadcasting goes, so that tasks never write the
+// same one.
+inline void CheckHeadsOutput(const std::string& what, const Operand& x, DType dtype) {
+  CheckHeads(what, x, dtype);
+  for (int d = 0; d < x.rank; ++d) {
+    HEEDFUL_CHECK(x.strides[d] != 0 || x.dims[d] <= 1 || x.Size() == 0,
+                  what + " must not be broadcast, it is written");
+  }
 }
 
 // Throws unless x is [batch, heads, length, dim].
@@ -35,7 +39,7 @@ inline void CheckHeadDims(const std::string& what, const Operand& x, int64_t bat
   Operand wanted;
   wanted.rank = 4;
   std::copy(expected, expected + 4, wanted.dims);
-  throw Error(what + " must be " + DimsText(wanted) + ", but is " + DimsText(x));
+  throw Error(what + " must be " + ShapeText(wanted) + ", but is " + ShapeText(x));
 }
 
 template <class T>

@@ -28,17 +28,17 @@ constexpr int64_t kTaskPositions = 16;
 void Check(const Instruction& in) {
   const Operand &x = in[kX], &positions = in[kPositions], &frequencies = in[kFrequencies], &y = in[kY];
   CheckHeads("rotary: x", x, x.dtype);
-  CheckHeads("rotary: y", y, x.dtype);
+  CheckHeadsOutput("rotary: y", y, x.dtype);
   CheckHeadDims("rotary: y", y, x.dims[0], x.dims[1], x.dims[2], x.dims[3]);
   HEEDFUL_CHECK(positions && positions.dtype == DType::kI32, "rotary: positions must be i32");
   HEEDFUL_CHECK((positions.rank == 1 || (positions.rank == 2 && positions.dims[0] == x.dims[0])) &&
                     positions.DimFromEnd(0) == x.dims[2],
-                "rotary: positions must be [length] or [batch, length] of x " + DimsText(x) + ", but is " +
-                    DimsText(positions));
+                "rotary: positions must be [length] or [batch, length] of x " + ShapeText(x) + ", but is " +
+                    ShapeText(positions));
   HEEDFUL_CHECK(frequencies && frequencies.dtype == x.dtype, "rotary: frequencies must have the dtype of x");
   HEEDFUL_CHECK(frequencies.rank == 1 && frequencies.dims[0] <= x.dims[3] / 2,
-                "rotary: frequencies must be one per pair of the last dimension of x " + DimsText(x) +
-                    ", but is " + DimsText(frequencies));
+                "rotary: frequencies must be one per pair of the last dimension of x " + ShapeText(x) +
+                    ", but is " + ShapeText(frequencies));
 }
 
 // Rows of the table of sines: one per position, for each sequence that has its own.

@@ -1,8 +1,9 @@
 import type { Rule } from './rewriter.ts'
 import type { Node, Value } from '../trace.ts'
 
-const plain = (node: Node): boolean => node.attributes['function'] === 'identity' && node.attributes['gradient'] !== true
-const isPlainMatmul = (value: Value | undefined): value is Value & { node: Node } =>
+const plain = (node: Node): boolean =>
+  node.attributes['function'] === 'identity' && node.attributes['gradient'] !== true
+export const isPlainMatmul = (value: Value | undefined): value is Value & { node: Node } =>
   value?.node?.definition.name === 'matmul' && value.index === 0 && plain(value.node)
 
 const operandsOf = (node: Node): Record<string, Value | undefined> =>
@@ -12,10 +13,14 @@ const operandsOf = (node: Node): Record<string, Value | undefined> =>
 export const fuseBias: Rule = (node, rewriter) => {
   if (node.definition.name !== 'add') return
   const [left, right] = [rewriter.input(node, 'a'), rewriter.input(node, 'b')]
-  for (const [product, bias] of [[left, right], [right, left]] as const) {
+  for (const [product, bias] of [
+    [left, right],
+    [right, left],
+  ] as const) {
     if (!isPlainMatmul(product) || !bias || rewriter.uses(product) !== 1) continue
     const columns = product.shape.at(-1)
-    if (product.node.inputs[2] || bias.shape.length !== 1 || bias.shape[0] !== columns || product.shape.length < 2) continue
+    if (product.node.inputs[2] || bias.shape.length !== 1 || bias.shape[0] !== columns || product.shape.length < 2)
+      continue
     const fused = rewriter.make(product.node.definition, { ...operandsOf(product.node), bias }, product.node.attributes)
     rewriter.replace(node.outputs[0]!, fused.outputs[0]!)
     return

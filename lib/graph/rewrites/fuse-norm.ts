@@ -21,12 +21,23 @@ export const fuseResidualNorm: Rule = (node, rewriter) => {
 export const fuseResidualNormGradient: Rule = (node, rewriter) => {
   if (node.definition.name !== 'add') return
   const [left, right] = [rewriter.input(node, 'a'), rewriter.input(node, 'b')]
-  for (const [gradient, other] of [[left, right], [right, left]] as const) {
+  for (const [gradient, other] of [
+    [left, right],
+    [right, left],
+  ] as const) {
     const producer = gradient?.node
     if (!producer || producer.definition.name !== 'normGradient' || gradient.index !== 0) continue
-    if (rewriter.uses(gradient) !== 1 || rewriter.input(producer, 'gradResidual') || !other || !sameShape(gradient.shape, other.shape)) continue
+    if (
+      rewriter.uses(gradient) !== 1 ||
+      rewriter.input(producer, 'gradResidual') ||
+      !other ||
+      !sameShape(gradient.shape, other.shape)
+    )
+      continue
     if (rewriter.dependsOn(other, producer)) continue
-    const operands = Object.fromEntries(producer.definition.operands.map(({ name }) => [name, rewriter.input(producer, name)]))
+    const operands = Object.fromEntries(
+      producer.definition.operands.map(({ name }) => [name, rewriter.input(producer, name)]),
+    )
     const fused = rewriter.make(producer.definition, { ...operands, gradResidual: other }, producer.attributes)
     rewriter.replace(node.outputs[0]!, fused.outputs[0]!)
     for (const index of [1, 2]) rewriter.replace(producer.outputs[index]!, fused.outputs[index]!)

@@ -1,5 +1,5 @@
 // Fused attention: the pieces that forward and backward share, and the table of kernels.
-// Included inside each instruction set's anonymous namespace, after gemm-inl.h and math-inl.h.
+// Included inside each instruction set's anonymous namespace, after lanes-inl.h and the gemm family.
 //
 // Every product is made of tiles of the matrix product (GemmTile). Products with a transposed right side
 // (q·kᵀ, dO·vᵀ) read it packed in panels of kGemmColumns rows, [rows / kGemmColumns][dim][kGemmColumns]; all
@@ -40,11 +40,7 @@ inline Matrix WholeVectors(const float* x, int64_t row, int64_t rows, int dim, f
   if (dim % Vec::kLanes == 0) return {x, row};
   const int64_t padded = RoundUp(dim, Vec::kLanes);
   for (int64_t i = 0; i < rows; ++i) {
-    const float* from = x + i * row;
-    float* to = copy + i * padded;
-    int d = 0;
-    for (; d + Vec::kLanes <= dim; d += Vec::kLanes) Store(to + d, Load(from + d));
-    Store(to + d, LoadPartial(from + d, dim - d));
+    ForLanes(dim, [&](int64_t d, auto lanes) { Store(copy + i * padded + d, lanes.Read(x + i * row + d)); });
   }
   return {copy, padded};
 }
@@ -64,7 +60,8 @@ inline void PackPanels(const float* x, int64_t row, int64_t rows, int dim, float
 inline int64_t RowTiles(int64_t rows) { return (rows + kGemmRows - 1) / kGemmRows; }
 inline int64_t TileStart(int64_t rows, int64_t tiles, int64_t tile) { return rows * tile / tiles; }
 
-// A row of tiles, C[rows × columns]; t.columns is ignored. The right side is a matrix or panels.
+// A row of tiles, C[rows × columns]; t.columns is ignored. By rows of a matrix, or by panels: then whole
+// vectors of C are written.
 inline void MultiplyByRows(GemmTile t, int64_t columns) {
   for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += kGemmColumns, t.c += kGemmColumns) {
     t.columns = static_cast<int>(AtMost(columns - j, kGemmColumns));
@@ -73,34 +70,23 @@ inline void MultiplyByRows(GemmTile t, int64_t columns) {
 }
 inline void MultiplyByPanels(GemmTile t, int64_t columns) {
   t.b_row = kGemmColumns;
-  t.columns = kGemmColumns;
-  for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += t.k * kGemmColumns, t.c += kGemmColumns)
+  for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += t.k * kGemmColumns, t.c += kGemmColumns) {
+    t.columns = static_cast<int>(AtMost(RoundUp(columns - j, Vec::kLanes), kGemmColumns));
     GemmTileKernel(t);
-}
-
-// True for the lanes below n; n may lie outside of [0, kLanes].
-inline Mask FirstLanesMask(int64_t n) {
-  static constexpr float kLane[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  static_assert(Vec::kLanes <= 16, "more lanes than are numbered");
-  return Less(Load(kLane), Set1(static_cast<float>(n)));
-}
-
-// s[begin … end) = 0, and the rest of the last vector.
-inline void ZeroVectors(float* s, int64_t begin, int64_t end) {
-  for (int64_t j = begin; j < end; j += Vec::kLanes) Store(s + j, Zero());
-}
-// Exactly n elements.
-inline void ZeroRow(float* x, int64_t n) {
-  for (int64_t j = 0; j < n; j += Vec::kLanes) {
-    StorePartial(x + j, Zero(), static_cast<int>(AtMost(n - j, Vec::kLanes)));
   }
 }
 
-inline float Dot(const float* x, const float* y, int n) {
+// True for the lanes below n; n may lie outside of [0, kLanes].
+inline Mask FirstLanesMask(int64_t n) { return Less(Load(kLaneNumbers), Set1(static_cast<float>(n))); }
+
+// x = 0 over n elements.
+inline void ZeroRow(float* x, int64_t n) {
+  ForLanes(n, [&](int64_t i, auto lanes) { lanes.Write(x + i, Zero()); });
+}
+
+inline float Dot(const float* x, const float* y, int64_t n) {
   Vec sum = Zero();
-  int d = 0;
-  for (; d + Vec::kLanes <= n; d += Vec::kLanes) sum = Fma(Load(x + d), Load(y + d), sum);
-  if (d < n) sum = Fma(LoadPartial(x + d, n - d), LoadPartial(y + d, n - d), sum);
+  ForLanes(n, [&](int64_t i, auto lanes) { sum = Fma(lanes.Read(x + i), lanes.Read(y + i), sum); });
   return ReduceAdd(sum);
 }
 
@@ -109,7 +95,11 @@ inline float Dot(const float* x, const float* y, int n) {
 #include "kernels/simd/rotary-inl.h"
 
 constexpr AttentionKernels kAttentionKernels = {
-    PanelsSize,  // packed_keys_size
-    PackPanels,  // pack_keys
-    ForwardScratchSize, AttentionForwardKernel, BackwardScratchSize, AttentionBackwardKernel, Rotate,
+    .packed_keys_size = PanelsSize,
+    .pack_keys = PackPanels,
+    .forward_scratch = ForwardScratchSize,
+    .forward = AttentionForwardKernel,
+    .backward_scratch = BackwardScratchSize,
+    .backward = AttentionBackwardKernel,
+    .rotate = Rotate,
 };

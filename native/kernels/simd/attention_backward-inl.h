@@ -104,8 +104,9 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
       const int64_t row = i0 + begin + i;
       GradientRow(p + i * kGradientRow, d_s + i * kGradientRow, seen_by_all / Vec::kLanes * Vec::kLanes,
                   SeenKeys(a, row, j0, keys), seen, a.scale, head.lse[row], s.delta[row]);
-      ZeroVectors(p + i * kGradientRow, RoundUp(seen, Vec::kLanes), block_seen);
-      ZeroVectors(d_s + i * kGradientRow, RoundUp(seen, Vec::kLanes), block_seen);
+      const int64_t rest = RoundUp(seen, Vec::kLanes);  // of what other tiles see
+      ZeroRow(p + i * kGradientRow + rest, block_seen - rest);
+      ZeroRow(d_s + i * kGradientRow + rest, block_seen - rest);
     }
     if (seen > 0) {
       MultiplyByRows({.a = d_s,

@@ -41,10 +41,7 @@ inline int64_t ForwardScratchSize(int64_t keys, int head_dim, int value_dim) {
 
 // y = x · factor over n elements.
 inline void ScaleRow(const float* x, float* y, int64_t n, Vec factor) {
-  int64_t d = 0;
-  for (; d + Vec::kLanes <= n; d += Vec::kLanes) Store(y + d, Load(x + d) * factor);
-  const int rest = static_cast<int>(n - d);
-  if (rest) StorePartial(y + d, LoadPartial(x + d, rest) * factor, rest);
+  ForLanes(n, [&](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i) * factor); });
 }
 
 // scores[j] = Σ_d q[d] · k[j, d], four keys at a time so that their sums overlap.
@@ -56,15 +53,10 @@ inline void DotScores(const float* q, const float* k, int64_t k_row, int64_t key
     const float* row = k + j * k_row;
     Vec sum[kTogether];
     Unroll<kTogether>([&](auto u) { sum[u] = Zero(); });
-    int d = 0;
-    for (; d + Vec::kLanes <= head_dim; d += Vec::kLanes) {
-      const Vec x = Load(q + d);
-      Unroll<kTogether>([&](auto u) { sum[u] = Fma(x, Load(row + u * k_row + d), sum[u]); });
-    }
-    if (const int rest = head_dim - d) {
-      const Vec x = LoadPartial(q + d, rest);
-      Unroll<kTogether>([&](auto u) { sum[u] = Fma(x, LoadPartial(row + u * k_row + d, rest), sum[u]); });
-    }
+    ForLanes(head_dim, [&](int64_t d, auto lanes) {
+      const Vec x = lanes.Read(q + d);
+      Unroll<kTogether>([&](auto u) { sum[u] = Fma(x, lanes.Read(row + u * k_row + d), sum[u]); });
+    });
     Unroll<kTogether>([&](auto u) { scores[j + u] = ReduceAdd(sum[u]); });
   }
   for (; j < keys; ++j) scores[j] = Dot(q, k + j * k_row, head_dim);

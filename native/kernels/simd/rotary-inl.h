@@ -6,13 +6,12 @@
 // Source: RoFormer (Su et al. 2021), equation 34; the half style is that of GPT-NeoX and Llama checkpoints.
 
 inline void RotateHalves(const float* x, float* y, const float* cosine, const float* sine, int half) {
-  for (int i = 0; i < half; i += Vec::kLanes) {
-    const int n = half - i < Vec::kLanes ? half - i : Vec::kLanes;
-    const Vec x0 = LoadPartial(x + i, n), x1 = LoadPartial(x + half + i, n);
-    const Vec c = LoadPartial(cosine + i, n), s = LoadPartial(sine + i, n);
-    StorePartial(y + i, Fnma(x1, s, x0 * c), n);
-    StorePartial(y + half + i, Fma(x0, s, x1 * c), n);
-  }
+  ForLanes(half, [&](int64_t i, auto lanes) {
+    const Vec x0 = lanes.Read(x + i), x1 = lanes.Read(x + half + i);
+    const Vec c = lanes.Read(cosine + i), s = lanes.Read(sine + i);
+    lanes.Write(y + i, Fnma(x1, s, x0 * c));
+    lanes.Write(y + half + i, Fma(x0, s, x1 * c));
+  });
 }
 
 // Through a small copy, so that y may be x and the compiler still sees independent pairs.

@@ -1,0 +1,28 @@
+import './ops/methods.ts'
+
+export {
+  ArgumentError,
+  DisposedError,
+  DTypeError,
+  ExecutionError,
+  FileError,
+  HeedfulError,
+  NativeLoadError,
+  ShapeError,
+  TraceError,
+} from './errors.ts'
+export type { DType, TypedArrays } from './tensor/dtype.ts'
+export type { Shape } from './tensor/shape.ts'
+export { tensor } from './tensor/create.ts'
+export { liveBytes, Parameter, Tensor, type NestedNumbers } from './tensor/tensor.ts'
+export * as ops from './ops/index.ts'
+export { grad, valueAndGrad, type Differentiable, type GradientsOf } from './ops/gradients.ts'
+export { compile, type Compiled, type CompileOptions, type RunOptions } from './graph/compile.ts'
+export * as nn from './nn/index.ts'
+export { DecoderModel, type DecoderConfig, type DecoderInputs } from './models/decoder-model.ts'
+export { GPT, type GptOptions } from './models/gpt.ts'
+export { generate, type GenerateOptions } from './generate/generate.ts'
+export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'
+export { CharTokenizer } from './text/char-tokenizer.ts'
+export { loadTokenizer } from './text/load-tokenizer.ts'
+export type { TokenDecoder, Tokenizer } from './text/tokenizer.ts'
