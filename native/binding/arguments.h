@@ -5,7 +5,7 @@
 
 #include <cmath>
 #include <string>
-#include <utility>
+#include <unordered_set>
 
 #include "runtime/check.h"
 
@@ -47,6 +47,12 @@ inline int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, con
     throw Napi::RangeError::New(info.Env(), std::string(name) + ": expected an integer from " +
                                                 std::to_string(low) + " to " + std::to_string(high));
   return static_cast<int64_t>(value);
+}
+
+// For getters: unlike methods, Node lets them be called on any object that some addon wrapped.
+inline void CheckThis(const Napi::CallbackInfo& info, const std::unordered_set<const void*>& known,
+                      const void* self) {
+  if (!known.count(self)) throw Napi::TypeError::New(info.Env(), "Illegal invocation");
 }
 
 constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;

@@ -69,9 +69,12 @@ void Environment::Finish(Napi::Env env, uint64_t ticket, const RunResult& result
   Napi::Value argument = env.Undefined();
   if (result.outcome == RunResult::kAborted) argument = env.Null();
   if (result.outcome == RunResult::kFailed) argument = ToJavaScript(env, result.message).Value();
-  // What the callback throws stays pending: Node makes it an uncaught exception.
   const napi_value arguments[] = {argument};
-  napi_call_function(env, env.Undefined(), done.Value(), 1, arguments, nullptr);
+  if (napi_call_function(env, env.Undefined(), done.Value(), 1, arguments, nullptr) != napi_pending_exception)
+    return;
+  // Left pending it would only be warned of (DEP0168).
+  napi_value thrown;
+  if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
 }
 
 void Environment::Close() {

@@ -34,8 +34,10 @@ class Environment {
   // Tickets of other environments are ignored.
   void Abort(uint64_t ticket);
 
-  // Storages that live here: an object that claims to be one is looked up among them.
+  // The native objects that live here. What claims to be one is looked up among them: JavaScript may call a
+  // getter on any object, and pass any as an argument.
   std::unordered_set<const void*>& storages() { return storages_; }
+  std::unordered_set<const void*>& programs() { return programs_; }
 
  private:
   friend class Mailbox;
@@ -48,7 +50,7 @@ class Environment {
   std::shared_ptr<Executor> executor_;  // from the first run on
   std::shared_ptr<Mailbox> mailbox_;
   std::unordered_map<uint64_t, Napi::FunctionReference> pending_;
-  std::unordered_set<const void*> storages_;
+  std::unordered_set<const void*> storages_, programs_;
   Workspace workspace_;
   size_t largestArrayBuffer_;
 };

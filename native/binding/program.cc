@@ -1,5 +1,7 @@
 #include "binding/program.h"
 
+#include <utility>
+
 #include "binding/arguments.h"
 
 namespace heedful {
@@ -33,6 +35,20 @@ ProgramObject::ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   environment_ = Environment::Of(info.Env());
   Guard(info.Env(),
         [&] { program_ = std::make_shared<Program>(code.data(), code.size(), limits, commitIndex); });
+  environment_->programs().insert(this);
+  toldBytes_ = limits.arenaBytes;
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), toldBytes_);
+}
+
+void ProgramObject::Finalize(Napi::Env env) {
+  environment_->programs().erase(this);
+  Release(env);
+}
+
+void ProgramObject::Release(Napi::Env env) {
+  program_.reset();
+  const int64_t bytes = std::exchange(toldBytes_, 0);
+  if (bytes) Napi::MemoryManagement::AdjustExternalMemory(env, -bytes);
 }
 
 const std::shared_ptr<Program>& ProgramObject::Get() const {
@@ -41,6 +57,7 @@ const std::shared_ptr<Program>& ProgramObject::Get() const {
 }
 
 Napi::Value ProgramObject::MemoryBytes(const Napi::CallbackInfo& info) {
+  CheckThis(info, Environment::Of(info.Env())->programs(), this);
   return Napi::Number::New(info.Env(), program_ ? static_cast<double>(program_->memoryBytes()) : 0);
 }
 
@@ -81,6 +98,6 @@ void ProgramObject::SetProfiling(const Napi::CallbackInfo& info) {
   Guard(info.Env(), [&] { Get()->SetProfiling(on); });
 }
 
-void ProgramObject::Dispose(const Napi::CallbackInfo&) { program_.reset(); }
+void ProgramObject::Dispose(const Napi::CallbackInfo& info) { Release(info.Env()); }
 
 }  // namespace heedful

@@ -16,6 +16,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   static Napi::Function Define(Napi::Env env);
 
   explicit ProgramObject(const Napi::CallbackInfo& info);
+  void Finalize(Napi::Env env) override;
 
  private:
   Napi::Value MemoryBytes(const Napi::CallbackInfo& info);
@@ -26,11 +27,13 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   void SetProfiling(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
+  void Release(Napi::Env env);
   // Throws Error when it was disposed.
   const std::shared_ptr<Program>& Get() const;
 
   std::shared_ptr<Environment> environment_;
   std::shared_ptr<Program> program_;
+  int64_t toldBytes_ = 0;  // of the arena, that V8 knows of
 };
 
 // The numbers of a Float64Array, copied: its owner may change it meanwhile.

@@ -59,6 +59,7 @@ void Storage::TellV8(Napi::Env env, bool held) {
 }
 
 Napi::Value Storage::ByteLength(const Napi::CallbackInfo& info) {
+  CheckThis(info, Environment::Of(info.Env())->storages(), this);
   return Napi::Number::New(info.Env(), static_cast<double>(byteLength_));
 }
 

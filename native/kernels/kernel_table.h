@@ -1,11 +1,15 @@
-// THE contract between drivers (native/ops) and kernels (native/kernels/simd, compiled once per instruction set).
+// THE contract between drivers (native/ops) and kernels (native/kernels/simd, compiled once per instruction
+// set).
 //
-// Plain C types only: this header is read by objects compiled for different CPUs. Every function is noexcept in
-// effect, allocates nothing, runs on one thread and touches only what its contract names. Pointers need no
+// Plain C types only: this header is read by objects compiled for different CPUs. Every function is noexcept
+// in effect, allocates nothing, runs on one thread and touches only what its contract names. Pointers need no
 // alignment beyond that of float unless said. All sizes and strides count elements.
 #pragma once
 
 #include <stdint.h>
+
+// The columns of this page are set by hand.
+// clang-format off
 
 namespace heedful {
 
@@ -193,3 +197,4 @@ struct KernelTable {
 };
 
 }  // namespace heedful
+// clang-format on

@@ -1,7 +1,8 @@
 // One instruction of a program: an operation, its numeric attributes and its operands.
 //
 // An operand is a strided view of memory: element (i0, i1, …) lies at data + Σ i_d · strides[d], in elements.
-// A stride of 0 broadcasts. Inputs come first, outputs follow; an optional operand that is not given is absent.
+// A stride of 0 broadcasts. Inputs come first, outputs follow; an optional operand that is not given is
+// absent.
 #pragma once
 
 #include <atomic>
@@ -78,8 +79,8 @@ struct Context {
 
   int threads() const { return pool.threads(); }
 
-  // Calls fn(index, worker) once for every index in [0, count), on any worker in [0, threads()), in any order.
-  // After an abort the rest is skipped. Results must not depend on which worker does what.
+  // Calls fn(index, worker) once for every index in [0, count), on any worker in [0, threads()), in any
+  // order. After an abort the rest is skipped. Results must not depend on which worker does what.
   template <class F>
   void Parallel(int64_t count, F&& fn) const {
     pool.Parallel(count, [&](int64_t index, int worker) {
@@ -91,13 +92,13 @@ struct Context {
 // One entry of the list of operations (op_list.h).
 struct OpInfo {
   const char* name;
-  int inputs;      // operands that are read, optional ones included; -1: any number (all but the outputs)
-  int outputs;     // operands that are written (or updated in place), optional ones included
+  int inputs;   // operands that are read, optional ones included; -1: any number (all but the outputs)
+  int outputs;  // operands that are written (or updated in place), optional ones included
   int attributes;
-  // Throws Error unless every shape, stride and dtype is one that `run` handles without touching memory outside
-  // its operands. The data of operands is not there yet. Runs once when the program is built.
+  // Throws Error unless every shape, stride and dtype is one that `run` handles without touching memory
+  // outside its operands. The data of operands is not there yet. Runs once when the program is built.
   void (*check)(const Instruction&);
-  // Bytes of Context::workspace that `run` needs at most.
+  // Bytes of Context::workspace that `run` needs at most, whichever of AvailableKernels() is chosen.
   size_t (*workspace)(const Instruction&, int threads);
   // f32: blocks, splits work over the pool, calls kernels. Throws Error for bad data (an index out of range).
   void (*run)(const Instruction&, Context&);

@@ -8,6 +8,7 @@
 
 namespace heedful {
 
+// clang-format off
 #define HEEDFUL_OPS(X)                                                                                             \
   X(Copy)                   /* x → y (casts; any strides; x broadcasts to y by stride 0)                        */ \
   X(Fill)                   /* → y {value}                                                                      */ \
@@ -33,6 +34,7 @@ namespace heedful {
   X(CacheWrite)             /* x, position i32 [] → cache                                                       */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
+// clang-format on
 
 #define HEEDFUL_DECLARE_OP(name) extern const OpInfo k##name##Op;
 HEEDFUL_OPS(HEEDFUL_DECLARE_OP)

@@ -34,7 +34,8 @@ function disassemble(object) {
     const header = /^[0-9a-f]+ <(.*)>:$/.exec(line)
     const instruction = /^\s*([0-9a-f]+):\t(.*)$/.exec(line)
     if (header) functions.push({ name: header[1], instructions: [] })
-    else if (instruction) functions.at(-1).instructions.push({ address: parseInt(instruction[1], 16), text: instruction[2] })
+    else if (instruction)
+      functions.at(-1).instructions.push({ address: parseInt(instruction[1], 16), text: instruction[2] })
   }
   return functions
 }

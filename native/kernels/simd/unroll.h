@@ -1,5 +1,5 @@
-// Unroll<N>(f) calls f(0) … f(N − 1) with compile-time indices, so that arrays indexed by them stay in registers.
-// Included inside each instruction set's anonymous namespace.
+// Unroll<N>(f) calls f(0) … f(N − 1) with compile-time indices, so that arrays indexed by them stay in
+// registers. Included inside each instruction set's anonymous namespace.
 template <int kIndex>
 struct Index {
   static constexpr int value = kIndex;
