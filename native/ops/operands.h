@@ -72,7 +72,7 @@ class OperandCheck {
   // Every element of an output has a place of its own, as far as broadcasting goes.
   void Output(const char* name, const Operand& y) const {
     for (int d = 0; d < y.rank; ++d) {
-      Require(y.strides[d] != 0 || y.dims[d] <= 1,
+      Require(y.strides[d] != 0 || y.dims[d] <= 1 || y.Size() == 0,
               std::string(name) + " must not be broadcast, it is written");
     }
   }

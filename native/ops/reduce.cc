@@ -44,8 +44,8 @@ void Check(const Instruction& in) {
 // What the shapes say of the loops: kept dimensions and reduced ones, apart.
 struct Plan {
   Reduce function;
-  LoopNest<2> all, kept,
-      reduced;  // operand 0: x, 1: y; `kept` and `reduced` but for the innermost dimension of `all`
+  // Operand 0: x, 1: y. `kept` and `reduced` are the dimensions of `all` but the innermost.
+  LoopNest<2> all, kept, reduced;
   int64_t inner, inner_stride, y_inner_stride;
   bool inner_reduced;
   int64_t count = 1;  // elements of x per element of y
@@ -64,6 +64,7 @@ struct Plan {
 
   // A kept dimension has more than one element in y, hence a stride.
   bool IsReduced(int d) const { return all.strides[1][d] == 0; }
+
   double Neutral() const {
     const double infinity = std::numeric_limits<double>::infinity();
     return function == Reduce::maximum ? -infinity : function == Reduce::minimum ? infinity : 0;
