@@ -1,0 +1,130 @@
+/**
+ * Trains a small character GPT on Shakespeare (nanoGPT's configuration for CPUs) and lets it write.
+ * `npm start` shows it; `npm run -s example:shakespeare -- --json` prints one line of figures.
+ */
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { exitCodes, Interrupted, withInterrupt } from '../lib/cli/interrupt.ts'
+import { TrainingDisplay } from '../lib/cli/training-display.ts'
+import { splitTokens } from '../lib/data/split.ts'
+import { CharTokenizer, generate, GPT, saveDecoder } from '../lib/index.ts'
+import { adamW, causalLM, saveTrainerState, Trainer, warmupCosine } from '../lib/train/index.ts'
+
+const context = 64
+const batchSize = 12
+const usage = `Usage: npm start -- [--steps 2000] [--seed 1337] [--out runs/shakespeare] [--json]\n`
+
+interface Options {
+  json: boolean
+  steps: number
+  seed: number
+  out: string
+}
+
+async function shakespeare({ json, steps, seed, out }: Options, signal: AbortSignal): Promise<void> {
+  const say = (text: string): boolean => json || process.stderr.write(text)
+  const text = await readFile(fileURLToPath(new URL('tinyshakespeare.txt', import.meta.url)), 'utf8')
+  const tokenizer = CharTokenizer.train(text)
+  const { train, validation } = splitTokens(tokenizer.encode(text))
+  const { vocabSize } = tokenizer
+  using model = new GPT({ vocabSize, layers: 4, heads: 4, hiddenSize: 128, context, bias: false, seed })
+  using trainer = new Trainer(model, {
+    task: causalLM({ train, validation, context }),
+    steps,
+    batchSize,
+    optimizer: adamW({ beta1: 0.9, beta2: 0.99, weightDecay: 0.1 }),
+    schedule: warmupCosine({ peak: 1e-3, final: 1e-4, warmup: Math.min(100, steps - 1) }),
+    seed,
+    signal,
+  })
+  say(
+    `Training a GPT of ${model.parameterCount.toLocaleString('en')} parameters on ${train.length.toLocaleString('en')} characters of Shakespeare\n`,
+  )
+
+  const display = json ? undefined : new TrainingDisplay(steps)
+  const start = performance.now()
+  let [validationLoss, trainingSeconds, rssAfter100Steps] = [Number.NaN, 0, 0]
+  for await (const event of trainer) {
+    display?.event(event)
+    if (event.type === 'evaluation') validationLoss = event.loss
+    else trainingSeconds = (performance.now() - start) / 1000
+    if (event.step === 100) rssAfter100Steps = process.memoryUsage.rss()
+  }
+  const rssAtEnd = process.memoryUsage.rss()
+  display?.finish()
+
+  await saveDecoder(model, out)
+  await tokenizer.save(out)
+  await saveTrainerState(out, model, trainer)
+  const tokensPerSecond = (trainer.step * batchSize * context) / trainingSeconds
+  const figures = {
+    example: 'shakespeare',
+    validationLoss,
+    steps: trainer.step,
+    seed,
+    tokensPerSecond,
+    seconds: (performance.now() - start) / 1000,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    rssAfter100Steps,
+    rssAtEnd,
+    plannedBytes: trainer.memoryBytes,
+  }
+  if (json) process.stdout.write(`${JSON.stringify(figures)}\n`)
+  else if (!signal.aborted) {
+    say(`Validation loss ${validationLoss.toFixed(3)}. The model writes:\n\n`)
+    const prompt = tokenizer.encode('\n')
+    for await (const id of generate(model, prompt, { maxNewTokens: 500, temperature: 0.8, seed, signal }))
+      process.stdout.write(tokenizer.decode([id]))
+    process.stdout.write('\n')
+  }
+  say(
+    `\nSaved in ${out} after ${trainer.step} steps. It writes more with\n  npx heedful generate --model ${out} --prompt "ROMEO:"\n`,
+  )
+}
+
+function parse(args: string[]): Options | undefined {
+  const { values } = parseArgs({
+    args,
+    options: {
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+      steps: { type: 'string', default: '2000' },
+      seed: { type: 'string', default: '1337' },
+      out: { type: 'string', default: 'runs/shakespeare' },
+    },
+  })
+  const [steps, seed] = [Number(values.steps), Number(values.seed)]
+  if (!Number.isInteger(steps) || steps < 2)
+    throw new TypeError(`--steps should be a whole number of at least 2, got ${values.steps}`)
+  if (!Number.isInteger(seed) || seed < 0)
+    throw new TypeError(`--seed should be a whole number of at least 0, got ${values.seed}`)
+  return values.help ? undefined : { json: values.json, steps, seed, out: values.out }
+}
+
+async function main(): Promise<number> {
+  let options: Options | undefined
+  try {
+    options = parse(process.argv.slice(2))
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${usage}`)
+    return exitCodes.usage
+  }
+  if (!options) {
+    process.stdout.write(usage)
+    return exitCodes.ok
+  }
+  const chosen = options
+  try {
+    await withInterrupt((signal) => shakespeare(chosen, signal))
+    return exitCodes.ok
+  } catch (error) {
+    if (error instanceof Interrupted) return exitCodes.interrupted
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return exitCodes.failed
+  }
+}
+
+void main().then((code) => {
+  process.exitCode = code
+})

@@ -1,0 +1,26 @@
+/** The reason of a signal that Ctrl-C aborted. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
+/**
+ * Runs `work` with a signal that the first Ctrl-C aborts, for it to stop in good order, e.g. to save first; the second
+ * one ends the process at once. Rejects with Interrupted whenever there was a Ctrl-C, even if `work` ended well.
+ */
+export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const onInterrupt = (): void => {
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted)
+    controller.abort(new Interrupted('interrupted'))
+  }
+  process.on('SIGINT', onInterrupt)
+  try {
+    const result = await work(controller.signal)
+    controller.signal.throwIfAborted()
+    return result
+  } finally {
+    process.off('SIGINT', onInterrupt)
+  }
+}
+
+export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
