@@ -19,10 +19,7 @@ constexpr size_t kLargest = size_t{1} << 52;  // sizes come from JavaScript numb
 
 std::atomic<int64_t> live_bytes{0};
 
-size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
-// A whole number of cache lines, so that a vector load of the last elements stays inside.
-size_t SmallSize(size_t bytes) { return RoundUp(bytes ? bytes : 1, kAlignment); }
+size_t SmallSize(size_t bytes) { return bytes ? bytes : 1; }
 
 void* AllocateSmall(size_t bytes) {
   void* p = ::operator new (SmallSize(bytes), std::align_val_t{kAlignment}, std::nothrow);
@@ -35,6 +32,8 @@ void FreeSmall(void* p) { ::operator delete (p, std::align_val_t{kAlignment}); }
 #if defined(__linux__)
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kPage = 64 << 10;  // a multiple of every page size in use
+
+size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 void* Allocate(size_t bytes) {
   if (bytes < kHugePage) return AllocateSmall(bytes);
