@@ -32,6 +32,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("threads", Function::New<Threads>(env, "threads"));
   exports.Set("setThreads", Function::New<SetThreads>(env, "setThreads"));
   exports.Set("cpuName", Function::New<CpuBrand>(env, "cpuName"));
+  exports.Set("measurePeak", Function::New<MeasurePeak>(env, "measurePeak"));
   return exports;
 }
 

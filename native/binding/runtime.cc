@@ -1,5 +1,7 @@
 #include "binding/runtime.h"
 
+#include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "binding/arguments.h"
@@ -56,6 +58,21 @@ Napi::Value LiveBytes(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Isa(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), Kernels().name); }
+
+// GFLOP/s of one thread in registers: the best of several short runs, so that an interruption does not count.
+Napi::Value MeasurePeak(const Napi::CallbackInfo& info) {
+  const PeakKernels& peak = Kernels().peak;
+  constexpr int64_t kRounds = 200000;
+  double best = 0;
+  for (int run = 0; run < 20; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    volatile float keep = peak.multiply_add(kRounds);
+    (void)keep;
+    const std::chrono::duration<double, std::nano> elapsed = std::chrono::steady_clock::now() - start;
+    best = std::max(best, static_cast<double>(kRounds * peak.flops_per_round) / elapsed.count());
+  }
+  return Napi::Number::New(info.Env(), best);
+}
 
 Napi::Value AvailableIsas(const Napi::CallbackInfo& info) {
   std::vector<const char*> names;

@@ -186,6 +186,13 @@ struct OptimizerKernels {
   void (*adamw)(const AdamW&, const float* gradient, float* parameter, float* m, float* v, int64_t n);
 };
 
+// ---- measurement ------------------------------------------------------------------------------------------------
+
+struct PeakKernels {
+  float (*multiply_add)(int64_t rounds);  // arithmetic in registers only
+  int64_t flops_per_round;
+};
+
 struct KernelTable {
   const char* name;
   int vector_width;  // floats
@@ -194,6 +201,7 @@ struct KernelTable {
   AttentionKernels attention;
   RowKernels rows;
   OptimizerKernels optimizer;
+  PeakKernels peak;
 };
 
 }  // namespace heedful

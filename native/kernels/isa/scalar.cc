@@ -25,6 +25,7 @@ constexpr int kGemmRows = 4, kGemmVectors = 2, kGemmDepth = 256;
 #include "kernels/simd/gemm_pack-inl.h"
 #include "kernels/simd/gemv-inl.h"
 #include "kernels/simd/attention-inl.h"
+#include "kernels/simd/peak-inl.h"
 
 }  // namespace
 
@@ -37,6 +38,7 @@ const KernelTable kKernels = {
     .attention = kAttentionKernels,
     .rows = kRowKernels,
     .optimizer = kOptimizerKernels,
+    .peak = kPeakKernels,
 };
 
 }  // namespace heedful::scalar
