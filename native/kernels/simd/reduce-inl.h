@@ -5,18 +5,27 @@ float SumKernel(const float* x, int64_t n) {
   return static_cast<float>(Sum(n, [=](int64_t i, auto lanes) { return lanes.Read(x + i); }));
 }
 
+// The extreme of the elements, by a merge that keeps NaN; `neutral` when n = 0.
+template <class Merge>
+inline float Extreme(const float* x, int64_t n, float neutral, Merge&& merge) {
+  Vec m = Fold(
+      0, n, Set1(neutral), [=](int64_t i, auto lanes) { return lanes.Read(x + i); }, merge);
+  // The upper half of the lanes onto the lower, and so on.
+  float lanes[2 * Vec::kLanes];
+  Store(lanes + Vec::kLanes, Set1(neutral));
+  for (int step = Vec::kLanes / 2; step > 0; step /= 2) {
+    Store(lanes, m);
+    m = merge(m, Load(lanes + step));
+  }
+  Store(lanes, m);
+  return lanes[0];
+}
+
 // max x; NaN if any is; −∞ when n = 0.
-float MaximumKernel(const float* x, int64_t n) { return RowMaximum(x, n); }
+float MaximumKernel(const float* x, int64_t n) { return Extreme(x, n, -kInfinity, Maximum); }
 
 // min x; NaN if any is; ∞ when n = 0.
-float MinimumKernel(const float* x, int64_t n) {
-  float lanes[Vec::kLanes];
-  Store(lanes, Fold(
-                   0, n, Set1(kInfinity), [=](int64_t i, auto l) { return l.Read(x + i); }, Minimum));
-  float m = lanes[0];
-  for (int i = 1; i < Vec::kLanes; ++i) m = lanes[i] < m || lanes[i] != lanes[i] ? lanes[i] : m;
-  return m;
-}
+float MinimumKernel(const float* x, int64_t n) { return Extreme(x, n, kInfinity, Minimum); }
 
 // Σ x².
 double SumOfSquares(const float* x, int64_t n) {

@@ -1,14 +1,11 @@
 // Softmax over a row and its gradient. The row is read three times; it is meant to be in cache after the
 // first. Included inside each instruction set's anonymous namespace.
 
-// The largest element; NaN if any is; −∞ when n = 0.
+// What softmax subtracts: the largest element, −∞ when n = 0. With NaN in the row it may be any of the
+// elements; the sum of exponentials is NaN then, whatever was subtracted.
 inline float RowMaximum(const float* x, int64_t n) {
-  float lanes[Vec::kLanes];
-  Store(lanes, Fold(
-                   0, n, Set1(-kInfinity), [=](int64_t i, auto l) { return l.Read(x + i); }, Maximum));
-  float m = lanes[0];
-  for (int i = 1; i < Vec::kLanes; ++i) m = lanes[i] > m || lanes[i] != lanes[i] ? lanes[i] : m;
-  return m;
+  return ReduceMax(Fold(
+      0, n, Set1(-kInfinity), [=](int64_t i, auto lanes) { return lanes.Read(x + i); }, Max));
 }
 
 // y[c] = exp(x[c] − max) / Σ exp(x − max), or its logarithm x[c] − max − ln Σ exp(x − max). y may be x.
