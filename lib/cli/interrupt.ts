@@ -1,3 +1,6 @@
+/** What a script can tell from `$?`. 130 is what shells give for a Ctrl-C. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
+
 /** The reason of a signal that Ctrl-C aborted. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
@@ -22,5 +25,3 @@ export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>
     process.off('SIGINT', onInterrupt)
   }
 }
-
-export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const

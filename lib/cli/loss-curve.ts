@@ -5,12 +5,13 @@ import { paint } from './terminal.ts'
 
 export interface LossPoint {
   step: number
-  loss: number
-  validationLoss?: number | undefined
+  /** In training. */
+  loss?: number
+  validationLoss?: number
 }
 
 export interface LossCurveOptions {
-  /** Characters per line, 80 unless said; at least 30. */
+  /** Characters per line, 80 unless said; at least 40. */
   width?: number
   /** Lines of the plot without title and axis, 12 unless said; at least 3. */
   height?: number
@@ -32,15 +33,14 @@ const validationColor = 'yellow'
  */
 export function drawLossCurve(points: readonly LossPoint[], options: LossCurveOptions = {}): string {
   checkOptions('drawLossCurve', options, ['width', 'height', 'color'])
-  const width = checkInteger('drawLossCurve', 'width', options.width ?? 80, 30, 1000)
+  const width = checkInteger('drawLossCurve', 'width', options.width ?? 80, 40, 1000)
   const height = checkInteger('drawLossCurve', 'height', options.height ?? 12, 3, 1000)
   const color = options.color ?? false
 
   const inOrder = points.filter(({ step }) => drawable(step)).sort((a, b) => a.step - b.step)
-  const train = finite(inOrder.map(({ step, loss }) => ({ x: step, y: loss })))
+  const train = finite(inOrder.map(({ step, loss }) => ({ x: step, y: loss ?? NaN })))
   const validation = finite(inOrder.map(({ step, validationLoss }) => ({ x: step, y: validationLoss ?? NaN })))
-  const isBad = (value: number | undefined): boolean => value !== undefined && !drawable(value)
-  const bad = points.filter(({ step, loss, validationLoss }) => isBad(step) || isBad(loss) || isBad(validationLoss))
+  const bad = points.filter(({ step, loss = 0, validationLoss = 0 }) => ![step, loss, validationLoss].every(drawable))
   if (train.length + validation.length === 0)
     return points.length ? `loss: none of ${points.length} points is finite` : 'loss: no points yet'
 
@@ -50,7 +50,7 @@ export function drawLossCurve(points: readonly LossPoint[], options: LossCurveOp
 
   // The line is smoothed before the range of the losses is known: the plot is as wide whatever the labels are.
   const most = (width - 2) * 2
-  const curve = smooth(averagePerColumn(train, (x) => Math.round(stepAt(x, most))))
+  const curve = smooth(averagePerColumn(train, most, (x) => stepAt(x, most)))
   const losses = [...curve, ...validation].map(({ y }) => y)
   const [low, high] = widened(losses.reduce(smaller), losses.reduce(larger))
 
@@ -125,15 +125,17 @@ function stepAxis(first: number, last: number, columns: number): string[] {
   return [line.join(''), below]
 }
 
-/** The mean of the points of each column, columns without points left out. */
-function averagePerColumn(points: readonly Dot[], columnOf: (x: number) => number): Dot[] {
-  const columns = new Map<number, { sum: number; count: number }>()
+/** The mean of the points of each of `count` columns, columns without points left out. */
+function averagePerColumn(points: readonly Dot[], count: number, columnOf: (x: number) => number): Dot[] {
+  const sums = new Float64Array(count)
+  const counts = new Int32Array(count)
   for (const { x, y } of points) {
-    const column = columnOf(x)
-    const { sum, count } = columns.get(column) ?? { sum: 0, count: 0 }
-    columns.set(column, { sum: sum + y, count: count + 1 })
+    const column = Math.round(columnOf(x))
+    sums[column]! += y
+    counts[column]!++
   }
-  return [...columns].map(([x, { sum, count }]) => ({ x, y: sum / count }))
+  const all = Array.from(sums, (sum, x) => ({ x, y: sum / counts[x]! }))
+  return all.filter(({ x }) => counts[x]! > 0)
 }
 
 /** In columns: a noisy loss becomes a line, a fall at the start stays one. */

@@ -39,11 +39,12 @@ export function formatCount(n: number): string {
   return String(Math.round(n))
 }
 
+const two = (n: number): string => String(n).padStart(2, '0')
+
 /** 0:07, 12:30, 3:05:00. */
 export function formatDuration(seconds: number): string {
   const whole = Math.round(seconds)
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
-  const two = (n: number): string => String(n).padStart(2, '0')
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`
 }
 

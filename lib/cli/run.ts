@@ -39,7 +39,7 @@ function explainErrors(command: Program, known: () => string[]): void {
       const unknown = /^error: unknown (?:option|command) '([^'=]*)/.exec(text)?.[1]
       const near = unknown === undefined ? undefined : nearest(unknown, known())
       const hint = near ? `did you mean ${near}?` : `see ${fullName(command)} --help`
-      write(`heedful: ${text.trim().replace(/^error: /, '')}; ${hint}\n`)
+      write(`heedful: ${text.trim().replace(/^error: |\.$/g, '')}; ${hint}\n`)
     },
   })
 }

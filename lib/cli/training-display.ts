@@ -16,7 +16,7 @@ export class TrainingDisplay {
     if (event.type === 'step') {
       this.#points.push({ step: event.step, loss: event.loss })
       this.#progress.update(event)
-    } else this.#points.push({ step: event.step, loss: Number.NaN, validationLoss: event.loss })
+    } else this.#points.push({ step: event.step, validationLoss: event.loss })
   }
 
   /** Leaves the line and draws the curve; nothing when standard error is no terminal. */
@@ -24,15 +24,7 @@ export class TrainingDisplay {
     this.#progress.finish()
     const { interactive, width, color } = terminalOf()
     if (!interactive || this.#points.length === 0) return
-    const train = this.#points.filter(({ loss }) => Number.isFinite(loss))
-    const validation = this.#points.filter(({ validationLoss }) => validationLoss !== undefined)
-    const merged = [
-      ...train,
-      ...validation.map(({ step, validationLoss }) => ({ step, loss: lossAt(train, step), validationLoss })),
-    ]
-    process.stderr.write(`\n${drawLossCurve(merged, { width: Math.max(30, Math.min(width - 1, 100)), color })}\n\n`)
+    const curve = drawLossCurve(this.#points, { width: Math.max(40, Math.min(width - 1, 100)), color })
+    process.stderr.write(`\n${curve}\n\n`)
   }
 }
-
-const lossAt = (points: readonly LossPoint[], step: number): number =>
-  points.findLast((point) => point.step <= step)?.loss ?? 0
