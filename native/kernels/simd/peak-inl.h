@@ -1,8 +1,8 @@
-// What the machine can do at most, to measure kernels against. Included inside each instruction set's anonymous
-// namespace.
+// What the machine can do at most, to measure kernels against. Included inside each instruction set's
+// anonymous namespace.
 
-// Independent multiply-adds that never leave the registers: 12 accumulators cover two per clock at a latency of 4.
-// Returns their sum, so that none is left out.
+// Independent multiply-adds that never leave the registers: 12 accumulators cover two per clock at a latency
+// of 4. Returns their sum, so that none is left out.
 float MultiplyAddInRegisters(int64_t rounds) {
   constexpr int kAccumulators = 12;
   Vec sum[kAccumulators];
