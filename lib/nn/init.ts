@@ -12,8 +12,7 @@ export interface Initialised {
 
 export const generatorOf = ({ random }: Initialised): Initializer => random ?? new Random(Math.random() * 2 ** 48)
 
-const zeros = (shape: Shape): Parameter<'f32'> =>
-  new Parameter(shape, 'f32', allocateMemory('Parameter', shape, 'f32'))
+const zeros = (shape: Shape): Parameter<'f32'> => new Parameter(shape, 'f32', allocateMemory('Parameter', shape, 'f32'))
 
 function fillWith<P extends Parameter>(target: P, next: () => number): P {
   const data = target.data()

@@ -1,0 +1,50 @@
+import type { Family } from './family.ts'
+
+/** GPT-2 (Radford et al. 2019). Its linear layers are stored as [inputs, outputs]. */
+export const gpt2: Family = {
+  modelType: 'gpt2',
+  architectures: ['GPT2LMHeadModel', 'GPT2Model'],
+  config: {
+    vocab_size: { field: 'vocabSize', kind: 'size' },
+    n_positions: { field: 'context', kind: 'size' },
+    n_embd: { field: 'hiddenSize', kind: 'size' },
+    n_layer: { field: 'numLayers', kind: 'size' },
+    n_head: { field: 'numHeads', kind: 'size' },
+    n_inner: { field: 'intermediateSize', kind: 'size', default: 'derived' },
+    activation_function: { field: 'activation', kind: 'activation', default: 'gelu_new' },
+    layer_norm_epsilon: { field: 'normEpsilon', kind: 'number', default: 1e-5 },
+    resid_pdrop: { field: 'dropout', kind: 'number', default: 0.1, also: ['embd_pdrop'] },
+    tie_word_embeddings: { field: 'tieEmbeddings', kind: 'flag', default: true },
+    heedful_bias: { field: 'bias', kind: 'flag', default: true, own: true },
+  },
+  fixed: { norm: 'layer', positions: 'learned', gated: false },
+  harmless: {
+    scale_attn_weights: true,
+    scale_attn_by_inverse_layer_idx: false,
+    add_cross_attention: false,
+    quantization_config: undefined,
+  },
+  constants: { attn_pdrop: 0 },
+  prefix: 'transformer.',
+  weights: {
+    'transformer.wte.weight': 'tokenEmbedding.weight',
+    'transformer.wpe.weight': 'positionEmbedding.weight',
+    'transformer.h.#.ln_1.weight': 'layers.#.attentionNorm.weight',
+    'transformer.h.#.ln_1.bias': 'layers.#.attentionNorm.bias',
+    'transformer.h.#.attn.c_attn.weight': { path: 'layers.#.attention.qkv.weight', transpose: true },
+    'transformer.h.#.attn.c_attn.bias': 'layers.#.attention.qkv.bias',
+    'transformer.h.#.attn.c_proj.weight': { path: 'layers.#.attention.output.weight', transpose: true },
+    'transformer.h.#.attn.c_proj.bias': 'layers.#.attention.output.bias',
+    'transformer.h.#.ln_2.weight': 'layers.#.mlpNorm.weight',
+    'transformer.h.#.ln_2.bias': 'layers.#.mlpNorm.bias',
+    'transformer.h.#.mlp.c_fc.weight': { path: 'layers.#.mlp.up.weight', transpose: true },
+    'transformer.h.#.mlp.c_fc.bias': 'layers.#.mlp.up.bias',
+    'transformer.h.#.mlp.c_proj.weight': { path: 'layers.#.mlp.down.weight', transpose: true },
+    'transformer.h.#.mlp.c_proj.bias': 'layers.#.mlp.down.bias',
+    'transformer.ln_f.weight': 'norm.weight',
+    'transformer.ln_f.bias': 'norm.bias',
+    'lm_head.weight': 'head.weight',
+  },
+  // The causal mask.
+  buffers: ['transformer.h.#.attn.bias', 'transformer.h.#.attn.masked_bias'],
+}
