@@ -8,6 +8,7 @@ import { Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import { MultiHeadAttention, type AttendOptions } from '../nn/multi-head-attention.ts'
 import { LayerNorm, RMSNorm } from '../nn/norms.ts'
+import { checkActivation } from '../ops/matmul.ts'
 import { add, crossEntropy, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 
@@ -78,15 +79,23 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   }
   checkInteger('DecoderConfig', 'headDim (hiddenSize / numHeads)', resolved.headDim, 1, 256)
   checkInteger('DecoderConfig', 'numKeyValueHeads', resolved.numKeyValueHeads, 1, numHeads)
+  if (numHeads % resolved.numKeyValueHeads !== 0)
+    throw new ArgumentError(
+      `DecoderConfig: numHeads (${numHeads}) should be a multiple of numKeyValueHeads (${resolved.numKeyValueHeads})`,
+    )
   checkInteger('DecoderConfig', 'intermediateSize', resolved.intermediateSize, 1)
   checkNumber('DecoderConfig', 'normEpsilon', resolved.normEpsilon, 0)
   checkNumber('DecoderConfig', 'dropout', resolved.dropout, 0, 0.999999)
+  checkNumber('DecoderConfig', 'ropeTheta', resolved.ropeTheta, 1)
+  checkActivation('DecoderConfig', resolved.activation)
   const choices = { norm: ['layer', 'rms'], positions: ['learned', 'rotary'] } as const
   for (const [name, values] of Object.entries(choices)) {
     const value = resolved[name as keyof typeof choices]
     if (!(values as readonly string[]).includes(value))
       throw new ArgumentError(`DecoderConfig: ${name} should be one of ${values.join(', ')}, got ${describe(value)}`)
   }
+  if (resolved.positions === 'rotary' && resolved.headDim % 2 !== 0)
+    throw new ArgumentError(`DecoderConfig: rotary positions need an even headDim, got ${resolved.headDim}`)
   return resolved
 }
 

@@ -2,28 +2,31 @@ import { Random } from '../tensor/random.ts'
 import type { Shape } from '../tensor/shape.ts'
 import { allocateMemory, Parameter } from '../tensor/tensor.ts'
 
+/** Random numbers, or none: 'zeros' is quick, for weights that are about to be read from a file. */
+export type Initializer = Random | 'zeros'
+
 /** What layers with weights take: where their first values come from. Same generator, same values. */
 export interface Initialised {
-  random?: Random | undefined
+  random?: Initializer | undefined
 }
 
-export const generatorOf = ({ random }: Initialised): Random => random ?? new Random(Math.random() * 2 ** 48)
+export const generatorOf = ({ random }: Initialised): Initializer => random ?? new Random(Math.random() * 2 ** 48)
 
-function parameter(shape: Shape, next: () => number): Parameter<'f32'> {
-  const result = new Parameter(shape, 'f32', allocateMemory('Parameter', shape, 'f32'))
-  const data = result.data()
+const zeros = (shape: Shape): Parameter<'f32'> => new Parameter(shape, 'f32', allocateMemory('Parameter', shape, 'f32'))
+
+function fillWith<P extends Parameter>(target: P, next: () => number): P {
+  const data = target.data()
   for (let i = 0; i < data.length; i++) data[i] = next()
-  return result
+  return target
 }
 
-export const constant = (shape: Shape, value: number): Parameter<'f32'> => parameter(shape, () => value)
-export const normal = (shape: Shape, random: Random, std = 1): Parameter<'f32'> =>
-  parameter(shape, () => std * random.normal())
-export const uniform = (shape: Shape, random: Random, bound: number): Parameter<'f32'> =>
-  parameter(shape, () => bound * (2 * random.uniform() - 1))
+export const constant = (shape: Shape, value: number): Parameter<'f32'> => fillWith(zeros(shape), () => value)
+export const normal = (shape: Shape, random: Initializer, std = 1): Parameter<'f32'> =>
+  random === 'zeros' ? zeros(shape) : fillWith(zeros(shape), () => std * random.normal())
+export const uniform = (shape: Shape, random: Initializer, bound: number): Parameter<'f32'> =>
+  random === 'zeros' ? zeros(shape) : fillWith(zeros(shape), () => bound * (2 * random.uniform() - 1))
 
 /** Overwrites a parameter with normal numbers of the given standard deviation. */
-export function fillNormal(target: Parameter, random: Random, std: number): void {
-  const data = target.data()
-  for (let i = 0; i < data.length; i++) data[i] = std * random.normal()
+export function fillNormal(target: Parameter, random: Initializer, std: number): void {
+  fillWith(target, random === 'zeros' ? () => 0 : () => std * random.normal())
 }

@@ -1,78 +1,59 @@
-import { ArgumentError, describe } from '../../errors.ts'
 import type { Activation } from '../../ops/index.ts'
 import type { DecoderConfig, ResolvedDecoderConfig } from '../decoder-model.ts'
 
-export type HuggingFaceConfig = Readonly<Record<string, unknown>>
+/** What a key of config.json says about the model. */
+export interface ConfigKey {
+  readonly field: keyof DecoderConfig
+  readonly kind: 'size' | 'number' | 'flag' | 'activation'
+  /** What a file without the key means; 'derived': what DecoderModel makes of the other fields. None: it is required. */
+  readonly default?: unknown
+  /** Other keys for the same: read where the first is missing, written as well. */
+  readonly also?: readonly string[]
+  /** Written only when it is not the default: for keys that only this package knows. */
+  readonly own?: true
+}
 
-/** Where a tensor of a checkpoint belongs: all of a parameter, or a range of its rows. */
-export interface WeightName {
-  readonly name: string
+/** Where a tensor of a checkpoint stands in the model. */
+export interface WeightRule {
+  /** Field path of the parameter. */
   readonly path: string
-  /** The checkpoint has it the other way round, [in, out]. */
-  readonly transpose?: boolean
-  /** From this row of the parameter on; the checkpoint's tensor says how many. */
-  readonly rows?: readonly [number, number]
+  /** The checkpoint has it as [inputs, outputs]. */
+  readonly transpose?: true
+  /** It is these rows of the parameter. */
+  readonly rows?: (config: ResolvedDecoderConfig) => readonly [from: number, to: number]
 }
 
-/** A model family: how its config.json and its weight names map to the one decoder. A table, not a class. */
-export interface DecoderFamily {
+/**
+ * A family of decoder models as Hugging Face's files have it: which key of config.json is which field of
+ * DecoderConfig, and which tensor of the checkpoint is which parameter. Keys may lead into objects ('a.b'); '#' in a
+ * name stands for the number of a layer.
+ */
+export interface Family {
+  /** `model_type`. */
   readonly modelType: string
-  readonly architecture: string
-  /** Throws ArgumentError for what changes the mathematics and is not supported. */
-  fromHuggingFace(config: HuggingFaceConfig): DecoderConfig
-  toHuggingFace(config: ResolvedDecoderConfig): Record<string, unknown>
-  weightNames(config: ResolvedDecoderConfig): WeightName[]
-  /** Names may come without it: checkpoints of the bare model. */
-  readonly optionalPrefix?: string
+  /** `architectures` that are this; the first is written. */
+  readonly architectures: readonly string[]
+  readonly config: Readonly<Record<string, ConfigKey>>
+  /** Fields that are the same in every model of the family. */
+  readonly fixed: Partial<DecoderConfig>
+  /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */
+  readonly harmless: Readonly<Record<string, unknown>>
+  /** Keys that are written as they are. */
+  readonly constants: Readonly<Record<string, unknown>>
+  readonly weights: Readonly<Record<string, string | WeightRule>>
+  /** Names may come without it. */
+  readonly prefix: string
+  /** Tensors that older versions saved and that are no weights. */
+  readonly buffers: readonly string[]
 }
 
-/** Hugging Face's names of activations. */
-const activationNames: Readonly<Record<string, Activation>> = {
+/** Activations by the names of Hugging Face; the first name of each is written. */
+export const activationNames: Readonly<Record<string, Activation>> = {
   gelu: 'gelu',
   gelu_new: 'geluTanh',
   gelu_pytorch_tanh: 'geluTanh',
+  gelu_fast: 'geluTanh',
   relu: 'relu',
   silu: 'silu',
   swish: 'silu',
-  tanh: 'tanh',
 }
-
-export function activationFrom(family: string, field: string, value: unknown): Activation {
-  const activation = activationNames[value as string]
-  if (!activation)
-    throw new ArgumentError(
-      `${family}: ${field} should be one of ${Object.keys(activationNames).join(', ')}, got ${describe(value)}`,
-    )
-  return activation
-}
-
-export const activationTo = (activation: Activation): string =>
-  Object.keys(activationNames).find((name) => activationNames[name] === activation) ?? activation
-
-/** Throws ArgumentError for a field whose value would change the mathematics. `allowed`: the values that do not. */
-export function refuseUnless(
-  family: string,
-  config: HuggingFaceConfig,
-  field: string,
-  allowed: readonly unknown[],
-): void {
-  const value = config[field]
-  if (value !== undefined && value !== null && !allowed.includes(value))
-    throw new ArgumentError(
-      `${family}: ${field} ${describe(value)} is not supported; supported: ${allowed.map(describe).join(', ')}`,
-    )
-}
-
-export function requireNumber(family: string, config: HuggingFaceConfig, field: string): number {
-  const value = config[field]
-  if (typeof value !== 'number')
-    throw new ArgumentError(`${family}: config.json should have a number ${field}, got ${describe(value)}`)
-  return value
-}
-
-export const optionalNumber = (family: string, config: HuggingFaceConfig, field: string): number | undefined =>
-  config[field] === undefined || config[field] === null ? undefined : requireNumber(family, config, field)
-
-/** An object without the keys whose value is undefined. */
-export const defined = <T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never

@@ -1,0 +1,4 @@
+import { describeReference } from './reference-suite.ts'
+
+describeReference('gpt2')
+describeReference('llama-gqa')
