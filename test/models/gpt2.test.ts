@@ -1,3 +1,0 @@
-import { describeReference } from './reference-suite.ts'
-
-describeReference('gpt2')
