@@ -37,6 +37,7 @@ async function shakespeare({ json, steps, seed, out }: Options, signal: AbortSig
     schedule: warmupCosine({ peak: 1e-3, final: 1e-4, warmup: Math.min(100, steps - 1) }),
     seed,
     signal,
+    ...(!json && { evaluateEvery: 250 }),
   })
   say(
     `Training a GPT of ${model.parameterCount.toLocaleString('en')} parameters on ${train.length.toLocaleString('en')} characters of Shakespeare\n`,
