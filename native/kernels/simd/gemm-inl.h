@@ -48,11 +48,11 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
-  GemmPrefetch nothing = {
-      .at = reinterpret_cast<const char*>(b)};  // an unmapped page would be looked up again and again
-  GemmPrefetch& next = tile.next && tile.next->total > 0 ? *tile.next : nothing;
-  const char* wanted = next.at;
-  int64_t left = next.left;
+  const bool asks = tile.next && tile.next->total > 0;
+  // Else memory that is there: an address without any would be looked up again and again.
+  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
+  const int64_t step = asks ? tile.next->step : 0;
+  int64_t left = asks ? tile.next->left : tile.k + 1;
   for (int64_t k = tile.k; k > 0; --k) {
     Vec bk[kVectors];
     Unroll<kVectors>([&](auto j) { bk[j] = Load(b + j * Vec::kLanes); });
@@ -63,15 +63,17 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
     PrefetchFar(wanted);
-    wanted += next.step;
+    wanted += step;
     if (--left == 0) {
-      wanted += next.jump;
-      left = next.run;
+      wanted += tile.next->jump;
+      left = tile.next->run;
     }
   }
-  next.at = wanted;
-  next.left = left;
-  next.total -= tile.k;
+  if (asks) {
+    tile.next->at = wanted;
+    tile.next->left = left;
+    tile.next->total -= tile.k;
+  }
 
   constexpr int kLast = (kVectors - 1) * Vec::kLanes;
   const int64_t c_row = tile.c_row;
