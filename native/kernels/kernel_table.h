@@ -18,7 +18,7 @@ namespace heedful {
 
 #define HEEDFUL_UNARY_FUNCTIONS(X)                                                                  \
   X(identity) X(negate) X(absolute) X(square) X(squareRoot) X(reciprocalSquareRoot) X(reciprocal)   \
-  X(exp) X(log) X(sine) X(cosine) X(sign) X(step) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
+  X(exp) X(log) X(sine) X(cosine) X(sign) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
 
 // Comparisons give 1 or 0.
 #define HEEDFUL_BINARY_FUNCTIONS(X)                                                                 \
