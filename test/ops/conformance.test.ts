@@ -1,0 +1,62 @@
+import { afterEach, describe, it } from 'vitest'
+import { runtime } from '../../lib/runtime.ts'
+import { families } from './cases/index.ts'
+import type { Case } from './case.ts'
+import type { Data } from './guarded-program.ts'
+import { exactly, expectation, mismatch, type Expectation } from './rounding.ts'
+import { forwardOf, gradientOf, program, type Subject } from './suite.ts'
+
+const before = { isa: runtime.isa(), threads: runtime.threads() }
+afterEach(() => {
+  runtime.setIsa(before.isa)
+  runtime.setThreads(before.threads)
+})
+
+/** Threads, and how many elements after a cache line the buffers begin. Neither may change a bit. */
+const runs = [
+  { threads: 1, shift: 0 },
+  { threads: 2, shift: 1 },
+  { threads: 3, shift: 3 },
+]
+
+describe.each(Object.entries(families))('%s: f32 on every instruction set against f64', (_, cases) => {
+  it.each(cases)('$name', (given) => {
+    const { ulps = 8, gradientUlps = ulps } = given
+    check(forwardOf(given), given, ulps)
+    const gradient = gradientOf(given)
+    if (gradient) check(gradient, { ...given, exact: false }, gradientUlps)
+  })
+})
+
+function check(subject: Subject, given: Pick<Case, 'exact' | 'rounding'>, ulps: number): void {
+  const expected = reference(subject, given, ulps)
+  using f32 = program(subject, 'f32')
+  for (const isa of runtime.availableIsas()) {
+    runtime.setIsa(isa)
+    let first: Data[] | undefined
+    for (const { threads, shift } of runs) {
+      runtime.setThreads(threads)
+      const results = f32.run(subject.data, shift)
+      first ??= results
+      for (const [i, result] of results.entries()) {
+        const problem =
+          mismatch(result, expected[i]!) ??
+          (sameBits(result, first[i]!) ? undefined : 'the bits are not those of one thread')
+        if (problem)
+          throw new Error(`${subject.name}, result ${i}, ${isa}, ${threads} threads, shifted by ${shift}: ${problem}`)
+      }
+    }
+  }
+}
+
+function reference(
+  subject: Subject,
+  { exact, rounding }: Pick<Case, 'exact' | 'rounding'>,
+  ulps: number,
+): Expectation[] {
+  using f64 = program(subject, 'f64')
+  return exact ? exactly(f64, subject.data) : expectation(f64, subject.data, ulps, rounding === false ? 0 : 4)
+}
+
+const sameBits = (a: Data, b: Data): boolean =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
