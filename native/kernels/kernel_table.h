@@ -179,7 +179,8 @@ struct RowKernels {
 //   m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;
 //   p = p·(1 − lr·decay) − step_size · m / (√v · inverse_sqrt_correction2 + ε),  step_size = lr / (1 − β1^t)
 struct AdamW {
-  float beta1, beta2, epsilon, gradient_scale, decay_factor /* 1 − lr·decay */, step_size, inverse_sqrt_correction2;
+  float beta1, beta2, rest1 /* 1 − β1 */, rest2 /* 1 − β2 */;
+  float epsilon, gradient_scale, decay_factor /* 1 − lr·decay */, step_size, inverse_sqrt_correction2;
 };
 
 struct OptimizerKernels {
