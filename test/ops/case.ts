@@ -22,6 +22,8 @@ export interface Case<Key extends string = string> {
   readonly ulps?: number
   /** The same for the gradient; `ulps` unless said. */
   readonly gradientUlps?: number
+  /** How large the numbers are that cancel inside of the operation, to a result that may be smaller. */
+  readonly cancels?: number
   /** The result is the f64 one, rounded: no arithmetic, or one operation that rounds correctly. */
   readonly exact?: boolean
   /** false: numbers are compared that rounding would tell apart or not; only `ulps` of the result itself are allowed. */

@@ -3,7 +3,7 @@ import { runtime } from '../../lib/runtime.ts'
 import { families } from './cases/index.ts'
 import type { Case } from './case.ts'
 import type { Data } from './guarded-program.ts'
-import { exactly, expectation, mismatch, type Expectation } from './rounding.ts'
+import { exactly, expectation, mismatch, type Expectation, type Tolerance } from './rounding.ts'
 import { forwardOf, gradientOf, program, type Subject } from './suite.ts'
 
 const before = { isa: runtime.isa(), threads: runtime.threads() }
@@ -22,14 +22,14 @@ const runs = [
 describe.each(Object.entries(families))('%s: f32 on every instruction set against f64', (_, cases) => {
   it.each(cases)('$name', (given) => {
     const { ulps = 8, gradientUlps = ulps } = given
-    check(forwardOf(given), given, ulps)
+    check(forwardOf(given), { ...given, ulps })
     const gradient = gradientOf(given)
-    if (gradient) check(gradient, { ...given, exact: false }, gradientUlps)
+    if (gradient) check(gradient, { ...given, exact: false, ulps: gradientUlps })
   })
 })
 
-function check(subject: Subject, given: Pick<Case, 'exact' | 'rounding'>, ulps: number): void {
-  const expected = reference(subject, given, ulps)
+function check(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): void {
+  const expected = reference(subject, tolerance)
   using f32 = program(subject, 'f32')
   for (const isa of runtime.availableIsas()) {
     runtime.setIsa(isa)
@@ -49,13 +49,9 @@ function check(subject: Subject, given: Pick<Case, 'exact' | 'rounding'>, ulps: 
   }
 }
 
-function reference(
-  subject: Subject,
-  { exact, rounding }: Pick<Case, 'exact' | 'rounding'>,
-  ulps: number,
-): Expectation[] {
+function reference(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): Expectation[] {
   using f64 = program(subject, 'f64')
-  return exact ? exactly(f64, subject.data) : expectation(f64, subject.data, ulps, rounding === false ? 0 : 4)
+  return tolerance.exact ? exactly(f64, subject.data) : expectation(f64, subject.data, tolerance)
 }
 
 const sameBits = (a: Data, b: Data): boolean =>
