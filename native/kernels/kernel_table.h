@@ -18,7 +18,7 @@ namespace heedful {
 
 #define HEEDFUL_UNARY_FUNCTIONS(X)                                                                  \
   X(identity) X(negate) X(absolute) X(square) X(squareRoot) X(reciprocalSquareRoot) X(reciprocal)   \
-  X(exp) X(log) X(sine) X(cosine) X(sign) X(step) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
+  X(exp) X(log) X(sine) X(cosine) X(sign) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
 
 // Comparisons give 1 or 0.
 #define HEEDFUL_BINARY_FUNCTIONS(X)                                                                 \
@@ -192,7 +192,8 @@ struct RowKernels {
 //   m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;
 //   p = p·(1 − lr·decay) − step_size · m / (√v · inverse_sqrt_correction2 + ε),  step_size = lr / (1 − β1^t)
 struct AdamW {
-  float beta1, beta2, epsilon, gradient_scale, decay_factor /* 1 − lr·decay */, step_size, inverse_sqrt_correction2;
+  float beta1, beta2, rest1 /* 1 − β1 */, rest2 /* 1 − β2 */;
+  float epsilon, gradient_scale, decay_factor /* 1 − lr·decay */, step_size, inverse_sqrt_correction2;
 };
 
 struct OptimizerKernels {
