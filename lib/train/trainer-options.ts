@@ -19,7 +19,7 @@ export interface TrainerOptions {
   evaluationBatchSize?: number
   /** Of the batches and dropouts; 0 unless said. */
   seed?: number
-  /** Training stops after the step that is under way. */
+  /** Ends the training within 50 ms, or after the step under way if that changes parameters already. */
   signal?: AbortSignal
 }
 

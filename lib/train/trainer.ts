@@ -1,5 +1,5 @@
-import { ArgumentError, FileError, HeedfulError } from '../errors.ts'
-import type { Compiled } from '../graph/compile.ts'
+import { ArgumentError, FileError } from '../errors.ts'
+import type { Compiled, RunOptions } from '../graph/compile.ts'
 import type { DecoderModel } from '../models/decoder-model.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Optimizer } from './adamw.ts'
@@ -31,8 +31,9 @@ export interface TrainerState {
 
 /**
  * Trains a model: `for await (const event of trainer)`. Each step is one native program off the event loop. When the
- * signal is aborted, the step under way is finished and the iteration ends, so that the parameters are always those of
- * a whole number of steps. A loss that is no number ends it with an error that says so.
+ * signal is aborted, the step under way is given up, or finished if it changes parameters already, and the iteration
+ * ends: the parameters are always those of a whole number of steps, and `state` is that of the same moment. Iterating
+ * again goes on from there. A loss that is no number ends it with an error that says so.
  */
 export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
   readonly #model: DecoderModel
@@ -86,7 +87,9 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
   async *[Symbol.asyncIterator](): AsyncGenerator<TrainerEvent, void, undefined> {
     const { steps, signal, evaluateEvery } = this.#options
     while (this.#step < steps && !signal?.aborted) {
-      yield await this.#runStep()
+      const done = await this.#unlessAborted(this.#runStep())
+      if (!done) return
+      yield done
       const due = this.#step === steps || (evaluateEvery !== undefined && this.#step % evaluateEvery === 0)
       if (due && this.#options.task.validation && !signal?.aborted) {
         const loss = await this.evaluate()
@@ -97,11 +100,21 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
 
   /** Mean loss on the whole validation split; undefined when the signal stopped it. */
   async evaluate(): Promise<number | undefined> {
-    const { task, evaluationBatchSize, signal } = this.#options
+    const { task, evaluationBatchSize } = this.#options
+    return this.#unlessAborted(evaluate(this.#model, task, evaluationBatchSize, this.#runOptions))
+  }
+
+  get #runOptions(): RunOptions {
+    const { signal } = this.#options
+    return signal ? { signal } : {}
+  }
+
+  async #unlessAborted<T>(work: Promise<T>): Promise<T | undefined> {
+    const { signal } = this.#options
     try {
-      return await evaluate(this.#model, task, evaluationBatchSize, signal ? { signal } : {})
+      return await work
     } catch (error) {
-      if (signal?.aborted && !(error instanceof HeedfulError)) return undefined
+      if (signal?.aborted && error === signal.reason) return undefined
       throw error
     }
   }
@@ -110,9 +123,15 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
     const { schedule, steps, batchSize, task } = this.#options
     const step = this.#step + 1
     const learningRate = schedule(step, steps)
+    const before = this.#batches.state
     const { tokens, targets } = this.#batches.next()
     const start = performance.now()
-    const result = await this.#program.run({ batch: { tokens, targets }, learningRate, step: Int32Array.of(step) })
+    const result = await this.#program
+      .run({ batch: { tokens, targets }, learningRate, step: Int32Array.of(step) }, this.#runOptions)
+      .catch((error: unknown) => {
+        this.#batches.state = before
+        throw error
+      })
     const seconds = (performance.now() - start) / 1000
     const [loss, gradNorm] = [result.loss.item(), result.gradNorm.item()]
     result.loss.dispose()
