@@ -5,7 +5,8 @@ import { runtime } from '../../lib/runtime.ts'
 import type { GPT } from '../../lib/models/gpt.ts'
 import { constantRate } from '../../lib/train/schedule.ts'
 import { causalLM } from '../../lib/train/causal-lm.ts'
-import { Trainer, type TrainerEvent } from '../../lib/train/trainer.ts'
+import { Trainer } from '../../lib/train/trainer.ts'
+import type { TrainerEvent } from '../../lib/train/trainer-state.ts'
 import { collect, context, lossesOf, tinyModel, tinyTask, tinyTrainer, weightsOf } from './tiny.ts'
 
 const threads = runtime.threads()
@@ -162,7 +163,7 @@ const countsOf = ({ state: { step, evaluated, batches } }: Trainer): unknown => 
 
 describe('an abort', () => {
   /** Steps of some milliseconds, for an abort to find them under way. */
-  const make = (signal?: AbortSignal): { model: GPT; trainer: Trainer; [Symbol.dispose](): void } => {
+  const make = (signal?: AbortSignal): { model: GPT; trainer: Resumable; [Symbol.dispose](): void } => {
     const model = tinyModel({ dropout: 0.1, hiddenSize: 96, context: 64 })
     const tokens = Int32Array.from({ length: 3000 }, (_, i) => (i * i) % 11)
     const task = causalLM({ train: tokens, validation: tokens, context: 64 })
