@@ -163,7 +163,7 @@ const countsOf = ({ state: { step, evaluated, batches } }: Trainer): unknown => 
 
 describe('an abort', () => {
   /** Steps of some milliseconds, for an abort to find them under way. */
-  const make = (signal?: AbortSignal): { model: GPT; trainer: Resumable; [Symbol.dispose](): void } => {
+  const make = (signal?: AbortSignal): { model: GPT; trainer: Trainer; [Symbol.dispose](): void } => {
     const model = tinyModel({ dropout: 0.1, hiddenSize: 96, context: 64 })
     const tokens = Int32Array.from({ length: 3000 }, (_, i) => (i * i) % 11)
     const task = causalLM({ train: tokens, validation: tokens, context: 64 })
