@@ -72,7 +72,10 @@ function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
 }
 
 export interface AttentionOptions {
-  /** Query i sees keys j ≤ i + (keyLength − queryLength): aligned at the end, so that a cache may lie before. */
+  /**
+   * Query i sees keys j ≤ i + (keyLength − queryLength): aligned at the end, so that a cache may lie before. keyLength is
+   * that of the sequence where `keyLengths` are given: the queries are its last tokens.
+   */
   causal?: boolean
   /** 1/√headDim unless said. */
   scale?: number
