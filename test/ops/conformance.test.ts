@@ -4,7 +4,7 @@ import { families } from './cases/index.ts'
 import type { Case } from './case.ts'
 import { sameBits, type Data } from './guarded-program.ts'
 import { exactly, expectation, mismatch, type Expectation, type Tolerance } from './rounding.ts'
-import { forwardOf, gradientOf, program, type Subject } from './suite.ts'
+import { forwardOf, gradientOf, type Subject } from './suite.ts'
 
 const before = { isa: runtime.isa(), threads: runtime.threads() }
 afterEach(() => {
@@ -30,7 +30,7 @@ describe.each(Object.entries(families))('%s: f32 on every instruction set agains
 
 function check(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): void {
   const expected = reference(subject, tolerance)
-  using f32 = program(subject, 'f32')
+  using f32 = subject.program('f32')
   const first = new Map<string, Data[]>()
   for (const { threads, shift } of runs) {
     runtime.setThreads(threads)
@@ -50,6 +50,6 @@ function check(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): vo
 }
 
 function reference(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): Expectation[] {
-  using f64 = program(subject, 'f64')
+  using f64 = subject.program('f64')
   return tolerance.exact ? exactly(f64, subject.data) : expectation(f64, subject.data, tolerance)
 }

@@ -4,13 +4,13 @@ import { tensor } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { families } from './cases/index.ts'
 import { sameBits, type Data } from './guarded-program.ts'
-import { forwardOf, gradientOf, program, type Subject } from './suite.ts'
+import { forwardOf, gradientOf, type Subject } from './suite.ts'
 
 describe.each(Object.entries(families))('%s: the same bits compiled, with shared memory, and at once', (_, cases) => {
   it.each(cases)('$name', (given) => {
     for (const subject of [forwardOf(given), gradientOf(given)]) {
       if (!subject) continue
-      using guarded = program(subject, 'f32')
+      using guarded = subject.program('f32')
       const expected = guarded.run(subject.data)
       using compiled = compile((inputs: Record<string, Tensor>) => subject.call(inputs, 'f32'))
       compare(compiled.runSync(tensorsOf(subject)), expected, `${subject.name}, compiled`)
