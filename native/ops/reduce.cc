@@ -25,6 +25,7 @@ constexpr int64_t kPiece = 65536;     // elements of a piece
 constexpr int64_t kMaxPieces = 4096;  // partial results that fit the workspace
 constexpr int64_t kColumns = 1024;    // of a block of columns: two accumulators of 4 KiB
 constexpr int64_t kRowBlock = 256;
+constexpr int64_t kUnsplit = kRowBlock;  // up to so many elements are not split, and need no workspace
 constexpr int64_t kMaxRowTasks = 64;  // partial results of kColumns elements
 constexpr int64_t kFewColumnBlocks = 16;
 
@@ -114,7 +115,7 @@ void RunInner(const Plan& plan, const Instruction& in, Context& context) {
                        base + OffsetOf(plan.reduced, 0, p / per_stretch) + begin * plan.inner_stride,
                        plan.inner_stride, n);
   };
-  if (pieces > 1 && outputs * pieces <= kMaxPieces) {
+  if (plan.all.Size() > kUnsplit && pieces > 1 && outputs * pieces <= kMaxPieces) {
     double* partial = reinterpret_cast<double*>(context.workspace);
     ForChunks(context, outputs * pieces, plan.count / pieces, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
@@ -213,7 +214,7 @@ void RunOuter(const Plan& plan, const Instruction& in, Context& context) {
 
 // Enough for every shape: with fewer rows than planned the dimensions may merge differently.
 size_t Workspace(const Instruction& in, int) {
-  if (in[0].Size() <= kRowBlock) return 0;
+  if (in[0].Size() <= kUnsplit) return 0;
   return std::max(sizeof(double) * kMaxPieces, sizeof(float) * kMaxRowTasks * kColumns);
 }
 
