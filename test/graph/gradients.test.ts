@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { ArgumentError, ShapeError, TraceError } from '../../lib/errors.ts'
-import { compile, grad, nn, ops, Parameter, tensor, valueAndGrad, type Tensor } from '../../lib/index.ts'
+import { compile, grad, nn, ops, tensor, valueAndGrad, type Parameter, type Tensor } from '../../lib/index.ts'
 import { deviation } from '../reference/deviation.ts'
 
 const { add, matmul, multiply, sum, square, tanh } = ops
