@@ -20,7 +20,7 @@ export interface MultiHeadAttentionOptions extends Initialised {
   dim: number
   heads: number
   /** Fewer key-value heads than query heads: grouped queries. */
-  kvHeads?: number
+  kvHeads?: number | undefined
   headDim?: number
   /** Width of what keys and values are made from; `dim` unless said. Given: for cross-attention only. */
   memoryDim?: number
@@ -28,7 +28,8 @@ export interface MultiHeadAttentionOptions extends Initialised {
   cross?: boolean
   bias?: boolean
   outputBias?: boolean
-  rope?: RotaryConfig
+  rope?: RotaryConfig | undefined
+  /** Of the result; the weights of the keys are not dropped. */
   dropout?: number
 }
 
@@ -37,7 +38,7 @@ export interface AttendOptions extends Dropping {
    * Token i sees the tokens j ≤ i, and with a cache those in it. With `keyLengths` too it sees those of both rules: in a
    * batch of sequences that are padded at the end, tokens see what they would see alone.
    */
-  causal?: boolean
+  causal?: boolean | undefined
   /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens it holds after this call. */
   keyLengths?: Tensor | undefined
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
