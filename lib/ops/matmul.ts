@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError, checkOptions, describe, nearest } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
-import { broadcastShapes, formatShape } from '../tensor/shape.ts'
+import { broadcastShapes, formatShape, sizeOf } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, functionIndex, like } from './define-op.ts'
 import { activations, type Activation } from './elementwise.ts'
@@ -52,7 +52,11 @@ const matmulOp = defineOp({
 /** aᵀ·dy. Batches of `a` that share one `b` are one long product instead of many that are added. */
 function gradientOfB(a: Tensor, gradient: Tensor, b: Tensor): Tensor {
   if (b.rank > 2) return reduceTo(matmul(transpose(a), gradient), b)
-  const rows = (x: Tensor): Tensor => reshape(x, [-1, x.shape.at(-1)!])
+  // The number of rows stays open (−1) where it may differ from run to run; nothing is known of rows without elements.
+  const rows = (x: Tensor): Tensor => {
+    const columns = x.shape.at(-1)!
+    return reshape(x, [columns ? -1 : sizeOf(x.shape.slice(0, -1)), columns])
+  }
   return matmul(transpose(rows(a)), rows(gradient))
 }
 

@@ -81,8 +81,10 @@ void ReadOperand(Reader& reader, const ProgramLimits& limits, bool output, Opera
                 std::to_string(SizeOf(operand.dtype)) + " bytes of an element");
   operand.rank = static_cast<int>(reader.Integer("rank", 0, kMaxRank));
   int64_t elements = 1;
+  bool empty = false;
   for (int d = 0; d < operand.rank; ++d) {
     operand.dims[d] = place.capacityDims[d] = reader.Integer("dims", 0, kLargest);
+    empty = empty || operand.dims[d] == 0;
     elements = CappedProduct(elements, std::max<int64_t>(operand.dims[d], 1));
   }
   for (int d = 0; d < operand.rank; ++d) operand.strides[d] = reader.Integer("strides", 0, kLargest);
@@ -93,7 +95,7 @@ void ReadOperand(Reader& reader, const ProgramLimits& limits, bool output, Opera
       reader.Fail("a dimension of " + std::to_string(operand.dims[d]) + " cannot lose " +
                   std::to_string(place.rowFactors[d]) + " for each of " + std::to_string(limits.capacity) +
                   " rows");
-    if (output && operand.strides[d] == 0 && operand.dims[d] > 1)
+    if (output && operand.strides[d] == 0 && operand.dims[d] > 1 && !empty)
       reader.Fail("an output has the stride 0 in a dimension of " + std::to_string(operand.dims[d]));
   }
   if (elements >= kLargest || Extent(operand) >= kLargest / 8) reader.Fail("the operand is too large");

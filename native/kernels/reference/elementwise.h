@@ -9,6 +9,18 @@
 
 namespace heedful::reference {
 
+// σ(x) = ½(1 + tanh(x/2)), without what that cancels.
+template <class T>
+T Logistic(T x) {
+  return 1 / (1 + std::exp(-x));
+}
+
+// gelu's tanh form is ½x(1 + tanh u) = x · σ(2u).
+template <class T>
+T GeluTanhArgument(T x) {
+  return std::sqrt(T(2 / std::numbers::pi)) * (x + T(0.044715) * x * x * x);
+}
+
 template <class T>
 T Value(Unary f, T x) {
   using std::sqrt, std::exp, std::tanh, std::erfc;
@@ -37,18 +49,16 @@ T Value(Unary f, T x) {
       return std::cos(x);
     case Unary::sign:
       return x > 0 ? T(1) : x < 0 ? T(-1) : x;
-    case Unary::step:
-      return x > 0 ? T(1) : T(0);
     case Unary::relu:
       return x < 0 ? T(0) : x;
     case Unary::gelu:
       return x * erfc(-x / sqrt(T(2))) / 2;
     case Unary::geluTanh:
-      return x / 2 * (1 + tanh(sqrt(T(2 / std::numbers::pi)) * (x + T(0.044715) * x * x * x)));
+      return x * Logistic(2 * GeluTanhArgument(x));
     case Unary::silu:
-      return x / (1 + exp(-x));
+      return x * Logistic(x);
     case Unary::sigmoid:
-      return 1 / (1 + exp(-x));
+      return Logistic(x);
     case Unary::tanh:
       return tanh(x);
     case Unary::kCount:
@@ -59,7 +69,7 @@ T Value(Unary f, T x) {
 
 template <class T>
 T Derivative(Unary f, T x) {
-  using std::sqrt, std::exp, std::tanh, std::erfc;
+  using std::sqrt, std::exp, std::erfc;
   switch (f) {
     case Unary::identity:
       return 1;
@@ -85,26 +95,20 @@ T Derivative(Unary f, T x) {
       return -std::sin(x);
     case Unary::sign:
       return 0;
-    case Unary::step:
-      return 0;
     case Unary::relu:
-      return Value(Unary::step, x);
+      return x > 0 ? T(1) : T(0);
     case Unary::gelu:
       return erfc(-x / sqrt(T(2))) / 2 + x * exp(-x * x / 2) / sqrt(T(2 * std::numbers::pi));
     case Unary::geluTanh: {
-      const T c = sqrt(T(2 / std::numbers::pi)), t = tanh(c * (x + T(0.044715) * x * x * x));
-      return (1 + t) / 2 + x / 2 * (1 - t * t) * c * (1 + 3 * T(0.044715) * x * x);
+      const T u = GeluTanhArgument(x), slope = sqrt(T(2 / std::numbers::pi)) * (1 + 3 * T(0.044715) * x * x);
+      return Logistic(2 * u) * (1 + 2 * x * slope * Logistic(-2 * u));
     }
-    case Unary::silu: {
-      const T s = 1 / (1 + exp(-x));
-      return s + x * s * (1 - s);
-    }
-    case Unary::sigmoid: {
-      const T s = 1 / (1 + exp(-x));
-      return s * (1 - s);
-    }
+    case Unary::silu:
+      return Logistic(x) * (1 + x * Logistic(-x));
+    case Unary::sigmoid:
+      return Logistic(x) * Logistic(-x);
     case Unary::tanh:
-      return 1 - tanh(x) * tanh(x);
+      return 1 / (std::cosh(x) * std::cosh(x));
     case Unary::kCount:
       break;
   }

@@ -1,7 +1,7 @@
 // The elementwise functions of kernel_table.h: Function<f>::Value and ::Derivative over Vec.
 // Included inside each instruction set's anonymous namespace.
 //
-// NaN goes through every function but step (0). Where a function has a kink the derivative is 0 at it.
+// NaN goes through every function. Where a function has a kink the derivative is 0 at it.
 
 template <Unary kFunction>
 struct Function;
@@ -33,7 +33,6 @@ HEEDFUL_FUNCTION(log, return Log(x);, return One() / x;)
 HEEDFUL_FUNCTION(sine, return Sine(x);, return Cosine(x);)
 HEEDFUL_FUNCTION(cosine, return Cosine(x);, return Set1(-0.0f) - Sine(x);)
 HEEDFUL_FUNCTION(sign, return Sign(x);, return Zero();)
-HEEDFUL_FUNCTION(step, return Step(x);, return Zero();)
 HEEDFUL_FUNCTION(relu, return Max(Zero(), x);, return Step(x);)
 HEEDFUL_FUNCTION(tanh, return Tanh(x);, {
   // 1 − tanh² without its cancellation: 4e / (1 + e)², e = exp(−2|x|).
