@@ -3,7 +3,7 @@ import { FileError } from '../errors.ts'
 import { readSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
 import type { DecoderModel } from '../models/decoder-model.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { Trainer, TrainerState } from './trainer.ts'
+import type { Resumable, TrainerState } from './trainer-state.ts'
 
 /** Everything that a run needs to go on, in one file, so that it is never half of one step and half of another. */
 export const trainerStateFile = 'trainer-state.safetensors'
@@ -11,7 +11,7 @@ export const trainerStateFile = 'trainer-state.safetensors'
 const counters = 'counters'
 
 /** Writes parameters, optimizer moments and counters into a folder, atomically. */
-export async function saveTrainerState(folder: string, model: DecoderModel, trainer: Trainer): Promise<void> {
+export async function saveTrainerState(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
   const { optimizer, ...counts } = trainer.state
   const tensors: [string, Tensor][] = []
   for (const [name, parameter] of model.parameters()) tensors.push([`model.${name}`, parameter])
@@ -20,7 +20,7 @@ export async function saveTrainerState(folder: string, model: DecoderModel, trai
 }
 
 /** Puts a saved run back into a model and trainer made with the same options. Throws FileError for a file that is none. */
-export async function restoreTrainerState(folder: string, model: DecoderModel, trainer: Trainer): Promise<void> {
+export async function restoreTrainerState(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
   const path = join(folder, trainerStateFile)
   const { tensors, metadata } = await readSafetensors(path)
   try {
