@@ -23,7 +23,7 @@ export interface TrainerState {
   optimizer: ReadonlyMap<string, Tensor>
 }
 
-/** What can be saved and go on later: a Trainer. */
+/** What can be stopped and put back to where it was. */
 export interface Resumable {
   readonly state: TrainerState
   restore(state: TrainerState): void
