@@ -2,7 +2,7 @@ import { afterEach, describe, it } from 'vitest'
 import { runtime } from '../../lib/runtime.ts'
 import { families } from './cases/index.ts'
 import type { Case } from './case.ts'
-import type { Data } from './guarded-program.ts'
+import { sameBits, type Data } from './guarded-program.ts'
 import { exactly, expectation, mismatch, type Expectation, type Tolerance } from './rounding.ts'
 import { forwardOf, gradientOf, program, type Subject } from './suite.ts'
 
@@ -31,17 +31,17 @@ describe.each(Object.entries(families))('%s: f32 on every instruction set agains
 function check(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): void {
   const expected = reference(subject, tolerance)
   using f32 = program(subject, 'f32')
-  for (const isa of runtime.availableIsas()) {
-    runtime.setIsa(isa)
-    let first: Data[] | undefined
-    for (const { threads, shift } of runs) {
-      runtime.setThreads(threads)
+  const first = new Map<string, Data[]>()
+  for (const { threads, shift } of runs) {
+    runtime.setThreads(threads)
+    for (const isa of runtime.availableIsas()) {
+      runtime.setIsa(isa)
       const results = f32.run(subject.data, shift)
-      first ??= results
+      if (!first.has(isa)) first.set(isa, results)
       for (const [i, result] of results.entries()) {
         const problem =
           mismatch(result, expected[i]!) ??
-          (sameBits(result, first[i]!) ? undefined : 'the bits are not those of one thread')
+          (sameBits(result, first.get(isa)![i]!) ? undefined : 'the bits are not those of one thread')
         if (problem)
           throw new Error(`${subject.name}, result ${i}, ${isa}, ${threads} threads, shifted by ${shift}: ${problem}`)
       }
@@ -53,6 +53,3 @@ function reference(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>)
   using f64 = program(subject, 'f64')
   return tolerance.exact ? exactly(f64, subject.data) : expectation(f64, subject.data, tolerance)
 }
-
-const sameBits = (a: Data, b: Data): boolean =>
-  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))

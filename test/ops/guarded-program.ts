@@ -1,5 +1,5 @@
 import { encode } from '../../lib/graph/encode.ts'
-import { lower, type Buffer, type Instruction, type Lowered, type Operand } from '../../lib/graph/lower.ts'
+import { lower, type Buffer as Piece, type Instruction, type Lowered, type Operand } from '../../lib/graph/lower.ts'
 import type { TensorType } from '../../lib/graph/op.ts'
 import { rewrite } from '../../lib/graph/rewrites/index.ts'
 import { Trace, withTrace, type TracedTensor } from '../../lib/graph/trace.ts'
@@ -25,7 +25,7 @@ export class GuardedProgram {
   readonly #lowered: Lowered
   readonly #inputs: readonly { name: string; operand: Operand | undefined; updated: boolean }[]
   readonly #elementBytes: number
-  readonly #slots: ReadonlyMap<Buffer, number>
+  readonly #slots: ReadonlyMap<Piece, number>
   readonly #storage: NativeStorage
 
   constructor(fn: (inputs: Record<string, Tensor>) => readonly Tensor[], types: Readonly<Record<string, TensorType>>) {
@@ -94,8 +94,8 @@ export class GuardedProgram {
   }
 
   /** Where buffers begin when nothing is shifted, and where the last guard zone ends. */
-  #place(): { offsets: Map<Buffer, number>; end: number } {
-    const offsets = new Map<Buffer, number>()
+  #place(): { offsets: Map<Piece, number>; end: number } {
+    const offsets = new Map<Piece, number>()
     let end = 0
     for (const buffer of this.#lowered.buffers) {
       if (buffer.first < 0) continue
@@ -106,7 +106,7 @@ export class GuardedProgram {
     return { offsets, end: Math.ceil((end + 2 * guardBytes) / 64) * 64 }
   }
 
-  #fill(inputs: Inputs, shift: number): Map<Buffer, number> {
+  #fill(inputs: Inputs, shift: number): Map<Piece, number> {
     const offsets = new Map([...this.#place().offsets].map(([buffer, at]) => [buffer, at + shift * this.#elementBytes]))
     new Uint32Array(this.#storage.buffer()).fill(sentinel)
     for (const { name, operand } of this.#inputs)
@@ -114,16 +114,16 @@ export class GuardedProgram {
     return offsets
   }
 
-  #data(buffer: Buffer, dtype: DType, offsets: ReadonlyMap<Buffer, number>): Data {
+  #data(buffer: Piece, dtype: DType, offsets: ReadonlyMap<Piece, number>): Data {
     return typedArrayOf(dtype, this.#storage.buffer(), offsets.get(buffer)!, buffer.bytes / bytesPerElement[dtype])
   }
 
-  #results(offsets: ReadonlyMap<Buffer, number>): Data[] {
+  #results(offsets: ReadonlyMap<Piece, number>): Data[] {
     const updated = this.#inputs.flatMap(({ operand, updated }) => (operand && updated ? [operand] : []))
     return [...this.#lowered.outputs, ...updated].map(({ buffer, dtype }) => this.#data(buffer, dtype, offsets).slice())
   }
 
-  #checkMemory(offsets: ReadonlyMap<Buffer, number>, inputs: Inputs): void {
+  #checkMemory(offsets: ReadonlyMap<Piece, number>, inputs: Inputs): void {
     const words = new Uint32Array(this.#storage.buffer())
     let end = 0
     for (const [buffer, start] of offsets) {
@@ -149,7 +149,7 @@ export class GuardedProgram {
     if (touched >= 0) throw new Error(`${4 * touched} bytes behind the end of a buffer something was written`)
   }
 
-  #users(buffer: Buffer): string {
+  #users(buffer: Piece): string {
     const users = this.#lowered.instructions.filter(({ operands }) => operands.some((o) => o?.buffer === buffer))
     return users.map(({ name }) => name).join(', ')
   }
@@ -158,3 +158,6 @@ export class GuardedProgram {
 function written({ name, operands }: Instruction): readonly (Operand | undefined)[] {
   return operands.slice(-native.operations.find((operation) => operation.name === name)!.outputs)
 }
+
+export const sameBits = (a: Data, b: Data): boolean =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
