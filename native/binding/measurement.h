@@ -1,0 +1,11 @@
+// `peaks` and `measure` of lib/native/native.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace heedful {
+
+Napi::Value Peaks(const Napi::CallbackInfo& info);
+void Measure(const Napi::CallbackInfo& info);
+
+}  // namespace heedful
