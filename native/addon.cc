@@ -34,7 +34,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("setThreads", Function::New<SetThreads>(env, "setThreads"));
   exports.Set("cpuName", Function::New<CpuBrand>(env, "cpuName"));
   exports.Set("cacheBytes", Function::New<CacheBytes>(env, "cacheBytes"));
-  exports.Set("peaks", Function::New<Peaks>(env, "peaks"));
+  exports.Set("computeFormats", Function::New<ComputeFormatNames>(env, "computeFormats"));
   exports.Set("measure", Function::New<Measure>(env, "measure"));
   return exports;
 }

@@ -83,12 +83,12 @@ export interface Native {
   cpuName(): string
   /** Bytes of the data caches of a core; 0 where the system does not tell. */
   cacheBytes(): { L1: number; L2: number; L3: number }
-  /** What `measure` takes with the instruction set in use: formats that it computes in, `read`, `copy`, `handshake`. */
-  peaks(): string[]
+  /** The formats that the instruction set in use computes in, e.g. `f32`. */
+  computeFormats(): string[]
   /**
-   * What the machine can do at most, with all threads, off the event loop. A format: GFLOP/s in registers. `read` and
-   * `copy`: GB/s (bytes read plus bytes written), each thread in `workingSet` bytes of its own of `memory[0]`.
-   * `handshake`: nanoseconds from one thread to another and back. One figure per sample.
+   * What the machine can do at most, with all threads, off the event loop. A format: GFLOP/s in registers. `read`,
+   * `copy` and `update` (in place): GB/s (bytes read plus bytes written), each thread in `workingSet` bytes of its own
+   * of `memory[0]`. `handshake`: nanoseconds from one thread to another and back. One figure per sample.
    */
   measure(
     name: string,

@@ -40,8 +40,8 @@ class Measurement : public Napi::AsyncWorker {
 
 }  // namespace
 
-Napi::Value Peaks(const Napi::CallbackInfo& info) {
-  const std::vector<const char*> names = PeakNames();
+Napi::Value ComputeFormatNames(const Napi::CallbackInfo& info) {
+  const std::vector<const char*> names = ComputeFormats();
   Napi::Array array = Napi::Array::New(info.Env(), names.size());
   for (uint32_t i = 0; i < names.size(); ++i) array.Set(i, names[i]);
   return array;

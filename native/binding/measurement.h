@@ -1,11 +1,11 @@
-// `peaks` and `measure` of lib/native/native.ts.
+// `computeFormats` and `measure` of lib/native/native.ts.
 #pragma once
 
 #include <napi.h>
 
 namespace heedful {
 
-Napi::Value Peaks(const Napi::CallbackInfo& info);
+Napi::Value ComputeFormatNames(const Napi::CallbackInfo& info);
 void Measure(const Napi::CallbackInfo& info);
 
 }  // namespace heedful

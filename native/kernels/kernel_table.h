@@ -211,7 +211,7 @@ struct ComputePeak {
   int64_t operations = 0;                  // of a round; a multiply-add is two
 };
 
-constexpr int64_t kMemoryPeakBlock = 256;  // floats: what read and copy take a multiple of
+constexpr int64_t kMemoryPeakBlock = 256;  // floats: what these take a multiple of
 
 struct PeakKernels {
 #define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
@@ -221,6 +221,8 @@ struct PeakKernels {
   float (*read)(const float* x, int64_t n, int64_t repeats);
   // y = x, n floats, `repeats` times.
   void (*copy)(const float* x, float* y, int64_t n, int64_t repeats);
+  // y = −y, n floats, `repeats` times.
+  void (*update)(float* y, int64_t n, int64_t repeats);
 };
 
 struct KernelTable {

@@ -59,7 +59,7 @@ struct alignas(64) Share {
 };
 
 std::vector<double> MeasureMemory(const PeakKernels& kernels, const PeakRequest& request, ThreadPool& pool) {
-  const bool copy = request.name == "copy";
+  const bool copy = request.name == "copy", read = request.name == "read";
   constexpr int64_t kBlock = kMemoryPeakBlock;
   const int64_t size = static_cast<int64_t>(request.workingSet / sizeof(float)) / (2 * kBlock) * (2 * kBlock);
   const int threads = pool.threads();
@@ -82,13 +82,14 @@ std::vector<double> MeasureMemory(const PeakKernels& kernels, const PeakRequest&
   constexpr int64_t kLeast = (64 << 20) / sizeof(float) / kPieces;
   const int64_t slice = std::min(range, std::max(range / kPieces / kBlock * kBlock, kLeast));
   const int64_t repeats = std::max<int64_t>(1, kLeast / slice);
-  const double bytes = static_cast<double>(slice * repeats) * sizeof(float) * (copy ? 2 : 1);
+  const double bytes = static_cast<double>(slice * repeats) * sizeof(float) * (read ? 1 : 2);
   return Rates(request.samples, pool, bytes, [&](int worker) {
     Share& share = shares[worker];
     if (share.next + slice > range) share.next = 0;
     float* from = share.memory + share.next;
     share.next += slice;
     if (copy) return kernels.copy(from, from + range, slice, repeats);
+    if (!read) return kernels.update(from, slice, repeats);
     volatile float keep = kernels.read(from, slice, repeats);
     (void)keep;
   });
@@ -128,13 +129,12 @@ double MeasureHandshake() {
 
 }  // namespace
 
-std::vector<const char*> PeakNames() {
+std::vector<const char*> ComputeFormats() {
   std::vector<const char*> names;
 #define HEEDFUL_NAME(format) \
   if (Kernels().peak.format.run) names.push_back(#format);
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_NAME)
 #undef HEEDFUL_NAME
-  names.insert(names.end(), {"read", "copy", "handshake"});
   return names;
 }
 
@@ -143,7 +143,8 @@ std::vector<double> MeasurePeak(const PeakRequest& request, ThreadPool& pool) {
   ThreadPool::Hold hold(pool);
   if (const ComputePeak* format = FindFormat(kernels, request.name))
     return MeasureCompute(*format, request.samples, pool);
-  if (request.name == "read" || request.name == "copy") return MeasureMemory(kernels, request, pool);
+  if (request.name == "read" || request.name == "copy" || request.name == "update")
+    return MeasureMemory(kernels, request, pool);
   HEEDFUL_CHECK(request.name == "handshake",
                 "measure: '" + request.name + "' is nothing that " + Kernels().name + " can measure");
   std::vector<double> times(request.samples);

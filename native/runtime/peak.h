@@ -10,23 +10,24 @@
 
 namespace heedful {
 
-// What MeasurePeak takes with the instruction set in use: the formats that it computes in ("f32"), "read",
-// "copy" and "handshake".
-std::vector<const char*> PeakNames();
+// The formats that the instruction set in use computes in, e.g. "f32": MeasurePeak takes their names.
+std::vector<const char*> ComputeFormats();
 
 struct PeakRequest {
   std::string name;
   int samples = 1;
-  // read, copy: each thread works on its own `workingSet` bytes of memory (copy: from one half to the other).
+  // read, copy, update: each thread works on its own `workingSet` bytes of memory (copy: from one half to the
+  // other; update: reads and writes in place).
   std::byte* memory = nullptr;
   size_t memoryBytes = 0;
   size_t workingSet = 0;
 };
 
 // One figure per sample, of all threads of the pool together:
-//   a format    GFLOP/s
-//   read, copy  GB/s, bytes read plus bytes written
-//   handshake   nanoseconds from one thread to another and back through a cache line, whatever the pool
+//   a format            GFLOP/s
+//   read, copy, update  GB/s, bytes read plus bytes written
+//   handshake           nanoseconds from one thread to another and back through a cache line, whatever the
+//   pool
 // A sample takes about a millisecond, or as long as the working set takes to go through once. Throws Error
 // for an unknown name and for memory that is too small.
 std::vector<double> MeasurePeak(const PeakRequest& request, ThreadPool& pool);
