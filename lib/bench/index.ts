@@ -3,6 +3,5 @@ export { Machine, type MemoryLevel, type Peaks, type Placement } from './machine
 export { roofOf, type Bandwidths, type Level, type LevelPeaks, type Roof, type Work } from './roofline.ts'
 export type { Case } from './case.ts'
 export { cases } from './cases/index.ts'
-export { runCase, type CaseResult, type RunCaseOptions } from './run-case.ts'
+export type { CaseResult } from './run-case.ts'
 export { runCases, type BenchEvent, type PlacedResult, type RunCasesOptions, type Setting } from './run-cases.ts'
-export { selectCases, unknown, type Selection } from './select.ts'

@@ -54,7 +54,8 @@ async function bench(
   signal: AbortSignal,
   wrong: (message: string) => never,
 ): Promise<void> {
-  const { runCases, selectCases, unknown } = await import('../../bench/index.ts')
+  const { runCases } = await import('../../bench/index.ts')
+  const { selectCases, unknown } = await import('../../bench/select.ts')
   const { runtime } = await import('../../runtime.ts')
   const { html, json, quick, shapes, dtype, isa: isas = [runtime.isa()] } = options
   const available = runtime.availableIsas()

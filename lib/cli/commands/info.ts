@@ -30,7 +30,8 @@ export const info: Command = {
         ['heedful', figures.version],
         ['CPU', figures.cpu],
         ['instruction set', `${figures.isa} (available: ${figures.availableIsas.join(', ')})`],
-        ['threads', `${figures.threads}${placement ? ` on ${placement.state}` : ''}`],
+        ['threads', figures.threads],
+        ...(placement ? [['placement', placement.state] satisfies [string, string]] : []),
         ...peakLines({ ...peaks, isa: figures.isa, threads: figures.threads }).map((line, i): [string, string] => [
           i ? '' : 'peaks',
           line,
