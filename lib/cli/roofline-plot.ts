@@ -60,13 +60,12 @@ export function rooflinePlot({ peaks }: Setting, results: readonly PlacedResult[
     text(left + 4, top + 10, 'GFLOP/s'),
   ]
   const highest = Math.max(...compute)
-  const slopes = Object.entries(peaks.read).map(([level, rate]) => {
+  const slopes = Object.entries(peaks.read).map(([level, rate], i) => {
     const [start, end] = [Math.max(x.low, y.low / rate), highest / rate]
-    const at = Math.max(start, Math.min(0.15, end))
-    return (
-      line(start, start * rate, end, highest, 'roof') +
-      text(x.at(at) + 4, y.at(at * rate) - 4, `${level} ${rate.toFixed(0)} GB/s`)
-    )
+    // Each label a little further up its slope, for slopes that lie close together.
+    const at = start * (end / start) ** (0.2 + 0.15 * i)
+    const name = text(x.at(at) + 6, y.at(at * rate) + 4, `${level} ${rate.toFixed(0)} GB/s`)
+    return line(start, start * rate, end, highest, 'roof') + name
   })
   const roofs = Object.entries(peaks.compute).map(
     ([format, rate]) =>
