@@ -11,6 +11,7 @@ export {
   ShapeError,
   TraceError,
 } from './errors.ts'
+export { runtime } from './runtime.ts'
 export type { DType, TypedArrays } from './tensor/dtype.ts'
 export type { Shape } from './tensor/shape.ts'
 export { tensor } from './tensor/create.ts'
