@@ -112,7 +112,7 @@ const globalNormOp = defineOp({
   lowering: { kind: 'instruction', instruction: 'globalNorm', attributes: () => [] },
 })
 
-/** √(Σ x²) over all elements of all tensors. No gradient. */
+/** √(Σ x²) over all elements of all tensors. Squares are f32: ∞ for elements above 1e19, 0 below 1e-19. No gradient. */
 export function globalNorm(tensors: readonly Tensor[]): Tensor {
   if (!Array.isArray(tensors) || tensors.length === 0)
     throw new ArgumentError(`globalNorm: expected an array of tensors, got ${describe(tensors)}`)

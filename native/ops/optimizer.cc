@@ -7,7 +7,7 @@
 // updated in place. globalNorm: any number of inputs of any shapes → []. f32 or f64. Layouts: everything
 // contiguous. No overlaps among parameter, m, v and gradient. Errors: step < 1, before anything is written.
 // Accuracy: bias corrections and the sum of squares in double, the latter over chunks of fixed size added in
-// order. Source: Loshchilov & Hutter 2019 (arXiv 1711.05101), algorithm 2.
+// order; within a chunk in float: above 1e19 a square is ∞, below 1e-19 it is 0. Source: Loshchilov & Hutter 2019 (arXiv 1711.05101), algorithm 2.
 #include "kernels/reference/optimizer.h"
 
 #include <cmath>
@@ -53,6 +53,9 @@ void RunAdamW(const Instruction& in, Context& context) {
   AdamW adamw;
   adamw.beta1 = static_cast<float>(a[kBeta1]);
   adamw.beta2 = static_cast<float>(a[kBeta2]);
+  // Of a rounded β2 near 1, 1 − β2 would be off by 1e-5.
+  adamw.rest1 = static_cast<float>(1 - a[kBeta1]);
+  adamw.rest2 = static_cast<float>(1 - a[kBeta2]);
   adamw.epsilon = static_cast<float>(a[kEpsilon]);
   adamw.gradient_scale = in[kScale] ? *in[kScale].As<float>() : 1.0f;
   adamw.decay_factor = static_cast<float>(1 - learning_rate * a[kWeightDecay]);

@@ -20,6 +20,7 @@ inline Vec Set1(float x) { return {vdupq_n_f32(x)}; }
 inline Vec Zero() { return {vdupq_n_f32(0)}; }
 inline Vec Broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
 inline void Prefetch(const float* p) { __builtin_prefetch(p); }
+inline void PrefetchFar(const char* p) { __builtin_prefetch(p, 0, 2); }
 inline Vec Load(const float* p) { return {vld1q_f32(p)}; }
 inline void Store(float* p, Vec a) { vst1q_f32(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) {

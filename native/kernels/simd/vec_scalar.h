@@ -7,9 +7,9 @@
 //   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral n; Mask: Less(a, b),
 //   LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x,
 //   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
-//   Broadcast(p): all lanes *p, in a register of its own for several uses; Prefetch(p): p's cache line, soon
-//   to be read; TransposeBlock(src, src_ld, dst, dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j <
-//   kLanes.
+//   Broadcast(p): all lanes *p, in a register of its own for several uses; Prefetch(p): p's cache line is to
+//   be read soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst,
+//   dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes.
 #pragma once
 
 #include <stdint.h>
@@ -56,6 +56,7 @@ inline Vec Set1(float x) {
 inline Vec Zero() { return Set1(0); }
 inline Vec Broadcast(const float* p) { return Set1(*p); }
 inline void Prefetch(const float*) {}
+inline void PrefetchFar(const char*) {}
 inline Vec Load(const float* p) {
   return Map([&](int i) { return p[i]; });
 }

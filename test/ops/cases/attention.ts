@@ -1,0 +1,150 @@
+import * as ops from '../../../lib/ops/index.ts'
+import type { Tensor } from '../../../lib/tensor/tensor.ts'
+import { define, indices, normal, type Case, type Input } from '../case.ts'
+
+interface Sizes {
+  readonly batch?: number
+  readonly heads?: number
+  readonly kvHeads?: number
+  readonly queries: number
+  readonly keys: number
+  readonly dim?: number
+  readonly valueDim?: number
+}
+
+const operands = (sizes: Sizes): { q: Input; k: Input; v: Input } => {
+  const { batch = 1, heads = 2, kvHeads = heads, queries, keys, dim = 8, valueDim = dim } = sizes
+  return {
+    q: normal([batch, heads, queries, dim]),
+    k: normal([batch, kvHeads, keys, dim]),
+    v: normal([batch, kvHeads, keys, valueDim]),
+  }
+}
+
+const described = (sizes: Sizes): string =>
+  Object.entries(sizes)
+    .map(([name, size]) => `${name} ${size}`)
+    .join(', ')
+
+/** Blocks are 64 queries and 240 to 256 keys, backward 64 by 112 to 128; up to 4 queries are taken one by one. */
+const sizes: readonly Sizes[] = [
+  ...[1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 17, 31, 33, 63, 64, 65, 129].flatMap((t) => [
+    { queries: t, keys: t },
+    { queries: t, keys: 19 },
+    { queries: 9, keys: t },
+  ]),
+  ...[1, 2, 3, 15, 16, 17, 31, 33, 64, 65, 80, 128, 256].map((dim) => ({ queries: 9, keys: 21, dim })),
+  ...[1, 3, 16, 40].map((valueDim) => ({ queries: 9, keys: 21, dim: 8, valueDim })),
+  { batch: 2, heads: 6, kvHeads: 2, queries: 9, keys: 9 },
+  { batch: 2, heads: 4, kvHeads: 1, queries: 3, keys: 33, dim: 16 },
+  { heads: 1, queries: 9, keys: 300 },
+  { heads: 1, queries: 2, keys: 300 },
+  { heads: 3, queries: 130, keys: 258, dim: 16 },
+  { queries: 0, keys: 7 },
+  { queries: 7, keys: 0 },
+  { batch: 0, queries: 7, keys: 7 },
+]
+
+const sizeCases = sizes.flatMap((size) =>
+  [false, true].map((causal) =>
+    define({
+      name: `attention, ${described(size)}${causal ? ', causal' : ''}`,
+      inputs: operands(size),
+      run: ({ q, k, v }) => ops.attention(q, k, v, { causal }),
+      ulps: 8 + Math.sqrt(size.dim ?? 0),
+      gradientUlps: 16 + Math.sqrt(size.dim ?? 0),
+    }),
+  ),
+)
+
+const lengthCases = [false, true].flatMap((causal) =>
+  (
+    [
+      [{ batch: 4, queries: 7, keys: 20 }, [20, 1, 0, 13]],
+      [{ batch: 3, queries: 33, keys: 33 }, [33, 32, 5]],
+      [{ batch: 3, heads: 4, kvHeads: 2, queries: 2, keys: 150 }, [129, 0, 64]],
+      [{ batch: 2, queries: 70, keys: 270 }, [257, 9]],
+    ] as const
+  ).map(([size, lengths]) =>
+    define({
+      name: `attention, ${described(size)}, key lengths ${lengths.join(', ')}${causal ? ', causal' : ''}`,
+      inputs: { ...operands(size), lengths: indices(lengths) },
+      run: ({ q, k, v, lengths }) => ops.attention(q, k, v, { causal, keyLengths: lengths }),
+      gradientUlps: 16,
+    }),
+  ),
+)
+
+/** [batch, length, heads · dim], as a projection makes it. */
+const heads = (x: Tensor, count: number): Tensor =>
+  ops.transpose(ops.reshape(x, [x.shape[0]!, -1, count, x.shape[2]! / count]), [0, 2, 1, 3])
+
+const layoutCases = [
+  define({
+    name: 'attention on the heads of one projection, and back',
+    inputs: { x: normal([2, 21, 3 * 24]) },
+    run: ({ x }) => {
+      const [q, k, v] = ops.split(x, 3).map((part) => heads(part, 3))
+      return ops.reshape(ops.transpose(ops.attention(q!, k!, v!, { causal: true }), [0, 2, 1, 3]), [2, 21, 24])
+    },
+    gradientUlps: 16,
+  }),
+  define({
+    name: 'attention on grouped heads of one projection, and back',
+    inputs: { x: normal([1, 70, 8 * 16]) },
+    run: ({ x }) => {
+      const [q, k, v] = ops.split(x, [64, 32, 32])
+      const o = ops.attention(heads(q!, 4), heads(k!, 2), heads(v!, 2), { causal: true })
+      return ops.reshape(ops.transpose(o, [0, 2, 1, 3]), [1, 70, 64])
+    },
+    gradientUlps: 24,
+  }),
+  define({
+    name: 'attention on transposed heads whose last dimension has gaps',
+    inputs: { q: normal([1, 2, 8, 9]), k: normal([1, 2, 8, 11]), v: normal([1, 2, 8, 11]) },
+    run: ({ q, k, v }) => ops.attention(ops.transpose(q), ops.transpose(k), ops.transpose(v)),
+    gradientUlps: 16,
+  }),
+]
+
+const valueCases = [
+  define({
+    name: 'attention with a scale of its own',
+    inputs: operands({ queries: 9, keys: 17 }),
+    run: ({ q, k, v }) => ops.attention(q, k, v, { scale: 0.7 }),
+    gradientUlps: 16,
+  }),
+  define({
+    name: 'attention with scale 0',
+    inputs: operands({ queries: 9, keys: 17 }),
+    run: ({ q, k, v }) => ops.attention(q, k, v, { scale: 0 }),
+    gradientUlps: 16,
+  }),
+  define({
+    name: 'attention with large scores',
+    inputs: { q: normal([1, 2, 9, 8], 40), k: normal([1, 2, 300, 8], 40), v: normal([1, 2, 300, 8]) },
+    run: ({ q, k, v }) => ops.attention(q, k, v),
+    gradientUlps: 16,
+    differences: false,
+  }),
+  define({
+    name: 'attention never reads beyond the key lengths',
+    inputs: { ...operands({ batch: 2, queries: 9, keys: 12 }), pad: normal([1]), lengths: indices([12, 5]) },
+    run: ({ q, k, v, pad, lengths }, dtype) => {
+      const nothing = ops.multiply(ops.broadcastTo(pad, [2, 2, 7, 8]), ops.fill([], NaN, dtype))
+      const padded = (x: Tensor): Tensor => ops.concat([x, nothing], 2)
+      return ops.attention(q, padded(k), padded(v), { keyLengths: lengths })
+    },
+    gradient: ['q', 'k', 'v'],
+    gradientUlps: 16,
+  }),
+  define({
+    name: 'attention with NaN in one query',
+    inputs: { ...operands({ queries: 9, keys: 17 }), nan: normal([2, 1, 8]) },
+    run: ({ q, k, v, nan }, dtype) =>
+      ops.attention(ops.concat([q, ops.reshape(ops.multiply(nan, ops.fill([], NaN, dtype)), [1, 2, 1, 8])], 2), k, v),
+    gradient: [],
+  }),
+]
+
+export const attention: readonly Case[] = [...sizeCases, ...lengthCases, ...layoutCases, ...valueCases]

@@ -1,0 +1,27 @@
+import type { Case } from '../case.ts'
+import { attention } from './attention.ts'
+import { crossEntropy } from './cross-entropy.ts'
+import { elementwise } from './elementwise.ts'
+import { embedding } from './embedding.ts'
+import { matmul } from './matmul.ts'
+import { norm } from './norm.ts'
+import { optimizer } from './optimizer.ts'
+import { position } from './position.ts'
+import { reduce } from './reduce.ts'
+import { softmax } from './softmax.ts'
+import { view } from './view.ts'
+
+/** THE cases, by family. */
+export const families: Readonly<Record<string, readonly Case[]>> = {
+  attention,
+  crossEntropy,
+  elementwise,
+  embedding,
+  matmul,
+  norm,
+  optimizer,
+  position,
+  reduce,
+  softmax,
+  view,
+}
