@@ -1,5 +1,5 @@
-import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
-import { dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
+import { ArgumentError, DisposedError, checkInteger, checkOptions, describe } from '../errors.ts'
+import { checkAttached, dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
 import type { TensorType } from './op.ts'
@@ -51,12 +51,18 @@ export interface Compiled<I, O> extends Disposable {
 export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}): Compiled<I, O> {
   if (typeof fn !== 'function') throw new ArgumentError(`compile: expected a function, got ${describe(fn)}`)
   checkOptions('compile', options, ['rows'])
-  if (options.rows) {
-    checkOptions('compile', options.rows, ['capacity', 'inputs'])
-    checkInteger('compile', 'rows.capacity', options.rows.capacity, 1)
+  if (options.rows !== undefined) {
+    checkOptions('compile: rows', options.rows, ['capacity', 'inputs'])
+    const { capacity, inputs } = options.rows
+    checkInteger('compile', 'rows.capacity', capacity, 1, maxRows)
+    if (!Array.isArray(inputs) || inputs.length === 0 || !inputs.every((name) => typeof name === 'string'))
+      throw new ArgumentError(`compile: rows.inputs should be names of inputs, got ${describe(inputs)}`)
   }
   return new CompiledFunction(fn, options)
 }
+
+/** The addon's limit on a program's capacity. */
+const maxRows = 2 ** 32
 
 interface Specialised {
   readonly executable: Executable
@@ -70,6 +76,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   readonly #specialised = new Map<string, Specialised>()
   #latest: Specialised | undefined
   #profiling = false
+  #disposed = false
 
   constructor(fn: (inputs: I) => O, options: CompileOptions) {
     this.#fn = fn
@@ -77,7 +84,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   async run(inputs: Inputs<I>, options: RunOptions = {}): Promise<O> {
-    checkOptions('run', options, ['signal'])
+    checkOptions('run', options, { signal: 'signal' })
     const { leaves, specialised } = this.#specialise(inputs)
     return this.#rebuild(specialised, await specialised.executable.run(leaves, options.signal))
   }
@@ -91,6 +98,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     return this.#latest?.executable.profile() ?? []
   }
   setProfiling(on: boolean): void {
+    if (typeof on !== 'boolean') throw new ArgumentError(`setProfiling: expected true or false, got ${describe(on)}`)
     this.#profiling = on
     for (const { executable } of this.#specialised.values()) executable.setProfiling(on)
   }
@@ -104,25 +112,34 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   dispose(): void {
+    this.#disposed = true
     for (const { executable } of this.#specialised.values()) executable.dispose()
+    this.#specialised.clear()
+    this.#latest = undefined
   }
   [Symbol.dispose](): void {
     this.dispose()
   }
 
   #specialise(inputs: Inputs<I>): { leaves: Leaf[]; specialised: Specialised } {
+    if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
     if (activeTrace())
       throw new ArgumentError(
         'run: a compiled function can not run while another one is traced; call the function itself',
       )
     const leaves: Leaf[] = []
     const types: (TensorType & { dynamic: boolean })[] = []
-    const shapes = mapTree(inputs, (leaf, path) => {
+    const paths = new Set<string>()
+    const shapes = mapTree('run', inputs, (leaf, path) => {
+      paths.add(path)
       leaves.push(leaf)
       types.push(this.#typeOf(leaf, path))
       const { shape, dtype } = types.at(-1)!
       return `${dtype}[${shape.join()}]`
     })
+    const absent = this.#options.rows?.inputs.find((name) => !paths.has(name))
+    if (absent !== undefined)
+      throw new ArgumentError(`run: compile was told of rows of the input ${absent}, which is not given`)
     const key = JSON.stringify(shapes, (_, value) => (value instanceof Map ? [...value] : value))
     let specialised = this.#specialised.get(key)
     if (!specialised) {
@@ -137,6 +154,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   #typeOf(leaf: Leaf, path: string): TensorType & { dynamic: boolean } {
     const dtype = leaf instanceof Tensor ? leaf.dtype : (dtypeOf(leaf) ?? 'f32')
     if (leaf instanceof Tensor) leaf.memory(`run: input ${path}`)
+    else if (typeof leaf !== 'number') checkAttached(`run: input ${path}`, leaf)
     const shape = leaf instanceof Tensor ? leaf.shape : typeof leaf === 'number' ? [] : [leaf.length]
     const { rows } = this.#options
     if (!rows?.inputs.includes(path)) return { shape, dtype, dynamic: false }
@@ -150,7 +168,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   #trace(inputs: Inputs<I>, types: readonly (TensorType & { dynamic: boolean })[]): Specialised {
     const trace = new Trace()
     const traced: Value[] = []
-    const symbolic = mapTree(inputs, () => {
+    const symbolic = mapTree('run', inputs, () => {
       const { dynamic, ...type } = types[traced.length]!
       const tensor = trace.input(type, dynamic)
       traced.push(tensor.value)
@@ -158,7 +176,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     }) as I
     const outputs: Value[] = []
     const structure = withTrace(trace, () =>
-      mapTree(this.#fn(symbolic), (leaf, path) => {
+      mapTree('compile: the result of the function', this.#fn(symbolic), (leaf, path) => {
         if (!(leaf instanceof Tensor))
           throw new ArgumentError(
             `compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`,
@@ -172,6 +190,6 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   #rebuild({ structure }: Specialised, results: readonly Tensor[]): O {
-    return mapTree(structure, (leaf) => results[leaf as number]) as O
+    return mapTree('run', structure, (leaf) => results[leaf as number]) as O
   }
 }

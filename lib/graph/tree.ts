@@ -8,21 +8,32 @@ export type Leaf = Tensor | TypedArrays[DType] | number
 export const isLeaf = (value: unknown): value is Leaf =>
   value instanceof Tensor || typeof value === 'number' || dtypeOf(value) !== undefined
 
+/** Deeper is an object that contains itself. */
+const maxDepth = 64
+
 /**
  * Calls `visit` for each leaf of a value made of plain objects, arrays and maps, in a fixed order, and gives the same
  * structure with what `visit` returned. undefined stays undefined.
  */
-export function mapTree<T>(value: unknown, visit: (leaf: Leaf, path: string) => T, path = ''): unknown {
+export function mapTree<T>(
+  operation: string,
+  value: unknown,
+  visit: (leaf: Leaf, path: string) => T,
+  path = '',
+  depth = 0,
+): unknown {
+  const inside = (inner: unknown, innerPath: string): unknown => mapTree(operation, inner, visit, innerPath, depth + 1)
+  if (depth > maxDepth) throw new ArgumentError(`${operation}: expected at most ${maxDepth} objects inside each other`)
   if (value === undefined || value === null) return value
   if (isLeaf(value)) return visit(value, path)
-  if (Array.isArray(value)) return value.map((inner, i) => mapTree(inner, visit, `${path}[${i}]`))
+  if (Array.isArray(value)) return value.map((inner, i) => inside(inner, `${path}[${i}]`))
   if (value instanceof Map)
-    return new Map([...value].map(([key, inner]) => [key, mapTree(inner, visit, `${path}.${describe(key)}`)]))
+    return new Map([...value].map(([key, inner]) => [key, inside(inner, `${path}.${describe(key)}`)]))
   if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
     return Object.fromEntries(
-      Object.entries(value).map(([key, inner]) => [key, mapTree(inner, visit, path ? `${path}.${key}` : key)]),
+      Object.entries(value).map(([key, inner]) => [key, inside(inner, path ? `${path}.${key}` : key)]),
     )
   throw new ArgumentError(
-    `compile: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`,
+    `${operation}: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`,
   )
 }

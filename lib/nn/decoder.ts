@@ -1,21 +1,29 @@
 import { checkInteger, checkOptions } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import {
-  layerOptionNames,
+  layerOptions,
   layerParts,
   residual,
+  stackOptions,
   type TransformerLayerOptions,
   type TransformerStackOptions,
 } from './encoder.ts'
 import type { FeedForward } from './feed-forward.ts'
 import { generatorOf } from './init.ts'
-import { Module } from './module.ts'
-import type { AttendOptions, MultiHeadAttention } from './multi-head-attention.ts'
+import { maxLayers, Module } from './module.ts'
+import { attendOptionNames, type AttendOptions, type MultiHeadAttention } from './multi-head-attention.ts'
 import type { LayerNorm } from './norms.ts'
 
 export interface DecoderForwardOptions extends AttendOptions {
   /** i32 [batch]: keys of the memory beyond are not seen. */
   memoryKeyLengths?: Tensor | undefined
+}
+
+function checkForward(operation: string, x: Tensor, memory: Tensor, options: DecoderForwardOptions): void {
+  checkTensor(operation, 'x', x)
+  checkTensor(operation, 'memory', memory)
+  checkOptions(operation, options, [...attendOptionNames, 'memoryKeyLengths'])
 }
 
 /** Causal self-attention, attention to the memory, feed-forward. x [batch, length, dim], memory [batch, source, dim]. */
@@ -30,8 +38,8 @@ export class TransformerDecoderLayer extends Module {
 
   constructor(options: TransformerLayerOptions) {
     super()
-    checkOptions('TransformerDecoderLayer', options, layerOptionNames)
-    const parts = layerParts(options)
+    checkOptions('TransformerDecoderLayer', options, layerOptions)
+    const parts = layerParts('TransformerDecoderLayer', options)
     this.selfAttention = parts.selfAttention()
     this.norm1 = parts.norm()
     this.crossAttention = parts.crossAttention()
@@ -43,6 +51,7 @@ export class TransformerDecoderLayer extends Module {
 
   /** Causal unless said. */
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
+    checkForward('TransformerDecoderLayer', x, memory, options)
     const { memoryKeyLengths, ...own } = options
     const { dropout } = options
     const attended = residual(x, this.norm1, this.#normFirst, (input) =>
@@ -62,15 +71,16 @@ export class TransformerDecoder extends Module {
 
   constructor(options: TransformerStackOptions) {
     super()
-    checkOptions('TransformerDecoder', options, [...layerOptionNames, 'layers', 'finalNorm'])
+    checkOptions('TransformerDecoder', options, stackOptions)
     const { layers, finalNorm, ...rest } = options
-    checkInteger('TransformerDecoder', 'layers', layers, 0)
-    const layer = { ...rest, random: generatorOf(options) }
+    checkInteger('TransformerDecoder', 'layers', layers, 0, maxLayers)
+    const layer = { ...rest, random: generatorOf('TransformerDecoder', options) }
     this.layers = Array.from({ length: layers }, () => new TransformerDecoderLayer(layer))
-    if (finalNorm ?? options.normFirst) this.norm = layerParts(layer).norm()
+    if (finalNorm ?? options.normFirst) this.norm = layerParts('TransformerDecoder', layer).norm()
   }
 
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
+    checkForward('TransformerDecoder', x, memory, options)
     const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, memory, options), x)
     return this.norm ? this.norm.forward(out) : out
   }

@@ -1,6 +1,10 @@
-import { ArgumentError, ShapeError, checkOptions } from '../errors.ts'
+import { ArgumentError, ShapeError, checkOptions, describe } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { Parameter, type Tensor } from '../tensor/tensor.ts'
+
+/** Of a stack: more would not end before the memory does. */
+export const maxLayers = 10_000
 
 /**
  * A layer or a model: a plain class whose fields are parameters, other modules, or arrays of them. A parameter's name
@@ -41,7 +45,8 @@ export abstract class Module implements Disposable {
    * shape is a ShapeError in any case. Nothing is changed when it throws.
    */
   loadStateDict(state: ReadonlyMap<string, Tensor>, options: { strict?: boolean } = {}): void {
-    checkOptions('loadStateDict', options, ['strict'])
+    checkOptions('loadStateDict', options, { strict: 'boolean' })
+    checkState(state)
     const parameters = this.parameters()
     if (options.strict ?? true) {
       const missing = [...parameters.keys()].filter((name) => !state.has(name))
@@ -71,6 +76,12 @@ export abstract class Module implements Disposable {
   [Symbol.dispose](): void {
     this.dispose()
   }
+}
+
+function checkState(state: ReadonlyMap<string, Tensor>): void {
+  if (!(state instanceof Map))
+    throw new ArgumentError(`loadStateDict: expected a map of tensors, got ${describe(state)}`)
+  for (const [name, tensor] of state) checkTensor('loadStateDict', describe(name), tensor)
 }
 
 const list = (names: readonly string[]): string =>

@@ -1,10 +1,10 @@
-import { checkOptions } from '../errors.ts'
+import { checkInteger, checkOptions } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { TransformerDecoder } from './decoder.ts'
 import type { Dropping } from './dropout.ts'
-import { layerOptionNames, TransformerEncoder, type TransformerLayerOptions } from './encoder.ts'
+import { layerOptions, TransformerEncoder, type TransformerLayerOptions } from './encoder.ts'
 import { generatorOf } from './init.ts'
-import { Module } from './module.ts'
+import { maxLayers, Module } from './module.ts'
 
 /** The options of torch.nn.Transformer, under this package's names. */
 export interface TransformerOptions extends TransformerLayerOptions {
@@ -28,9 +28,11 @@ export class Transformer extends Module {
 
   constructor(options: TransformerOptions) {
     super()
-    checkOptions('Transformer', options, [...layerOptionNames, 'encoderLayers', 'decoderLayers'])
+    checkOptions('Transformer', options, { ...layerOptions, encoderLayers: 'any', decoderLayers: 'any' })
     const { encoderLayers = 6, decoderLayers = 6, ...rest } = options
-    const layer = { ...rest, finalNorm: true, random: generatorOf(options) }
+    for (const [name, layers] of Object.entries({ encoderLayers, decoderLayers }))
+      checkInteger('Transformer', name, layers, 0, maxLayers)
+    const layer = { ...rest, finalNorm: true, random: generatorOf('Transformer', options) }
     this.encoder = new TransformerEncoder({ ...layer, layers: encoderLayers })
     this.decoder = new TransformerDecoder({ ...layer, layers: decoderLayers })
   }

@@ -1,10 +1,11 @@
-import { ArgumentError, describe } from '../errors.ts'
+import { ArgumentError, DTypeError, describe } from '../errors.ts'
 import { compile } from '../graph/compile.ts'
 import { differentiate } from '../graph/differentiate.ts'
 import { activeTrace } from '../graph/trace.ts'
 import { Parameter, Tensor } from '../tensor/tensor.ts'
 import { add } from './elementwise.ts'
 import { fill } from './fill.ts'
+import { checkTensor } from './define-op.ts'
 
 /** What gradients may be taken of: named parameters, a record, a list. Gradients come in the same structure. */
 export type Differentiable = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>> | readonly Tensor[]
@@ -35,6 +36,7 @@ export function valueAndGrad<I>(
   wrt?: Differentiable,
 ): (inputs: I) => { value: Tensor; grads: unknown } {
   if (typeof loss !== 'function') throw new ArgumentError(`valueAndGrad: expected a function, got ${describe(loss)}`)
+  if (wrt !== undefined) checkDifferentiable(wrt)
   const traced = (inputs: I): { value: Tensor; grads: unknown } => {
     const trace = activeTrace()
     if (!trace) {
@@ -62,6 +64,17 @@ export function valueAndGrad<I>(
     return { value, grads: Object.fromEntries(Object.keys(wrt).map((key, i) => [key, gradients[i]!])) }
   }
   return traced
+}
+
+function checkDifferentiable(wrt: Differentiable): void {
+  const isRecord = Object.prototype.toString.call(wrt) === '[object Object]' && !(wrt instanceof Tensor)
+  if (!(wrt instanceof Map || Array.isArray(wrt) || isRecord))
+    throw new ArgumentError(`valueAndGrad: expected a map, record or array of tensors, got ${describe(wrt)}`)
+  const entries = wrt instanceof Map ? [...wrt] : Object.entries(wrt)
+  for (const [name, tensor] of entries) {
+    const { dtype } = checkTensor('valueAndGrad', String(name), tensor)
+    if (dtype === 'i32') throw new DTypeError(`valueAndGrad: ${String(name)} should be f32 or f64, got i32`)
+  }
 }
 
 /** Like `valueAndGrad`, without the value. */

@@ -1,6 +1,6 @@
-import { ArgumentError, FileError } from '../errors.ts'
+import { ArgumentError, FileError, checkInteger, checkOptions, describe } from '../errors.ts'
 import type { Compiled, RunOptions } from '../graph/compile.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
+import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Optimizer } from './adamw.ts'
 import type { BatchSource, TokenBatch } from './causal-lm.ts'
@@ -33,6 +33,14 @@ export interface TrainerState {
   optimizer: ReadonlyMap<string, Tensor>
 }
 
+function checkState(state: TrainerState): TrainerState {
+  checkOptions('Trainer.restore', state, { step: 'any', evaluated: 'boolean', batches: 'any', optimizer: 'any' })
+  checkInteger('Trainer.restore', 'step', state.step, 0)
+  if (!(state.optimizer instanceof Map))
+    throw new ArgumentError(`Trainer.restore: optimizer should be a map of tensors, got ${describe(state.optimizer)}`)
+  return state
+}
+
 /** 2³² / golden ratio: the numbers of one seed's steps lie far from those of its neighbours. */
 const seedFactor = 0x9e3779b1
 
@@ -53,6 +61,7 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
   #resumed = false
 
   constructor(model: DecoderModel, options: TrainerOptions) {
+    checkModel('Trainer', model)
     const resolved = resolveTrainerOptions(options)
     const { task, batchSize, seed, clipNorm } = resolved
     const parameters = new Map([...model.parameters()].filter(([, parameter]) => parameter.trainable))
@@ -88,7 +97,8 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
   }
 
   /** Puts back what `state` gave. The model's parameters have to be those of that moment. */
-  restore({ step, evaluated, batches, optimizer }: TrainerState): void {
+  restore(state: TrainerState): void {
+    const { step, evaluated, batches, optimizer } = checkState(state)
     for (const [name, moment] of this.#optimizer.state) {
       const saved = optimizer.get(name)
       if (!saved) throw new FileError(`Trainer: the saved optimizer has no ${name}; it belongs to another model`)

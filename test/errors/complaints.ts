@@ -51,10 +51,20 @@ async function complaint(call: () => Promise<unknown>, named: RegExp): Promise<s
 }
 
 /** Calls a function with each wrong argument in turn; tells what did not end in a typed error that names it. */
-export async function complaints(path: string, { args, on, named }: Call): Promise<string[]> {
+export async function complaints(path: string, { args, on, named, fails }: Call): Promise<string[]> {
   const name = path.split(/[.#]/).at(-1)!
   const pattern = named ?? new RegExp(`^(\\w+\\.)?${name}\\b`)
   const found: string[] = []
+  try {
+    await outcome(
+      path,
+      on?.valid(),
+      args.map((kind) => kind.valid()),
+    )
+    if (fails) found.push('right arguments: was accepted')
+  } catch (error) {
+    if (!(error instanceof Error && fails?.test(error.message))) found.push(`right arguments: threw ${String(error)}`)
+  }
   const attempt = async (what: string, { make }: Wrong, position: number): Promise<void> => {
     const values = args.map((kind, i) => (i === position ? make() : kind.valid()))
     const problem = await complaint(() => outcome(path, position < 0 ? make() : on?.valid(), values), pattern)
