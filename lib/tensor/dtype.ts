@@ -33,7 +33,7 @@ export function checkAttached(operation: string, array: ArrayBufferView): void {
   if (array.byteLength > 0) return
   try {
     // Not `buffer.detached`, which Node 20 has not.
-    new Uint8Array(array.buffer)
+    void new Uint8Array(array.buffer)
   } catch (cause) {
     throw new ArgumentError(
       `${operation}: the memory of this ${array.constructor.name} is detached (it was transferred elsewhere); copy it before`,

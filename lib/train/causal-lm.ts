@@ -32,7 +32,7 @@ export interface Task {
 /** Throws ArgumentError unless `task` is one. */
 export function checkTask(operation: string, task: Task): void {
   if (typeof Object(task).batches !== 'function' || typeof task.loss !== 'function')
-    throw new ArgumentError(`${operation}: expected a task such as causalLM(…), got ${describe(task)}`)
+    throw new ArgumentError(`${operation}: task should be a task such as causalLM(…), got ${describe(task)}`)
 }
 
 export interface CausalLmOptions {

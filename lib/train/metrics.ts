@@ -4,7 +4,7 @@ import { FileError } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath, fileError } from '../files/file-error.ts'
 import { parseJsonObject, readText } from '../files/read-file.ts'
-import type { TrainerEvent } from './trainer.ts'
+import type { TrainerEvent } from './trainer-state.ts'
 
 /** One line of JSON for each step and each evaluation. */
 export const metricsFile = 'metrics.jsonl'

@@ -4,7 +4,7 @@ import { readSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
 import { checkPath } from '../files/file-error.ts'
 import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { Trainer, TrainerState } from './trainer.ts'
+import type { Resumable, TrainerState } from './trainer-state.ts'
 
 /** Everything that a run needs to go on, in one file, so that it is never half of one step and half of another. */
 export const trainerStateFile = 'trainer-state.safetensors'
@@ -12,7 +12,7 @@ export const trainerStateFile = 'trainer-state.safetensors'
 const counters = 'counters'
 
 /** Writes parameters, optimizer moments and counters into a folder, atomically. */
-export async function saveTrainerState(folder: string, model: DecoderModel, trainer: Trainer): Promise<void> {
+export async function saveTrainerState(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
   checkArguments('saveTrainerState', folder, model, trainer)
   const { optimizer, ...counts } = trainer.state
   const tensors: [string, Tensor][] = []
@@ -22,7 +22,7 @@ export async function saveTrainerState(folder: string, model: DecoderModel, trai
 }
 
 /** Puts a saved run back into a model and trainer made with the same options. Throws FileError for a file that is none. */
-export async function restoreTrainerState(folder: string, model: DecoderModel, trainer: Trainer): Promise<void> {
+export async function restoreTrainerState(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
   checkArguments('restoreTrainerState', folder, model, trainer)
   const path = join(folder, trainerStateFile)
   const { tensors, metadata } = await readSafetensors(path)
@@ -41,7 +41,7 @@ export async function restoreTrainerState(folder: string, model: DecoderModel, t
   }
 }
 
-function checkArguments(operation: string, folder: string, model: DecoderModel, trainer: Trainer): void {
+function checkArguments(operation: string, folder: string, model: DecoderModel, trainer: Resumable): void {
   checkPath(operation, folder)
   checkModel(operation, model)
   if (typeof Object(trainer).restore !== 'function')

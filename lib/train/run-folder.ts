@@ -8,7 +8,7 @@ import type { DecoderModel } from '../models/decoder-model.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { metricsFile } from './metrics.ts'
 import { restoreTrainerState, saveTrainerState, trainerStateFile } from './resume.ts'
-import type { Trainer } from './trainer.ts'
+import type { Resumable } from './trainer-state.ts'
 
 /** Begins a run in a folder. What an earlier run needed to go on is removed; its model stays until the first save. */
 export async function startRun(folder: string): Promise<void> {
@@ -23,7 +23,7 @@ export async function startRun(folder: string): Promise<void> {
 }
 
 /** Puts back what was saved last; leaves everything as it is if the run in the folder has saved nothing yet. */
-export async function resumeRun(folder: string, model: DecoderModel, trainer: Trainer): Promise<void> {
+export async function resumeRun(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
   if (await exists(join(folder, trainerStateFile))) return restoreTrainerState(folder, model, trainer)
   if (!(await exists(join(folder, metricsFile))))
     throw new FileError(`resume: ${folder}: no training was begun there; start one without resuming`)
@@ -33,7 +33,7 @@ export async function resumeRun(folder: string, model: DecoderModel, trainer: Tr
 export async function saveRun(
   folder: string,
   model: DecoderModel,
-  trainer: Trainer,
+  trainer: Resumable,
   tokenizer: Tokenizer | undefined,
 ): Promise<void> {
   await tokenizer?.save(folder)

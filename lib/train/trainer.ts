@@ -1,45 +1,14 @@
-import { ArgumentError, FileError, checkInteger, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, FileError } from '../errors.ts'
 import type { Compiled, RunOptions } from '../graph/compile.ts'
 import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import type { Optimizer } from './adamw.ts'
 import type { BatchSource, TokenBatch } from './causal-lm.ts'
 import { evaluate } from './evaluate.ts'
 import { MetricsWriter, type Metrics } from './metrics.ts'
 import { resumeRun, saveRun, startRun } from './run-folder.ts'
+import { checkTrainerState, type Resumable, type TrainerEvent, type TrainerState } from './trainer-state.ts'
 import { trainingStep, type StepArguments, type StepResult } from './training-step.ts'
 import { resolveTrainerOptions, type ResolvedTrainerOptions, type TrainerOptions } from './trainer-options.ts'
-
-export type TrainerEvent =
-  | {
-      type: 'step'
-      /** Counted from 1. */
-      step: number
-      loss: number
-      gradNorm: number
-      learningRate: number
-      /** Over this step. */
-      tokensPerSecond: number
-    }
-  | { type: 'evaluation'; step: number; loss: number }
-
-/** What has to be kept to go on later as if nothing had happened, beside the parameters. */
-export interface TrainerState {
-  step: number
-  /** Nothing is left to evaluate at this step. */
-  evaluated: boolean
-  /** Of the batches' random numbers. */
-  batches: number[]
-  optimizer: ReadonlyMap<string, Tensor>
-}
-
-function checkState(state: TrainerState): TrainerState {
-  checkOptions('Trainer.restore', state, { step: 'any', evaluated: 'boolean', batches: 'any', optimizer: 'any' })
-  checkInteger('Trainer.restore', 'step', state.step, 0)
-  if (!(state.optimizer instanceof Map))
-    throw new ArgumentError(`Trainer.restore: optimizer should be a map of tensors, got ${describe(state.optimizer)}`)
-  return state
-}
 
 /** 2³² / golden ratio: the numbers of one seed's steps lie far from those of its neighbours. */
 const seedFactor = 0x9e3779b1
@@ -50,7 +19,7 @@ const seedFactor = 0x9e3779b1
  * ends: the parameters are always those of a whole number of steps, and `state` is that of the same moment. Iterating
  * again goes on from there. With `out` the run is kept in a folder, and `resume` goes on with it. A loss that is no number ends it with an error that says so.
  */
-export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
+export class Trainer implements AsyncIterable<TrainerEvent>, Resumable, Disposable {
   readonly #model: DecoderModel
   readonly #options: ResolvedTrainerOptions
   readonly #optimizer: Optimizer
@@ -98,7 +67,7 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Disposable {
 
   /** Puts back what `state` gave. The model's parameters have to be those of that moment. */
   restore(state: TrainerState): void {
-    const { step, evaluated, batches, optimizer } = checkState(state)
+    const { step, evaluated, batches, optimizer } = checkTrainerState(state)
     for (const [name, moment] of this.#optimizer.state) {
       const saved = optimizer.get(name)
       if (!saved) throw new FileError(`Trainer: the saved optimizer has no ${name}; it belongs to another model`)

@@ -1,6 +1,6 @@
 import * as heedful from '../../lib/index.ts'
 import * as train from '../../lib/train/index.ts'
-import type { Call } from './calls.ts'
+import type { Call } from './calls/call.ts'
 import type { Wrong } from './kinds.ts'
 
 const { HeedfulError } = heedful
@@ -70,8 +70,9 @@ export async function complaints(path: string, { args, on, named, fails }: Call)
     const problem = await complaint(() => outcome(path, position < 0 ? make() : on?.valid(), values), pattern)
     if (problem) found.push(`${what}: ${problem}`)
   }
-  for (const wrong of on?.wrong.filter(({ name: what }) => ['disposed', 'leaked'].includes(what) || /^\[/.test(what)) ??
-    [])
+  for (const wrong of on?.wrong.filter(
+    ({ name: what }) => ['disposed', 'leaked'].includes(what) || what.startsWith('['),
+  ) ?? [])
     await attempt(`on ${wrong.name}`, wrong, -1)
   for (const [position, kind] of args.entries())
     for (const wrong of kind.wrong) await attempt(`argument ${position}, ${wrong.name}`, wrong, position)

@@ -1,4 +1,4 @@
-import { compile, Tensor, tensor, type DType, type Shape } from '../../lib/index.ts'
+import { compile, tensor, type DType, type Shape, type Tensor } from '../../lib/index.ts'
 
 /** One wrong value for an argument: how a report calls it, and how it is made. */
 export interface Wrong {

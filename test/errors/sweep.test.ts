@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { runtime } from '../../lib/index.ts'
-import { calls } from './calls.ts'
+import { calls } from './calls/index.ts'
 import { complaints, functions } from './complaints.ts'
 
 describe('every public function', () => {

@@ -3,7 +3,8 @@ import type { DecoderModel } from '../../lib/models/decoder-model.ts'
 import { Random } from '../../lib/tensor/random.ts'
 import { causalLM } from '../../lib/train/causal-lm.ts'
 import { warmupCosine } from '../../lib/train/schedule.ts'
-import { Trainer, type TrainerEvent } from '../../lib/train/trainer.ts'
+import { Trainer } from '../../lib/train/trainer.ts'
+import type { TrainerEvent } from '../../lib/train/trainer-state.ts'
 import type { TrainerOptions } from '../../lib/train/trainer-options.ts'
 
 export const context = 16

@@ -5,7 +5,8 @@ import { runtime } from '../../lib/runtime.ts'
 import type { GPT } from '../../lib/models/gpt.ts'
 import { constantRate } from '../../lib/train/schedule.ts'
 import { causalLM } from '../../lib/train/causal-lm.ts'
-import { Trainer, type TrainerEvent } from '../../lib/train/trainer.ts'
+import { Trainer } from '../../lib/train/trainer.ts'
+import type { TrainerEvent } from '../../lib/train/trainer-state.ts'
 import { collect, context, lossesOf, tinyModel, tinyTask, tinyTrainer, weightsOf } from './tiny.ts'
 
 const threads = runtime.threads()
