@@ -3,7 +3,7 @@ import { checkAttached, dtypeOf, type TypedArrays, type DType } from '../tensor/
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
 import type { TensorType } from './op.ts'
-import { activeTrace, Trace, TracedTensor, withTrace, type Value } from './trace.ts'
+import { activeTrace, Trace, withTrace, type Value } from './trace.ts'
 import { mapTree, type Leaf } from './tree.ts'
 
 /** What a compiled function takes where the function itself takes `I`: a tensor may be given as its data. */
@@ -181,7 +181,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
           throw new ArgumentError(
             `compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`,
           )
-        outputs.push(leaf instanceof TracedTensor ? leaf.value : trace.valueOf('compile', leaf))
+        outputs.push(trace.valueOf('compile', leaf))
         return outputs.length - 1
       }),
     )

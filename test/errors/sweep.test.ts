@@ -1,5 +1,7 @@
+import { rmSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
 import { runtime } from '../../lib/index.ts'
+import { scratch } from './calls/call.ts'
 import { calls } from './calls/index.ts'
 import { complaints, functions } from './complaints.ts'
 
@@ -8,6 +10,7 @@ describe('every public function', () => {
   afterAll(() => {
     runtime.setIsa(before.isa)
     runtime.setThreads(before.threads)
+    rmSync(scratch, { recursive: true, force: true })
   })
 
   it('is in the table of calls', () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CharTokenizer, GPT, nn, Random, tensor, type Tensor } from '../../../lib/index.ts'
@@ -31,8 +31,7 @@ export interface Call {
 }
 
 export const any = Number.MAX_SAFE_INTEGER
-const scratch = mkdtempSync(join(tmpdir(), 'heedful-errors-'))
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+export const scratch = mkdtempSync(join(tmpdir(), 'heedful-errors-'))
 /** A new, empty one. */
 export const folder = (): string => mkdtempSync(join(scratch, 'folder-'))
 export const activation = oneOf('relu', 'gelu', 'geluTanh', 'silu', 'sigmoid', 'tanh')
