@@ -30,6 +30,7 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.swiglu(x, ops.sine(x))),
   () => differentiate((x) => ops.rmsNorm(x, f32(7))),
   () => differentiate((x) => ops.max(x, { axis: 1 })),
+  () => differentiate((x) => ops.min(ops.transpose(ops.reshape(x, [5, 1, 7])), { axis: [0, 2] })),
   () => differentiate((x) => ops.concat([ops.slice(x, 1, 1, 3), ops.pad(x, 1, 2, 0)], 1)),
   () => differentiate((x) => ops.dropout(x, { probability: 0.5, seed: ops.reshape(i32(3), []) })),
   () => differentiate((x) => ops.matmul(ops.transpose(x), ops.cast(ops.cast(x, 'f64'), 'f32'))),
