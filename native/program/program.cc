@@ -44,6 +44,20 @@ void RunStep(const Step& step, Context& context) {
 
 const std::atomic<bool> kNeverAborted{false};
 
+// Bytes behind the workspace of an instruction. What is written there would be found much later, elsewhere.
+constexpr std::byte kGuardByte{0xa5};
+constexpr size_t kGuardBytes = 64;
+
+void RunGuarded(const Step& step, Context& context) {
+  std::byte* guard = context.workspace;
+  if (!step.reference) guard += step.instruction.op->workspace(step.instruction, context.threads());
+  std::fill_n(guard, kGuardBytes, kGuardByte);
+  RunStep(step, context);
+  HEEDFUL_CHECK(
+      std::all_of(guard, guard + kGuardBytes, [](std::byte b) { return b == kGuardByte; }),
+      std::string(step.instruction.op->name) + ": wrote behind its workspace; this is a defect of heedful");
+}
+
 }  // namespace
 
 std::byte* Workspace::Reserve(size_t bytes) {
@@ -138,11 +152,11 @@ void Execute(const double* code, size_t length, const Bindings& bindings, Worksp
   std::vector<Step> steps = Decode(code, length, limits);
   CheckBindings(bindings, SetRows(steps, limits, 0));
   ThreadPool::Hold hold(pool);
-  std::byte* memory = workspace.Reserve(WorkspaceBytes(steps, pool.threads()));
+  std::byte* memory = workspace.Reserve(WorkspaceBytes(steps, pool.threads()) + kGuardBytes);
   for (size_t i = 0; i < steps.size(); ++i) {
     Resolve(steps[i], nullptr, bindings);
     Context context{Kernels(), pool, memory, kNeverAborted};
-    NamingInstruction(i, steps.size(), [&] { RunStep(steps[i], context); });
+    NamingInstruction(i, steps.size(), [&] { RunGuarded(steps[i], context); });
   }
 }
 

@@ -1,6 +1,6 @@
 import * as ops from '../../../lib/ops/index.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
-import { define, indices, normal, type Case, type Input } from '../case.ts'
+import { define, indices, normal, values, type Case, type Input } from '../case.ts'
 
 interface Sizes {
   readonly batch?: number
@@ -129,9 +129,12 @@ const valueCases = [
   }),
   define({
     name: 'attention never reads beyond the key lengths',
-    inputs: { ...operands({ batch: 2, queries: 9, keys: 12 }), pad: normal([1]), lengths: indices([12, 5]) },
-    run: ({ q, k, v, pad, lengths }, dtype) => {
-      const nothing = ops.multiply(ops.broadcastTo(pad, [2, 2, 7, 8]), ops.fill([], NaN, dtype))
+    inputs: {
+      ...operands({ batch: 2, queries: 9, keys: 12 }),
+      nothing: values([NaN], [2, 2, 7, 8]),
+      lengths: indices([12, 5]),
+    },
+    run: ({ q, k, v, nothing, lengths }) => {
       const padded = (x: Tensor): Tensor => ops.concat([x, nothing], 2)
       return ops.attention(q, padded(k), padded(v), { keyLengths: lengths })
     },
@@ -140,9 +143,8 @@ const valueCases = [
   }),
   define({
     name: 'attention with NaN in one query',
-    inputs: { ...operands({ queries: 9, keys: 17 }), nan: normal([2, 1, 8]) },
-    run: ({ q, k, v, nan }, dtype) =>
-      ops.attention(ops.concat([q, ops.reshape(ops.multiply(nan, ops.fill([], NaN, dtype)), [1, 2, 1, 8])], 2), k, v),
+    inputs: { ...operands({ queries: 9, keys: 17 }), nan: values([NaN], [1, 2, 1, 8]) },
+    run: ({ q, k, v, nan }) => ops.attention(ops.concat([q, nan], 2), k, v),
     gradient: [],
   }),
 ]
