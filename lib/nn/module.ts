@@ -10,13 +10,17 @@ import { Parameter, Tensor } from '../tensor/tensor.ts'
 export abstract class Module implements Disposable {
   /** All parameters by field path, in field order; one that stands in two places has the first name. */
   parameters(): Map<string, Parameter> {
-    const found = new Map<string, Parameter>()
+    return new Map([...this.#tensors()].filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter))
+  }
+
+  #tensors(): Map<string, Tensor> {
+    const found = new Map<string, Tensor>()
     const seen = new Set<unknown>()
     const visit = (value: unknown, path: string): void => {
-      const isParameter = value instanceof Parameter
-      if (seen.has(value) || !(isParameter || value instanceof Module || Array.isArray(value))) return
+      const isTensor = value instanceof Tensor
+      if (seen.has(value) || !(isTensor || value instanceof Module || Array.isArray(value))) return
       seen.add(value)
-      if (isParameter) found.set(path, value)
+      if (isTensor) found.set(path, value)
       else for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
     }
     visit(this, '')
@@ -69,9 +73,9 @@ export abstract class Module implements Disposable {
     }
   }
 
-  /** Gives the memory of all parameters back. */
+  /** Gives the memory of all parameters back, and that of the tensors beside them in its fields. */
   dispose(): void {
-    for (const parameter of this.parameters().values()) parameter.dispose()
+    for (const tensor of this.#tensors().values()) tensor.dispose()
   }
   [Symbol.dispose](): void {
     this.dispose()

@@ -74,7 +74,9 @@ export class MultiHeadAttention extends Module {
   readonly #kvHeads: number
   readonly #headDim: number
   readonly #dropout: number
-  readonly #rope: { frequencies: Tensor; interleaved: boolean } | undefined
+  /** Of the rotary embedding: θ^(−2i/d). */
+  readonly frequencies?: Tensor
+  readonly #interleaved: boolean
 
   constructor(options: MultiHeadAttentionOptions) {
     super()
@@ -102,7 +104,8 @@ export class MultiHeadAttention extends Module {
     } else this.qkv = new Linear(dim, width + 2 * kvWidth, { bias, random })
     this.output = new Linear(width, dim, { bias: outputBias, random })
     if (options.rope && cross) throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
-    this.#rope = options.rope && rotary(options.rope, this.#headDim)
+    this.#interleaved = options.rope?.interleaved ?? false
+    if (options.rope) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
   }
 
   /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
@@ -111,11 +114,10 @@ export class MultiHeadAttention extends Module {
     const { memory, causal = false, keyLengths, cache } = options
     if (cache) this.#checkCached(options)
     let [q, k, v] = this.#project(x, memory)
-    if (this.#rope) {
-      const { frequencies, interleaved } = this.#rope
+    if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
-      q = rotaryEmbedding(q, positions, frequencies, { interleaved })
-      k = rotaryEmbedding(k, positions, frequencies, { interleaved })
+      q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
+      k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
     }
     if (cache) {
       k = cacheWrite(cache.keys, k, cache.position)
@@ -133,7 +135,7 @@ export class MultiHeadAttention extends Module {
     if (memory) throw new ArgumentError('MultiHeadAttention: a cache goes with self-attention only')
     if (!keyLengths)
       throw new ArgumentError('MultiHeadAttention: a cache needs keyLengths, how many tokens it holds after this call')
-    if (this.#rope && !positions)
+    if (this.frequencies && !positions)
       throw new ArgumentError('MultiHeadAttention: rotary embedding with a cache needs positions, those of x')
   }
 
@@ -161,9 +163,9 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; interleaved: boolean } {
+function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
   checkOptions('MultiHeadAttention: rope', config, ['theta', 'dim', 'interleaved'])
-  const { theta = 1e4, dim, interleaved = false } = config
+  const { theta = 1e4, dim } = config
   checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
   const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
   if (turned % 2 !== 0)
@@ -171,7 +173,7 @@ function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; i
       `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
     )
   const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
-  return { frequencies: fromData(frequencies, { dtype: 'f32' }), interleaved }
+  return fromData(frequencies, { dtype: 'f32' })
 }
 
 function counting(length: number): Tensor {
