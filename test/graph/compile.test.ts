@@ -203,7 +203,7 @@ describe('state', () => {
   it('of an optimizer is the same in a program as step by step', () => {
     const make = (): Record<'p' | 'm' | 'v', Tensor> => ({ p: tensor([1, -2]), m: tensor([0, 0]), v: tensor([0, 0]) })
     const rates = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1 }
-    const step = ({ p, m, v }: ReturnType<typeof make>, gradient: Tensor, count: Tensor): void =>
+    const step = ({ p, m, v }: ReturnType<typeof make>, gradient: Tensor, count: Tensor): Tensor =>
       ops.adamWStep(p, { gradient, m, v, step: count, learningRate: tensor(0.1), ...rates })
     const [compiled, direct] = [make(), make()]
     using program = compile(({ gradient, count }: { gradient: Tensor; count: Tensor }) => {

@@ -57,9 +57,10 @@ const sizeCases = sizes.flatMap((size) =>
   ),
 )
 
-const lengthCases = [false, true].flatMap((causal) =>
+const lengthCases = ([false, true, 'start'] as const).flatMap((causal) =>
   (
     [
+      [{ batch: 3, queries: 1, keys: 5 }, [5, 2, 0]],
       [{ batch: 4, queries: 7, keys: 20 }, [20, 1, 0, 13]],
       [{ batch: 3, queries: 33, keys: 33 }, [33, 32, 5]],
       [{ batch: 3, heads: 4, kvHeads: 2, queries: 2, keys: 150 }, [129, 0, 64]],
@@ -67,7 +68,7 @@ const lengthCases = [false, true].flatMap((causal) =>
     ] as const
   ).map(([size, lengths]) =>
     define({
-      name: `attention, ${described(size)}, key lengths ${lengths.join(', ')}${causal ? ', causal' : ''}`,
+      name: `attention, ${described(size)}, key lengths ${lengths.join(', ')}${causal ? `, causal ${causal}` : ''}`,
       inputs: { ...operands(size), lengths: indices(lengths) },
       run: ({ q, k, v, lengths }) => ops.attention(q, k, v, { causal, keyLengths: lengths }),
       gradientUlps: 16,
