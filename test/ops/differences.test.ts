@@ -8,8 +8,12 @@ const step = 1e-5
 
 type Numbers = Readonly<Record<string, ArrayLike<number>>>
 
-describe.each(Object.entries(families))('%s: gradients against central differences, in f64', (_, cases) => {
-  it.each(cases.filter((given) => given.differences !== false && gradientOf(given)))('$name', (given) => {
+const differentiable = Object.entries(families)
+  .map(([family, cases]) => [family, cases.filter((c) => c.differences !== false && gradientOf(c))] as const)
+  .filter(([, cases]) => cases.length)
+
+describe.each(differentiable)('%s: gradients against central differences, in f64', (_, cases) => {
+  it.each(cases)('$name', (given) => {
     const gradient = gradientOf(given)!
     const wrt = differentiated(given)
     using forward = forwardOf(given).program('f64')
