@@ -8,8 +8,8 @@ import { parseArgs } from 'node:util'
 import { exitCodes, Interrupted, withInterrupt } from '../lib/cli/interrupt.ts'
 import { TrainingDisplay } from '../lib/cli/training-display.ts'
 import { splitTokens } from '../lib/data/split.ts'
-import { CharTokenizer, generate, GPT, saveDecoder } from '../lib/index.ts'
-import { adamW, causalLM, saveTrainerState, Trainer, warmupCosine } from '../lib/train/index.ts'
+import { CharTokenizer, generate, GPT } from '../lib/index.ts'
+import { adamW, causalLM, Trainer, warmupCosine } from '../lib/train/index.ts'
 
 const context = 64
 const batchSize = 12
@@ -30,12 +30,13 @@ async function shakespeare({ json, steps, seed, out }: Options, signal: AbortSig
   const { vocabSize } = tokenizer
   using model = new GPT({ vocabSize, layers: 4, heads: 4, hiddenSize: 128, context, bias: false, seed })
   using trainer = new Trainer(model, {
-    task: causalLM({ train, validation, context }),
+    task: causalLM({ train, validation, context, tokenizer }),
     steps,
     batchSize,
     optimizer: adamW({ beta1: 0.9, beta2: 0.99, weightDecay: 0.1 }),
     schedule: warmupCosine({ peak: 1e-3, final: 1e-4, warmup: Math.min(100, steps - 1) }),
     seed,
+    out,
     signal,
     ...(!json && { evaluateEvery: 250 }),
   })
@@ -43,37 +44,26 @@ async function shakespeare({ json, steps, seed, out }: Options, signal: AbortSig
     `Training a GPT of ${model.parameterCount.toLocaleString('en')} parameters on ${train.length.toLocaleString('en')} characters of Shakespeare\n`,
   )
 
-  const display = json ? undefined : new TrainingDisplay(steps)
-  const start = performance.now()
-  let [validationLoss, trainingSeconds, rssAfter100Steps] = [Number.NaN, 0, 0]
+  const display = new TrainingDisplay({ steps, tokensPerStep: batchSize * context })
+  let rssAfter100Steps = 0
   for await (const event of trainer) {
-    display?.event(event)
-    if (event.type === 'evaluation') validationLoss = event.loss
-    else trainingSeconds = (performance.now() - start) / 1000
+    display.event(event)
     if (event.step === 100) rssAfter100Steps = process.memoryUsage.rss()
   }
   const rssAtEnd = process.memoryUsage.rss()
-  display?.finish()
-
-  await saveDecoder(model, out)
-  await tokenizer.save(out)
-  await saveTrainerState(out, model, trainer)
-  const tokensPerSecond = (trainer.step * batchSize * context) / trainingSeconds
+  display.finish()
+  const { validationLoss } = display.figures()
   const figures = {
     example: 'shakespeare',
-    validationLoss,
-    steps: trainer.step,
+    ...display.figures(),
     seed,
-    tokensPerSecond,
-    seconds: (performance.now() - start) / 1000,
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     rssAfter100Steps,
     rssAtEnd,
     plannedBytes: trainer.memoryBytes,
   }
   if (json) process.stdout.write(`${JSON.stringify(figures)}\n`)
   else if (!signal.aborted) {
-    say(`Validation loss ${validationLoss.toFixed(3)}. The model writes:\n\n`)
+    say(`Validation loss ${validationLoss?.toFixed(3)}. The model writes:\n\n`)
     const prompt = tokenizer.encode('\n')
     for await (const id of generate(model, prompt, { maxNewTokens: 500, temperature: 0.8, seed, signal }))
       process.stdout.write(tokenizer.decode([id]))

@@ -1,14 +1,16 @@
 /** What a script can tell from `$?`. 130 is what shells give for a Ctrl-C. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
-/** The reason of a signal that Ctrl-C aborted. */
+/** The reason of a signal that Ctrl-C or SIGTERM aborted. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
+const interrupts = ['SIGINT', 'SIGTERM'] as const
+
 /**
- * Runs `work` with a signal that the first Ctrl-C aborts, for it to stop in good order, e.g. to save first; the second
- * one ends the process at once. Rejects with Interrupted whenever there was a Ctrl-C, even if `work` ended well.
+ * Runs `work` with a signal that the first Ctrl-C (or SIGTERM) aborts, for it to stop in good order, e.g. to save first; the second
+ * one ends the process at once. Rejects with Interrupted whenever there was one, even if `work` ended well.
  */
 export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
@@ -16,12 +18,12 @@ export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>
     if (controller.signal.aborted) process.exit(exitCodes.interrupted)
     controller.abort(new Interrupted('interrupted'))
   }
-  process.on('SIGINT', onInterrupt)
+  for (const name of interrupts) process.on(name, onInterrupt)
   try {
     const result = await work(controller.signal)
     controller.signal.throwIfAborted()
     return result
   } finally {
-    process.off('SIGINT', onInterrupt)
+    for (const name of interrupts) process.off(name, onInterrupt)
   }
 }

@@ -68,7 +68,7 @@ export class Decoding implements Disposable {
       options,
     )
     this.#length = after
-    return Float32Array.from(logits.data())
+    return (logits.data() as Float32Array).slice()
   }
 
   dispose(): void {

@@ -1,4 +1,4 @@
-import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions, describe, DisposedError } from '../errors.ts'
 import { dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
@@ -54,6 +54,10 @@ export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}
   if (options.rows) {
     checkOptions('compile', options.rows, ['capacity', 'inputs'])
     checkInteger('compile', 'rows.capacity', options.rows.capacity, 1)
+    if (!Array.isArray(options.rows.inputs))
+      throw new ArgumentError(
+        `compile: rows.inputs should be an array of names of inputs, got ${describe(options.rows.inputs)}`,
+      )
   }
   return new CompiledFunction(fn, options)
 }
@@ -70,6 +74,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   readonly #specialised = new Map<string, Specialised>()
   #latest: Specialised | undefined
   #profiling = false
+  #disposed = false
 
   constructor(fn: (inputs: I) => O, options: CompileOptions) {
     this.#fn = fn
@@ -104,7 +109,10 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   dispose(): void {
+    this.#disposed = true
     for (const { executable } of this.#specialised.values()) executable.dispose()
+    this.#specialised.clear()
+    this.#latest = undefined
   }
   [Symbol.dispose](): void {
     this.dispose()
@@ -115,10 +123,13 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
       throw new ArgumentError(
         'run: a compiled function can not run while another one is traced; call the function itself',
       )
+    if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
     const leaves: Leaf[] = []
+    const paths: string[] = []
     const types: (TensorType & { dynamic: boolean })[] = []
-    const shapes = mapTree(inputs, (leaf, path) => {
+    const shapes = mapTree('run', inputs, (leaf, path) => {
       leaves.push(leaf)
+      paths.push(path)
       types.push(this.#typeOf(leaf, path))
       const { shape, dtype } = types.at(-1)!
       return `${dtype}[${shape.join()}]`
@@ -126,6 +137,9 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     const key = JSON.stringify(shapes, (_, value) => (value instanceof Map ? [...value] : value))
     let specialised = this.#specialised.get(key)
     if (!specialised) {
+      const unknown = this.#options.rows?.inputs.find((name) => !paths.includes(name))
+      if (unknown !== undefined)
+        throw new ArgumentError(`compile: rows names ${describe(unknown)}, but the inputs are ${paths.join(', ')}`)
       specialised = this.#trace(inputs, types)
       specialised.executable.setProfiling(this.#profiling)
       this.#specialised.set(key, specialised)
@@ -150,7 +164,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   #trace(inputs: Inputs<I>, types: readonly (TensorType & { dynamic: boolean })[]): Specialised {
     const trace = new Trace()
     const traced: Value[] = []
-    const symbolic = mapTree(inputs, () => {
+    const symbolic = mapTree('run', inputs, () => {
       const { dynamic, ...type } = types[traced.length]!
       const tensor = trace.input(type, dynamic)
       traced.push(tensor.value)
@@ -158,7 +172,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     }) as I
     const outputs: Value[] = []
     const structure = withTrace(trace, () =>
-      mapTree(this.#fn(symbolic), (leaf, path) => {
+      mapTree('compile', this.#fn(symbolic), (leaf, path) => {
         if (!(leaf instanceof Tensor))
           throw new ArgumentError(
             `compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`,
@@ -172,6 +186,6 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   #rebuild({ structure }: Specialised, results: readonly Tensor[]): O {
-    return mapTree(structure, (leaf) => results[leaf as number]) as O
+    return mapTree('run', structure, (leaf) => results[leaf as number]) as O
   }
 }

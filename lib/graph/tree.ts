@@ -10,19 +10,25 @@ export const isLeaf = (value: unknown): value is Leaf =>
 
 /**
  * Calls `visit` for each leaf of a value made of plain objects, arrays and maps, in a fixed order, and gives the same
- * structure with what `visit` returned. undefined stays undefined.
+ * structure with what `visit` returned. undefined stays undefined. Anything else is an ArgumentError of `operation`.
  */
-export function mapTree<T>(value: unknown, visit: (leaf: Leaf, path: string) => T, path = ''): unknown {
+export function mapTree<T>(
+  operation: string,
+  value: unknown,
+  visit: (leaf: Leaf, path: string) => T,
+  path = '',
+): unknown {
+  const inside = (inner: unknown, path: string): unknown => mapTree(operation, inner, visit, path)
   if (value === undefined || value === null) return value
   if (isLeaf(value)) return visit(value, path)
-  if (Array.isArray(value)) return value.map((inner, i) => mapTree(inner, visit, `${path}[${i}]`))
+  if (Array.isArray(value)) return value.map((inner, i) => inside(inner, `${path}[${i}]`))
   if (value instanceof Map)
-    return new Map([...value].map(([key, inner]) => [key, mapTree(inner, visit, `${path}.${describe(key)}`)]))
+    return new Map([...value].map(([key, inner]) => [key, inside(inner, `${path}.${describe(key)}`)]))
   if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
     return Object.fromEntries(
-      Object.entries(value).map(([key, inner]) => [key, mapTree(inner, visit, path ? `${path}.${key}` : key)]),
+      Object.entries(value).map(([key, inner]) => [key, inside(inner, path ? `${path}.${key}` : key)]),
     )
   throw new ArgumentError(
-    `compile: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`,
+    `${operation}: expected tensors, typed arrays or numbers (in objects, arrays or maps), got ${describe(value)}${path && ` at ${path}`}`,
   )
 }

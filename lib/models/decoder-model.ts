@@ -168,6 +168,7 @@ export class DecoderModel extends Module {
   readonly norm: LayerNorm | RMSNorm
   readonly head?: Linear
   readonly #config: ResolvedDecoderConfig
+  readonly #counts = new Map<number, Tensor>()
 
   constructor(config: DecoderConfig, options: Initialised = {}) {
     super()
@@ -245,8 +246,17 @@ export class DecoderModel extends Module {
     return this.logits(embedding(hidden, row))
   }
 
+  override dispose(): void {
+    super.dispose()
+    for (const positions of this.#counts.values()) positions.dispose()
+    this.#counts.clear()
+  }
+
+  /** 0, 1, …: kept, as every program for this length reads it. */
   #counting(length: number): Tensor {
     checkInteger('DecoderModel', 'length', length, 0, this.#config.context)
-    return fromData(Int32Array.from({ length }, (_, i) => i))
+    let positions = this.#counts.get(length)
+    if (!positions) this.#counts.set(length, (positions = fromData(Int32Array.from({ length }, (_, i) => i))))
+    return positions
   }
 }

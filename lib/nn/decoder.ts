@@ -1,9 +1,11 @@
 import { checkInteger, checkOptions } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import {
+  layerForwardOptions,
   layerOptionNames,
   layerParts,
   residual,
+  type StackForwardOptions,
   type TransformerLayerOptions,
   type TransformerStackOptions,
 } from './encoder.ts'
@@ -13,10 +15,12 @@ import { Module } from './module.ts'
 import type { AttendOptions, MultiHeadAttention } from './multi-head-attention.ts'
 import type { LayerNorm } from './norms.ts'
 
-export interface DecoderForwardOptions extends AttendOptions {
+interface MemoryOptions {
   /** i32 [batch]: keys of the memory beyond are not seen. */
   memoryKeyLengths?: Tensor | undefined
 }
+export interface DecoderLayerForwardOptions extends AttendOptions, MemoryOptions {}
+export interface DecoderForwardOptions extends StackForwardOptions, MemoryOptions {}
 
 /** Causal self-attention, attention to the memory, feed-forward. x [batch, length, dim], memory [batch, source, dim]. */
 export class TransformerDecoderLayer extends Module {
@@ -42,11 +46,11 @@ export class TransformerDecoderLayer extends Module {
   }
 
   /** Causal unless said. */
-  forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
-    const { memoryKeyLengths, ...own } = options
+  forward(x: Tensor, memory: Tensor, options: DecoderLayerForwardOptions = {}): Tensor {
+    const { memoryKeyLengths, causal = true, ...own } = options
     const { dropout } = options
     const attended = residual(x, this.norm1, this.#normFirst, (input) =>
-      this.selfAttention.forward(input, { causal: true, ...own }),
+      this.selfAttention.forward(input, { ...own, causal }),
     )
     const informed = residual(attended, this.norm2, this.#normFirst, (input) =>
       this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, dropout }),
@@ -71,7 +75,8 @@ export class TransformerDecoder extends Module {
   }
 
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
-    const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, memory, options), x)
+    const of = layerForwardOptions('TransformerDecoder', options)
+    const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, memory, of(index)), x)
     return this.norm ? this.norm.forward(out) : out
   }
 }

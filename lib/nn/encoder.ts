@@ -1,8 +1,9 @@
-import { checkInteger, checkOptions } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
 import { add, type Activation } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { FeedForward } from './feed-forward.ts'
 import { generatorOf, type Initialised } from './init.ts'
+import type { KeyValueCache } from './key-value-cache.ts'
 import { Module } from './module.ts'
 import { MultiHeadAttention, type AttendOptions, type RotaryConfig } from './multi-head-attention.ts'
 import { LayerNorm } from './norms.ts'
@@ -13,8 +14,8 @@ export interface TransformerLayerOptions extends Initialised {
   heads: number
   /** Width of the feed-forward layer; 2,048 unless said. */
   ffn?: number
-  kvHeads?: number
-  rope?: RotaryConfig
+  kvHeads?: number | undefined
+  rope?: RotaryConfig | undefined
   /** relu unless said. */
   activation?: Activation
   /** Normalise before each sub-layer (pre-norm) instead of after it. */
@@ -52,12 +53,10 @@ export function layerParts({
   random,
 }: TransformerLayerOptions) {
   const generator = generatorOf({ random })
-  const shared = { dim, heads, bias, dropout, random: generator }
+  const shared = { dim, heads, kvHeads, bias, dropout, random: generator }
   return {
-    selfAttention: (): MultiHeadAttention =>
-      new MultiHeadAttention({ ...shared, ...(kvHeads && { kvHeads }), ...(rope && { rope }) }),
-    crossAttention: (): MultiHeadAttention =>
-      new MultiHeadAttention({ ...shared, cross: true, ...(kvHeads && { kvHeads }) }),
+    selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, rope }),
+    crossAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, cross: true }),
     feedForward: (): FeedForward => new FeedForward({ dim, hidden: ffn, activation, bias, dropout, random: generator }),
     norm: (): LayerNorm => new LayerNorm(dim, { bias, epsilon }),
   }
@@ -99,6 +98,22 @@ export interface TransformerStackOptions extends TransformerLayerOptions {
   finalNorm?: boolean
 }
 
+export interface StackForwardOptions extends Omit<AttendOptions, 'cache'> {
+  /** Of all layers. */
+  cache?: KeyValueCache | undefined
+  /** i32 scalar, with a cache: how many tokens it holds already. */
+  position?: Tensor | undefined
+}
+
+/** The options of each layer of a stack. */
+export function layerForwardOptions<O extends StackForwardOptions>(
+  operation: string,
+  { cache, position, ...options }: O,
+): (index: number) => Omit<O, 'cache' | 'position'> & AttendOptions {
+  if (cache && !position) throw new ArgumentError(`${operation}: a cache needs position, how many tokens it holds`)
+  return (index) => ({ ...options, cache: cache?.layer(index, position!) })
+}
+
 /** Encoder layers one after another. x [batch, length, dim] → the same shape. */
 export class TransformerEncoder extends Module {
   readonly layers: readonly TransformerEncoderLayer[]
@@ -114,8 +129,9 @@ export class TransformerEncoder extends Module {
     if (finalNorm ?? options.normFirst) this.norm = layerParts(layer).norm()
   }
 
-  forward(x: Tensor, options: AttendOptions = {}): Tensor {
-    const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, options), x)
+  forward(x: Tensor, options: StackForwardOptions = {}): Tensor {
+    const of = layerForwardOptions('TransformerEncoder', options)
+    const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, of(index)), x)
     return this.norm ? this.norm.forward(out) : out
   }
 }

@@ -1,5 +1,6 @@
 import { checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { gated, split, type Activation } from '../ops/index.ts'
+import { checkActivation } from '../ops/matmul.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
@@ -10,13 +11,26 @@ export interface FeedForwardOptions extends Initialised {
   dim: number
   /** Width between; 4·dim unless said. */
   hidden?: number
-  /** gelu unless said. */
+  /** Of FeedForward: gelu unless said. */
   activation?: Activation
   bias?: boolean
   dropout?: number
 }
 
-const known = ['dim', 'hidden', 'activation', 'bias', 'dropout', 'random']
+const knownGated = ['dim', 'hidden', 'bias', 'dropout', 'random']
+const known = [...knownGated, 'activation']
+
+function resolve(operation: string, options: FeedForwardOptions, defaults: { activation: Activation; bias: boolean }) {
+  checkOptions(operation, options, known)
+  const { dim, bias = defaults.bias, activation = defaults.activation, dropout = 0 } = options
+  return {
+    dim: checkInteger(operation, 'dim', dim, 1),
+    hidden: checkInteger(operation, 'hidden', options.hidden ?? 4 * dim, 1),
+    activation: checkActivation(operation, activation),
+    dropout: checkNumber(operation, 'dropout', dropout, 0, 0.999999),
+    linear: { bias, random: generatorOf(options) },
+  }
+}
 
 /** down(f(up(x))): two linear layers with an activation between. x […, dim] → […, dim]. */
 export class FeedForward extends Module {
@@ -27,14 +41,14 @@ export class FeedForward extends Module {
 
   constructor(options: FeedForwardOptions) {
     super()
-    checkOptions('FeedForward', options, known)
-    const { dim, bias = true, activation = 'gelu' } = options
-    const hidden = checkInteger('FeedForward', 'hidden', options.hidden ?? 4 * dim, 1)
-    const random = generatorOf(options)
-    this.up = new Linear(dim, hidden, { bias, random })
-    this.down = new Linear(hidden, dim, { bias, random })
+    const { dim, hidden, activation, dropout, linear } = resolve('FeedForward', options, {
+      activation: 'gelu',
+      bias: true,
+    })
+    this.up = new Linear(dim, hidden, linear)
+    this.down = new Linear(hidden, dim, linear)
     this.#activation = activation
-    this.#dropout = checkNumber('FeedForward', 'dropout', options.dropout ?? 0, 0, 0.999999)
+    this.#dropout = dropout
   }
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
@@ -43,7 +57,10 @@ export class FeedForward extends Module {
   }
 }
 
-/** down(f(gate(x)) ⊙ up(x)) (Shazeer 2020). `gateUp` holds both projections: [2·hidden, dim], the gate first. */
+/**
+ * down(f(gate(x)) ⊙ up(x)) (Shazeer 2020); f is silu unless said, and there are no biases unless said. `gateUp` holds
+ * both projections: [2·hidden, dim], the gate first.
+ */
 export class GatedFeedForward extends Module {
   readonly gateUp: Linear
   readonly down: Linear
@@ -52,14 +69,14 @@ export class GatedFeedForward extends Module {
 
   constructor(options: FeedForwardOptions) {
     super()
-    checkOptions('GatedFeedForward', options, known)
-    const { dim, bias = false, activation = 'silu' } = options
-    const hidden = checkInteger('GatedFeedForward', 'hidden', options.hidden ?? 4 * dim, 1)
-    const random = generatorOf(options)
-    this.gateUp = new Linear(dim, 2 * hidden, { bias, random })
-    this.down = new Linear(hidden, dim, { bias, random })
+    const { dim, hidden, activation, dropout, linear } = resolve('GatedFeedForward', options, {
+      activation: 'silu',
+      bias: false,
+    })
+    this.gateUp = new Linear(dim, 2 * hidden, linear)
+    this.down = new Linear(hidden, dim, linear)
     this.#activation = activation
-    this.#dropout = checkNumber('GatedFeedForward', 'dropout', options.dropout ?? 0, 0, 0.999999)
+    this.#dropout = dropout
   }
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
@@ -71,6 +88,7 @@ export class GatedFeedForward extends Module {
 /** A gated feed-forward layer with silu. */
 export class SwiGLU extends GatedFeedForward {
   constructor(options: Omit<FeedForwardOptions, 'activation'>) {
+    checkOptions('SwiGLU', options, knownGated)
     super({ ...options, activation: 'silu' })
   }
 }
@@ -78,6 +96,7 @@ export class SwiGLU extends GatedFeedForward {
 /** A gated feed-forward layer with gelu. */
 export class GeGLU extends GatedFeedForward {
   constructor(options: Omit<FeedForwardOptions, 'activation'>) {
+    checkOptions('GeGLU', options, knownGated)
     super({ ...options, activation: 'gelu' })
   }
 }

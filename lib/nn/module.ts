@@ -1,6 +1,6 @@
-import { ArgumentError, ShapeError, checkOptions } from '../errors.ts'
+import { ArgumentError, ShapeError, checkOptions, describe } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import { Parameter, type Tensor } from '../tensor/tensor.ts'
+import { Parameter, Tensor } from '../tensor/tensor.ts'
 
 /**
  * A layer or a model: a plain class whose fields are parameters, other modules, or arrays of them. A parameter's name
@@ -11,14 +11,13 @@ export abstract class Module implements Disposable {
   /** All parameters by field path, in field order; one that stands in two places has the first name. */
   parameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>()
-    const seen = new Set<Parameter>()
+    const seen = new Set<unknown>()
     const visit = (value: unknown, path: string): void => {
-      if (value instanceof Parameter) {
-        if (!seen.has(value)) found.set(path, value)
-        seen.add(value)
-      } else if (value instanceof Module || Array.isArray(value)) {
-        for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
-      }
+      const isParameter = value instanceof Parameter
+      if (seen.has(value) || !(isParameter || value instanceof Module || Array.isArray(value))) return
+      seen.add(value)
+      if (isParameter) found.set(path, value)
+      else for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
     }
     visit(this, '')
     return found
@@ -37,11 +36,13 @@ export abstract class Module implements Disposable {
   }
 
   /**
-   * Copies values in by name. With `strict` (the default), a missing or an extra name is an ArgumentError; a wrong
-   * shape is a ShapeError in any case. Nothing is changed when it throws.
+   * Copies values in by name, converted to the parameters' dtypes. With `strict` (the default), a missing or an extra
+   * name is an ArgumentError; a wrong shape is a ShapeError in any case. Nothing is changed when it throws.
    */
   loadStateDict(state: ReadonlyMap<string, Tensor>, options: { strict?: boolean } = {}): void {
     checkOptions('loadStateDict', options, ['strict'])
+    if (!(state instanceof Map))
+      throw new ArgumentError(`loadStateDict: expected a Map of tensors by name, got ${describe(state)}`)
     const parameters = this.parameters()
     if (options.strict ?? true) {
       const missing = [...parameters.keys()].filter((name) => !state.has(name))
@@ -52,8 +53,12 @@ export abstract class Module implements Disposable {
         )
     }
     for (const [name, parameter] of parameters) {
-      const value = state.get(name)
-      if (value && !sameShape(value.shape, parameter.shape))
+      if (!state.has(name)) continue
+      const value: unknown = state.get(name)
+      if (!(value instanceof Tensor))
+        throw new ArgumentError(`loadStateDict: ${name} should be a tensor, got ${describe(value)}`)
+      for (const tensor of [value, parameter]) tensor.memory(`loadStateDict: ${name}`)
+      if (!sameShape(value.shape, parameter.shape))
         throw new ShapeError(
           `loadStateDict: ${name} should have shape ${formatShape(parameter.shape)}, got ${formatShape(value.shape)}`,
         )

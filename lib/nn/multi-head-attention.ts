@@ -11,7 +11,7 @@ import { Module } from './module.ts'
 export interface RotaryConfig {
   /** The base of the frequencies θ^(−2i/d); 10,000 unless said. */
   theta?: number
-  /** How many elements of each head are turned; all unless said. */
+  /** How many elements of each head are turned, an even number; all unless said. */
   dim?: number
   interleaved?: boolean
 }
@@ -20,7 +20,7 @@ export interface MultiHeadAttentionOptions extends Initialised {
   dim: number
   heads: number
   /** Fewer key-value heads than query heads: grouped queries. */
-  kvHeads?: number
+  kvHeads?: number | undefined
   headDim?: number
   /** Width of what keys and values are made from; `dim` unless said. Given: for cross-attention only. */
   memoryDim?: number
@@ -28,15 +28,20 @@ export interface MultiHeadAttentionOptions extends Initialised {
   cross?: boolean
   bias?: boolean
   outputBias?: boolean
-  rope?: RotaryConfig
+  rope?: RotaryConfig | undefined
+  /** Of the result; the weights of the keys are not dropped. */
   dropout?: number
 }
 
 export interface AttendOptions extends Dropping {
-  causal?: boolean
-  /** i32 [batch]: keys beyond are not seen. */
+  /**
+   * Token i sees the tokens j ≤ i, and with a cache those in it. With `keyLengths` too it sees those of both rules: in a
+   * batch of sequences that are padded at the end, tokens see what they would see alone.
+   */
+  causal?: boolean | undefined
+  /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens it holds after this call. */
   keyLengths?: Tensor | undefined
-  /** i32 [length]: for rotary embedding; 0, 1, … unless said. */
+  /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
   positions?: Tensor | undefined
   cache?: LayerCache | undefined
 }
@@ -104,6 +109,7 @@ export class MultiHeadAttention extends Module {
   forward(x: Tensor, options: AttendOptions & { memory?: Tensor } = {}): Tensor {
     checkOptions('MultiHeadAttention', options, ['causal', 'keyLengths', 'positions', 'cache', 'memory', 'dropout'])
     const { memory, causal = false, keyLengths, cache } = options
+    if (cache) this.#checkCached(options)
     let [q, k, v] = this.#project(x, memory)
     if (this.#rope) {
       const { frequencies, interleaved } = this.#rope
@@ -115,9 +121,20 @@ export class MultiHeadAttention extends Module {
       k = cacheWrite(cache.keys, k, cache.position)
       v = cacheWrite(cache.values, v, cache.position)
     }
-    const o = attention(q, k, v, { causal, ...(keyLengths && { keyLengths }) })
+    const o = attention(q, k, v, {
+      causal: causal === true && !cache ? 'start' : causal,
+      ...(keyLengths && { keyLengths }),
+    })
     const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
     return dropWith(this.output.forward(joined), this.#dropout, options)
+  }
+
+  #checkCached({ memory, keyLengths, positions }: AttendOptions & { memory?: Tensor }): void {
+    if (memory) throw new ArgumentError('MultiHeadAttention: a cache goes with self-attention only')
+    if (!keyLengths)
+      throw new ArgumentError('MultiHeadAttention: a cache needs keyLengths, how many tokens it holds after this call')
+    if (this.#rope && !positions)
+      throw new ArgumentError('MultiHeadAttention: rotary embedding with a cache needs positions, those of x')
   }
 
   #project(x: Tensor, memory: Tensor | undefined): [Tensor, Tensor, Tensor] {
@@ -144,12 +161,15 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-function rotary(
-  { theta = 1e4, dim, interleaved = false }: RotaryConfig,
-  headDim: number,
-): { frequencies: Tensor; interleaved: boolean } {
-  checkNumber('MultiHeadAttention', 'rope.theta', theta, 0)
-  const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 2, headDim)
+function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; interleaved: boolean } {
+  checkOptions('MultiHeadAttention: rope', config, ['theta', 'dim', 'interleaved'])
+  const { theta = 1e4, dim, interleaved = false } = config
+  checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
+  const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
+  if (turned % 2 !== 0)
+    throw new ShapeError(
+      `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
+    )
   const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
   return { frequencies: fromData(frequencies, { dtype: 'f32' }), interleaved }
 }

@@ -1,4 +1,4 @@
-import { ShapeError, checkNumber, checkOptions } from '../errors.ts'
+import { ArgumentError, ShapeError, checkNumber, checkOptions, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import type { OperandSpec, OutputSpec, TensorType } from '../graph/op.ts'
 import { formatShape } from '../tensor/shape.ts'
@@ -71,12 +71,20 @@ function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
     if (d < 1 || d > 256) throw new ShapeError(`attention: ${name} should be from 1 to 256, got ${d}`)
 }
 
+/** The numbers that the instruction knows `causal` by. */
+const causalModes = new Map<unknown, number>([
+  [false, 0],
+  [true, 1],
+  ['start', 2],
+])
+
 export interface AttentionOptions {
   /**
-   * Query i sees keys j ≤ i + (keyLength − queryLength): aligned at the end, so that a cache may lie before. keyLength is
-   * that of the sequence where `keyLengths` are given: the queries are its last tokens.
+   * With L keys, all of them or as many as `keyLengths` says: true lets query i see the keys j ≤ i + L − queryLength,
+   * aligned at the end as the last tokens of a cache are; 'start' those j ≤ i and j < L, as tokens of sequences that are
+   * padded at the end to one length.
    */
-  causal?: boolean
+  causal?: boolean | 'start'
   /** 1/√headDim unless said. */
   scale?: number
   /** i32 [batch]: keys and values beyond are not read. */
@@ -93,7 +101,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   checkTensor('attention', 'k', k)
   checkTensor('attention', 'v', v)
   checkOptions('attention', options, ['causal', 'scale', 'keyLengths'])
-  const { causal = false, keyLengths } = options
+  const { keyLengths } = options
+  const causal = causalModes.get(options.causal ?? false)
+  if (causal === undefined)
+    throw new ArgumentError(`attention: causal should be true, false or 'start', got ${describe(options.causal)}`)
   if (keyLengths !== undefined) checkTensor('attention', 'keyLengths', keyLengths)
   const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
   return apply(attentionOp, [q, k, v, keyLengths], { scale, causal })[0]!

@@ -118,7 +118,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
 /** A tensor that training changes. Its name is its field path in the module that holds it. */
 export class Parameter<D extends DType = DType> extends Tensor<D> {
-  /** false: `valueAndGrad` and optimizers leave it alone. */
+  /** false: `valueAndGrad` leaves it alone unless it is asked for by name, and so does `Trainer`. */
   trainable = true
 }
 

@@ -3,6 +3,7 @@ import { RandomWindows, sequentialWindows, type WindowBatch } from '../data/toke
 import type { DecoderModel } from '../models/decoder-model.ts'
 import type { DropoutSource } from '../nn/dropout.ts'
 import { reshape } from '../ops/index.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** Batches of one run of training; its state can be saved and put back. */
@@ -20,6 +21,8 @@ export interface TokenBatch {
 export interface Task {
   /** Tokens per sequence. */
   readonly context: number
+  /** Saved beside the model. */
+  readonly tokenizer: Tokenizer | undefined
   batches(options: { batchSize: number; seed: number }): BatchSource
   /** The whole validation split in order; undefined when there is none. */
   readonly validation: ((batchSize: number) => Iterable<WindowBatch>) | undefined
@@ -33,12 +36,14 @@ export interface CausalLmOptions {
   validation?: Int32Array
   /** Tokens per sequence. */
   context: number
+  /** Saved beside the model, for it to be a folder that generates. */
+  tokenizer?: Tokenizer
 }
 
 /** Predict each next token: the mean cross-entropy over windows of a text. */
 export function causalLM(options: CausalLmOptions): Task {
-  checkOptions('causalLM', options, ['train', 'validation', 'context'])
-  const { train, validation } = options
+  checkOptions('causalLM', options, ['train', 'validation', 'context', 'tokenizer'])
+  const { train, validation, tokenizer } = options
   const context = checkInteger('causalLM', 'context', options.context, 1)
   for (const [name, tokens] of Object.entries({ train, ...(validation && { validation }) }))
     if (!(tokens instanceof Int32Array) || tokens.length <= context)
@@ -47,6 +52,7 @@ export function causalLM(options: CausalLmOptions): Task {
       )
   return {
     context,
+    tokenizer,
     batches: ({ batchSize, seed }) => new RandomWindows(train, { context, batchSize, seed }),
     validation: validation && ((batchSize) => sequentialWindows(validation, { context, batchSize })),
     loss: (model, { tokens, targets }, dropout) =>

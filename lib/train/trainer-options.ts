@@ -1,4 +1,5 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { checkPath } from '../files/file-error.ts'
 import { adamW, type OptimizerFactory } from './adamw.ts'
 import type { Task } from './causal-lm.ts'
 import { warmupCosine, type Schedule } from './schedule.ts'
@@ -19,12 +20,19 @@ export interface TrainerOptions {
   evaluationBatchSize?: number
   /** Of the batches and dropouts; 0 unless said. */
   seed?: number
-  /** Training stops after the step that is under way. */
+  /** Ends the training within 50 ms, or after the step under way if that changes parameters already. */
   signal?: AbortSignal
+  /**
+   * The folder of the run: `metrics.jsonl` grows with each event, and the model, the task's tokenizer and what resuming
+   * needs are saved when the iteration ends by itself or by the signal.
+   */
+  out?: string
+  /** Save after every so many steps as well. */
+  saveEvery?: number
 }
 
-export type ResolvedTrainerOptions = Required<Omit<TrainerOptions, 'signal' | 'evaluateEvery'>> &
-  Pick<TrainerOptions, 'signal' | 'evaluateEvery'>
+type Optional = 'signal' | 'evaluateEvery' | 'out' | 'saveEvery'
+export type ResolvedTrainerOptions = Required<Omit<TrainerOptions, Optional>> & Pick<TrainerOptions, Optional>
 
 const known = [
   'task',
@@ -37,6 +45,8 @@ const known = [
   'evaluationBatchSize',
   'seed',
   'signal',
+  'out',
+  'saveEvery',
 ]
 
 export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerOptions {
@@ -53,7 +63,11 @@ export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerO
     throw new ArgumentError(`Trainer: task should be a task such as causalLM(…), got ${describe(resolved.task)}`)
   for (const name of ['steps', 'batchSize', 'evaluationBatchSize'] as const)
     checkInteger('Trainer', name, resolved[name], 1)
-  if (resolved.evaluateEvery !== undefined) checkInteger('Trainer', 'evaluateEvery', resolved.evaluateEvery, 1)
+  for (const name of ['evaluateEvery', 'saveEvery'] as const)
+    if (resolved[name] !== undefined) checkInteger('Trainer', name, resolved[name], 1)
+  if (resolved.out !== undefined) checkPath('Trainer: out', resolved.out)
+  else if (resolved.saveEvery !== undefined)
+    throw new ArgumentError('Trainer: saveEvery needs `out`, the folder to save in')
   if (resolved.clipNorm !== Infinity) checkNumber('Trainer', 'clipNorm', resolved.clipNorm, 0)
   checkInteger('Trainer', 'seed', resolved.seed, 0, 2 ** 31 - 1)
   return resolved

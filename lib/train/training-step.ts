@@ -8,8 +8,10 @@ import type { Optimizer } from './adamw.ts'
 export interface StepArguments<Batch> {
   batch: Batch
   learningRate: Tensor
-  /** i32 [1]: the step, counted from 1; the seed of its dropouts as well. */
+  /** i32 [1]: the step, counted from 1. */
   step: Tensor
+  /** i32 [1]: of the dropouts of this step. */
+  seed: Tensor
 }
 
 export interface StepResult {
@@ -36,13 +38,13 @@ export function trainingStep<Batch>({
   optimizer,
   clipNorm,
 }: TrainingStepOptions<Batch>): Compiled<StepArguments<Batch>, StepResult> {
-  return compile(({ batch, learningRate, step }: StepArguments<Batch>) => {
-    const count = reshape(step, [])
-    const { value, grads } = valueAndGrad((given: Batch) => loss(given, new DropoutSource(count)), parameters)(batch)
+  return compile(({ batch, learningRate, step, seed }: StepArguments<Batch>) => {
+    const dropout = new DropoutSource(reshape(seed, []))
+    const { value, grads } = valueAndGrad((given: Batch) => loss(given, dropout), parameters)(batch)
     const gradients = grads as Map<string, Tensor>
     const gradNorm = globalNorm([...gradients.values()])
     const scale = clipNorm === undefined ? {} : { gradientScale: clipScale(gradNorm, clipNorm) }
-    optimizer.update(gradients, { learningRate, step: count, ...scale })
+    optimizer.update(gradients, { learningRate, step: reshape(step, []), ...scale })
     return { loss: value, gradNorm }
   })
 }

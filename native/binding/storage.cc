@@ -8,15 +8,10 @@
 namespace heedful {
 namespace {
 
-// What an ArrayBuffer keeps of the memory under it.
-struct Holder {
-  std::shared_ptr<AlignedBuffer> memory;
-};
+void ReleaseHolder(napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<MemoryHolder>*>(hint); }
 
-void ReleaseHolder(napi_env, void*, void* hint) { delete static_cast<Holder*>(hint); }
-
-Napi::ArrayBuffer NewArrayBuffer(Napi::Env env, const std::shared_ptr<AlignedBuffer>& memory, size_t limit) {
-  const size_t size = memory->size();
+Napi::ArrayBuffer NewArrayBuffer(Napi::Env env, const std::shared_ptr<MemoryHolder>& holder, size_t limit) {
+  const size_t size = holder->memory->size();
   if (size == 0) return Napi::ArrayBuffer::New(env, 0);
   HEEDFUL_CHECK(size <= limit, "storage: its " + std::to_string(size) +
                                    " bytes do not fit into one ArrayBuffer, " + "which may have " +
@@ -24,8 +19,8 @@ Napi::ArrayBuffer NewArrayBuffer(Napi::Env env, const std::shared_ptr<AlignedBuf
   napi_value value;
   // Not ArrayBuffer::New: that deletes again what Node already gave to the finalizer when it refuses. A
   // holder is rather lost than deleted twice.
-  if (napi_create_external_arraybuffer(env, memory->data(), size, ReleaseHolder, new Holder{memory},
-                                       &value) != napi_ok)
+  if (napi_create_external_arraybuffer(env, holder->memory->data(), size, ReleaseHolder,
+                                       new std::shared_ptr<MemoryHolder>(holder), &value) != napi_ok)
     throw Napi::Error::New(env);
   return Napi::ArrayBuffer(env, value);
 }
@@ -67,8 +62,9 @@ Napi::Value Storage::Buffer(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&]() -> Napi::Value {
     HEEDFUL_CHECK(memory_, "storage is disposed");
     if (arrayBuffer_.IsEmpty()) {
-      arrayBuffer_ =
-          Napi::Persistent(NewArrayBuffer(info.Env(), memory_, environment_->largestArrayBuffer()));
+      auto holder = std::make_shared<MemoryHolder>(MemoryHolder{memory_});
+      arrayBuffer_ = Napi::Persistent(NewArrayBuffer(info.Env(), holder, environment_->largestArrayBuffer()));
+      holder_ = std::move(holder);
       TellV8(info.Env(), false);
     }
     return arrayBuffer_.Value();
@@ -82,7 +78,11 @@ void Storage::Dispose(const Napi::CallbackInfo& info) {
   if (arrayBuffer_.IsEmpty()) return;
   Napi::ArrayBuffer buffer = arrayBuffer_.Value();
   arrayBuffer_.Reset();
-  if (!buffer.IsDetached()) buffer.Detach();
+  const std::shared_ptr<MemoryHolder> holder = std::move(holder_);
+  if (buffer.IsDetached()) return;  // somebody transferred it, and uses the memory
+  buffer.Detach();
+  // Node runs the finalizer at some later turn of the event loop.
+  if (holder) holder->memory.reset();
 }
 
 Bindings BindingsArgument(const Napi::CallbackInfo& info, size_t index, Environment& environment) {

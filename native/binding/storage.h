@@ -10,6 +10,11 @@
 
 namespace heedful {
 
+// What an ArrayBuffer keeps of the memory under it.
+struct MemoryHolder {
+  std::shared_ptr<AlignedBuffer> memory;
+};
+
 class Storage : public Napi::ObjectWrap<Storage> {
  public:
   static Napi::Function Define(Napi::Env env);
@@ -33,6 +38,7 @@ class Storage : public Napi::ObjectWrap<Storage> {
   std::shared_ptr<AlignedBuffer> memory_;
   size_t byteLength_ = 0;
   Napi::Reference<Napi::ArrayBuffer> arrayBuffer_;
+  std::shared_ptr<MemoryHolder> holder_;  // of arrayBuffer_
   bool told_ = false;
 };
 

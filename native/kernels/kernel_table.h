@@ -53,6 +53,16 @@ struct ElementwiseKernels {
 
 // ---- matrix product ---------------------------------------------------------------------------------------------
 
+// Memory that is wanted soon, told to the second-level cache line by line, one step for each k of a tile:
+// `runs` of consecutive bytes. All zero: nothing is.
+struct GemmPrefetch {
+  const char* at = nullptr;
+  int64_t step = 0;           // bytes
+  int64_t left = 0, run = 0;  // steps until this run ends, steps of a run
+  int64_t jump = 0;           // bytes from the end of a run to the next
+  int64_t total = 0;          // steps until nothing more is wanted
+};
+
 // One tile of C = A·B, up to mr × nr:  C[i, j] (+)= Σ_k A[i, k] · B[k, j]
 struct GemmTile {
   const float* a;         // A[i, k] at a[i·a_row + k·a_k]; a_k == 1 (rows) or a_row == 1 (transposed)
@@ -64,6 +74,7 @@ struct GemmTile {
   int64_t k;
   int rows, columns;      // 1 ≤ rows ≤ mr, 1 ≤ columns ≤ nr
   bool accumulate;        // add to C instead of overwriting it
+  GemmPrefetch* next = nullptr;  // moved on by k steps; nullptr: everything, C too, is near already
 };
 
 // What happens to a finished tile: first bias, then (1) y = f(x), x stored to pre_activation when given, or (2)
@@ -81,6 +92,8 @@ struct GemmEpilogue {
 struct GemmKernels {
   int mr, nr;        // tile
   int kc;            // depth of a block: mr·kc of A and nr·kc of B fit the caches they should
+  int in_place_rows; // up to this m, reading a row-major B where it lies is faster than packing it
+  int gemv_rows;     // up to this m, gemv is faster than tiles for a transposed B
   void (*tile)(const GemmTile&);
   void (*epilogue)(const GemmEpilogue&, float* c, int64_t c_row, int rows, int columns);
   // Panel of `nr` columns: panel[k·nr + j] = B[k, j], zero for columns ≤ j < nr.

@@ -4,10 +4,11 @@
 // H, Tq]] {scale, causal}. H is a multiple of Hkv; query head h reads key-value head h / (H / Hkv). D, Dv ≤
 // 256. Layouts: q, k, v, o: last dimension contiguous, other strides arbitrary; keyLengths: any stride; lse
 // contiguous. Contract: sequence b has L = keyLengths[b] keys (Tk when not given), checked when it runs; k
-// and v are never read beyond. Causal: query i sees keys j ≤ i + L − Tq. A query without keys gives o = 0,
-// lse = −∞. Outputs may not overlap inputs. A NaN or ∞ in v can reach queries that are masked from it.
-// Accuracy: float, exponentials to 1.8e-7 relative. The result does not depend on the number of threads.
-// Source: FlashAttention-2 (Dao 2023); the kernel is in kernels/simd/attention_forward-inl.h.
+// and v are never read beyond. Query i sees all of them (causal 0), keys j ≤ i + L − Tq (1) or j ≤ i (2). A
+// query without keys gives o = 0, lse = −∞. Outputs may not overlap inputs. A NaN or ∞ in v can reach queries
+// that are masked from it. Accuracy: float, exponentials to 1.8e-7 relative. The result does not depend on
+// the number of threads. Source: FlashAttention-2 (Dao 2023); the kernel is in
+// kernels/simd/attention_forward-inl.h.
 
 #include "kernels/reference/attention.h"
 
@@ -70,14 +71,14 @@ void Run(const Instruction& in, Context& context) {
   const AttentionKernels& kernels = context.kernels.attention;
   const Plan plan(in, context.kernels);
   const AttentionShape& shape = plan.shape;
-  const KeyLengths key_lengths("attention", in[kLengths], shape);
+  const AttentionMask mask("attention", in[kLengths], shape, in.attributes[kCausal]);
   float* const packed = reinterpret_cast<float*>(context.workspace);
   float* const scratch = packed + plan.packed_size * shape.batch * shape.kv_heads;
 
   if (plan.packed_size) {
     context.Parallel(shape.batch * shape.kv_heads, [&](int64_t task, int) {
       const int64_t b = task / shape.kv_heads, g = task % shape.kv_heads;
-      kernels.pack_keys(HeadData(k, b, g), k.strides[2], key_lengths(b), shape.head_dim,
+      kernels.pack_keys(HeadData(k, b, g), k.strides[2], mask.Keys(b), shape.head_dim,
                         packed + plan.packed_size * task);
     });
   }
@@ -86,7 +87,7 @@ void Run(const Instruction& in, Context& context) {
     const int64_t block = plan.blocks - 1 - task % plan.blocks, head = task / plan.blocks;
     const int64_t b = head / plan.heads, h = head % plan.heads;
     const int64_t g = plan.grouped ? h : h / shape.groups, first_head = plan.grouped ? h * shape.groups : h;
-    const int64_t first = block * kTaskQueries, keys = key_lengths(b);
+    const int64_t first = block * kTaskQueries, keys = plan.grouped ? mask(b, 0) : mask.Keys(b);
     AttentionForward a;
     a.q_row = plan.grouped ? q.strides[1] : q.strides[2];
     a.o_row = plan.grouped ? o.strides[1] : o.strides[2];
@@ -102,8 +103,8 @@ void Run(const Instruction& in, Context& context) {
     a.head_dim = shape.head_dim;
     a.value_dim = shape.value_dim;
     a.scale = static_cast<float>(in.attributes[kScale]);
-    a.causal = in.attributes[kCausal] != 0 && !plan.grouped;
-    a.causal_offset = keys - shape.queries + first;
+    a.causal = mask.IsCausal() && !plan.grouped;
+    a.causal_offset = mask.CausalOffset(keys) + first;
     a.packed_k = plan.packed_size ? packed + plan.packed_size * (b * shape.kv_heads + g) : nullptr;
     a.scratch = scratch + plan.scratch_size * worker;
     kernels.forward(a);
@@ -112,10 +113,10 @@ void Run(const Instruction& in, Context& context) {
 
 void Reference(const Instruction& in) {
   const AttentionShape shape(in[kQ], in[kK], in[kV]);
-  const KeyLengths key_lengths("attention", in[kLengths], shape);
-  reference::Attention(ViewHeads<double>(in[kQ]), ViewHeads<double>(in[kK]), ViewHeads<double>(in[kV]),
-                       key_lengths, ViewHeads<double>(in[kO]), in[kLse] ? in[kLse].As<double>() : nullptr,
-                       in.attributes[kScale], in.attributes[kCausal] != 0);
+  const AttentionMask mask("attention", in[kLengths], shape, in.attributes[kCausal]);
+  reference::Attention(ViewHeads<double>(in[kQ]), ViewHeads<double>(in[kK]), ViewHeads<double>(in[kV]), mask,
+                       ViewHeads<double>(in[kO]), in[kLse] ? in[kLse].As<double>() : nullptr,
+                       in.attributes[kScale]);
 }
 
 }  // namespace

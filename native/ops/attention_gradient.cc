@@ -62,7 +62,7 @@ void Run(const Instruction& in, Context& context) {
   const Operand &q = in[kQ], &k = in[kK], &v = in[kV], &o = in[kO], &d_o = in[kGradO];
   const Operand &d_q = in[kGradQ], &d_k = in[kGradK], &d_v = in[kGradV];
   const AttentionShape shape(q, k, v);
-  const KeyLengths key_lengths("attentionGradient", in[kLengths], shape);
+  const AttentionMask mask("attentionGradient", in[kLengths], shape, in.attributes[kCausal]);
   const int64_t scratch_size = ScratchSize(shape, context.kernels);
 
   context.Parallel(shape.batch * shape.kv_heads, [&](int64_t task, int worker) {
@@ -91,14 +91,14 @@ void Run(const Instruction& in, Context& context) {
     a.d_q_head = d_q.strides[1];
     a.lse_head = shape.queries;
     a.queries = shape.queries;
-    a.keys = key_lengths(b);
+    a.keys = mask.Keys(b);
     a.total_keys = shape.keys;
     a.head_dim = shape.head_dim;
     a.value_dim = shape.value_dim;
     a.groups = static_cast<int>(shape.groups);
     a.scale = static_cast<float>(in.attributes[kScale]);
-    a.causal = in.attributes[kCausal] != 0;
-    a.causal_offset = a.keys - shape.queries;
+    a.causal = mask.IsCausal();
+    a.causal_offset = mask.CausalOffset(a.keys);
     a.scratch = reinterpret_cast<float*>(context.workspace) + scratch_size * worker;
     context.kernels.attention.backward(a);
   });
@@ -106,11 +106,11 @@ void Run(const Instruction& in, Context& context) {
 
 void Reference(const Instruction& in) {
   const AttentionShape shape(in[kQ], in[kK], in[kV]);
-  const KeyLengths key_lengths("attentionGradient", in[kLengths], shape);
+  const AttentionMask mask("attentionGradient", in[kLengths], shape, in.attributes[kCausal]);
   const auto view = [&](int i) { return ViewHeads<double>(in[i]); };
   reference::AttentionGradient(view(kQ), view(kK), view(kV), view(kO), in[kLse].As<const double>(),
-                               view(kGradO), key_lengths, view(kGradQ), view(kGradK), view(kGradV),
-                               in.attributes[kScale], in.attributes[kCausal] != 0);
+                               view(kGradO), mask, view(kGradQ), view(kGradK), view(kGradV),
+                               in.attributes[kScale]);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What Attention and AttentionGradient share: sizes, their checks and the key lengths.
+// What Attention and AttentionGradient share: sizes, their checks and the mask.
 #pragma once
 
 #include <algorithm>
@@ -58,14 +58,19 @@ inline void CheckLse(const std::string& op, const Operand& lse, const AttentionS
                 op + ": lse must be [batch, heads, queries] and contiguous, but is " + ShapeText(lse));
 }
 
-// The key length of each sequence: keyLengths, or all keys.
-class KeyLengths {
+// The attribute `causal`: query i sees the keys j ≤ i + L − Tq (aligned at the end), or those j ≤ i.
+enum class Causal { kNo, kFromEnd, kFromStart };
+
+// Which keys a query sees: a prefix of the L keys of its sequence, L = keyLengths[b], or all Tk.
+class AttentionMask {
  public:
-  // Throws unless all are in [0, keys].
-  KeyLengths(const std::string& op, const Operand& lengths, const AttentionShape& shape)
+  // Throws unless all lengths are in [0, Tk].
+  AttentionMask(const std::string& op, const Operand& lengths, const AttentionShape& shape, double causal)
       : data_(lengths ? lengths.As<int32_t>() : nullptr),
         stride_(lengths ? lengths.strides[0] : 0),
-        keys_(shape.keys) {
+        queries_(shape.queries),
+        keys_(shape.keys),
+        causal_(static_cast<Causal>(static_cast<int>(causal))) {
     for (int64_t b = 0; data_ && b < shape.batch; ++b) {
       const int64_t length = data_[b * stride_];
       HEEDFUL_CHECK(length >= 0 && length <= keys_, op + ": keyLengths[" + std::to_string(b) + "] is " +
@@ -73,14 +78,21 @@ class KeyLengths {
                                                         std::to_string(keys_));
     }
   }
-  // Bounded again, because JavaScript could write there meanwhile.
-  int64_t operator()(int64_t b) const {
-    return data_ ? std::clamp<int64_t>(data_[b * stride_], 0, keys_) : keys_;
+  // L. Bounded again, because JavaScript could write there meanwhile.
+  int64_t Keys(int64_t b) const { return data_ ? std::clamp<int64_t>(data_[b * stride_], 0, keys_) : keys_; }
+  bool IsCausal() const { return causal_ != Causal::kNo; }
+  // Query i sees keys j ≤ i + offset when causal.
+  int64_t CausalOffset(int64_t keys) const { return causal_ == Causal::kFromEnd ? keys - queries_ : 0; }
+  // Keys that query i sees.
+  int64_t operator()(int64_t b, int64_t i) const {
+    const int64_t keys = Keys(b);
+    return IsCausal() ? std::clamp<int64_t>(i + CausalOffset(keys) + 1, 0, keys) : keys;
   }
 
  private:
   const int32_t* data_;
-  int64_t stride_, keys_;
+  int64_t stride_, queries_, keys_;
+  Causal causal_;
 };
 
 }  // namespace heedful

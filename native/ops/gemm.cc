@@ -1,141 +1,17 @@
 // The loops around the micro-kernel, after Goto & van de Geijn 2008 ("Anatomy of high-performance matrix
 // multiplication"), with these departures:
 //   A is read in place: it is broadcast element by element, so packing it gains nothing unless its rows fall
-//   into the same cache sets. Panels of B are packed just before their first use and stay in the second-level
-//   cache. Where that packs less, Cᵀ = Bᵀ·Aᵀ is computed, into a scratch block that is transposed into C: a
+//   into the same cache sets. A few panels of B at a time are packed just before their first use and stay in
+//   the second-level cache, while the micro-kernels already ask for the memory that the next ones are packed
+//   from. Where that packs less, Cᵀ = Bᵀ·Aᵀ is computed, into a scratch block that is transposed into C: a
 //   weight matrix stored (n, k), the usual layout, is then never packed for a small m.
-#include "ops/gemm.h"
-
 #include <algorithm>
+#include <utility>
+
+#include "ops/gemm_plan.h"
 
 namespace heedful {
 namespace {
-
-constexpr int64_t kPanelFloats =
-    96 * 1024;  // packed B of one worker, about a third of the second-level cache
-constexpr int64_t kBlockFloats = 64 * 1024;  // A copied to padded rows, and as much again for a transposed C
-constexpr int64_t kGemvRows = 8;             // up to here dot products beat packing
-constexpr int64_t kRowPadding = 16;          // a cache line: consecutive rows fall into consecutive sets
-constexpr int64_t kDepthStep = 16;  // blocks of k begin at multiples, so that packing moves whole vectors
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
-// Where part `index` of `parts` even ones of [0, n) begins.
-int64_t PartBegin(int64_t n, int64_t parts, int64_t index) { return n * index / parts; }
-
-// Rows whose starts are this far apart compete for a few sets of a first-level cache of 4096 bytes per way.
-bool Thrashes(int64_t row_stride) {
-  const int64_t offset = row_stride & 1023;
-  return row_stride >= 512 && (offset < kRowPadding || offset > 1024 - kRowPadding);
-}
-
-// The product as the micro-kernel sees it: rows are those of A, or of Bᵀ when `transposed`; columns those of
-// B or Aᵀ.
-struct View {
-  const float *rows, *columns;
-  int64_t row_stride, row_k, column_stride, column_k;
-};
-
-View MakeView(const Gemm& g, bool transposed) {
-  if (transposed) return {g.b, g.a, g.b_column, g.b_k, g.a_row, g.a_k};
-  return {g.a, g.b, g.a_row, g.a_k, g.b_column, g.b_k};
-}
-
-bool CopiesRows(const View& v, int64_t rows) {
-  return rows > 4 && Thrashes(v.row_k == 1 ? v.row_stride : v.row_k);
-}
-
-struct Plan {
-  bool transposed, in_place, copy_rows;
-  int64_t rows, columns;        // of the view
-  int64_t depth, depth_blocks;  // a block of k, and how many
-  int64_t groups, row_parts;    // items: groups of panels × parts of the rows
-};
-
-struct Planner {
-  const Gemm& g;
-  const KernelTable& table;
-  int64_t count, threads;
-  const GemmKernels& kernels = table.gemm;
-
-  // Time in multiply-adds, for the choices below. Packing one element of B costs as much as this many rows.
-  static constexpr double kTransposeCost = 5, kCopyCost = 2.5;
-  static constexpr double kItemCost = 20e3, kForkCost = 100e3;
-
-  double PackCost(const View& v, int64_t rows) const {
-    if (v.column_stride != 1) return kTransposeCost;
-    return rows <= 2 * kernels.mr ? 0 : kCopyCost;
-  }
-
-  int64_t LargestGroup(int64_t columns, int64_t depth) const {
-    return std::clamp<int64_t>(kPanelFloats / (depth * kernels.nr), 1, CeilDiv(columns, kernels.nr));
-  }
-
-  double Cost(bool transposed, double pack) const {
-    const int64_t rows = transposed ? g.n : g.m, columns = transposed ? g.m : g.n;
-    double cost =
-        static_cast<double>(rows) * RoundUp(columns, table.vector_width) * g.k + pack * columns * g.k;
-    if (CopiesRows(MakeView(g, transposed), rows)) {
-      const int64_t group = LargestGroup(columns, std::clamp<int64_t>(g.k, 1, kernels.kc));
-      cost += kCopyCost * rows * g.k * CeilDiv(columns, group * kernels.nr);
-    }
-    if (transposed) cost += 2 * kTransposeCost * rows * columns;
-    return cost;
-  }
-
-  Plan Make() const {
-    Plan p = {};
-    const View straight = MakeView(g, false), turned = MakeView(g, true);
-    const double straight_pack = PackCost(straight, g.m);
-    const double turned_pack = PackCost(turned, g.n);
-    p.transposed = Cost(true, turned_pack) < Cost(false, straight_pack);
-    const View& v = p.transposed ? turned : straight;
-    const double pack = p.transposed ? turned_pack : straight_pack;
-    p.rows = p.transposed ? g.n : g.m;
-    p.columns = p.transposed ? g.m : g.n;
-    p.in_place = pack == 0;
-    p.copy_rows = CopiesRows(v, p.rows);
-    p.depth_blocks = std::max<int64_t>(1, CeilDiv(g.k, kernels.kc));
-    p.depth = std::max<int64_t>(1, RoundUp(CeilDiv(g.k, p.depth_blocks), kDepthStep));
-    p.depth_blocks = std::max<int64_t>(1, CeilDiv(g.k, p.depth));
-    Split(p, pack);
-    return p;
-  }
-
-  // Fewest seconds on the busiest worker, if each takes items as it gets free.
-  void Split(Plan& p, double pack) const {
-    const int64_t panels = CeilDiv(p.columns, kernels.nr);
-    const int64_t largest = LargestGroup(p.columns, p.depth);
-    const int64_t fewest = CeilDiv(panels, largest);
-    int64_t row_parts = 1;
-    if (p.transposed) {  // the scratch block holds all rows of an item
-      row_parts = CeilDiv(p.rows, kBlockFloats / (std::min(largest, CeilDiv(panels, fewest)) * kernels.nr));
-    }
-    p.groups = fewest;
-    p.row_parts = row_parts;
-    if (threads == 1) return;
-    double best = -1;
-    for (int64_t size = CeilDiv(panels, fewest); size >= 1; --size) {
-      const int64_t groups = CeilDiv(panels, size);
-      for (int64_t parts = row_parts; parts <= std::max(row_parts, p.rows / kernels.mr);
-           parts += std::max<int64_t>(1, parts / 2)) {
-        const int64_t items = count * groups * parts;
-        const double columns = static_cast<double>(std::min(p.columns, size * kernels.nr));
-        const double rows = static_cast<double>(CeilDiv(p.rows, parts));
-        const double item =
-            ((rows + pack) * columns + (p.copy_rows ? kCopyCost * rows : 0)) * g.k + kItemCost;
-        const double cost = CeilDiv(items, threads) * item + 0.1 * item + (items > 1 ? kForkCost : 0);
-        if (best < 0 || cost < best) {
-          best = cost;
-          p.groups = groups;
-          p.row_parts = parts;
-        }
-        if (items >= 8 * threads) break;
-      }
-      if (count * groups * row_parts >= 8 * threads) break;
-    }
-  }
-};
 
 // Epilogue of rows × columns of C from (i, j).
 void FinishBlock(const Gemm& g, const GemmKernels& kernels, int64_t i, int64_t j, int64_t rows,
@@ -153,132 +29,201 @@ struct Scratch {
   float *panels, *rows, *block;
 };
 
-// One item: rows [row0, row1) × panels [panel0, panel1).
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+  Range Part(int64_t parts, int64_t index) const {
+    return {begin + PartBegin(size(), parts, index), begin + PartBegin(size(), parts, index + 1)};
+  }
+};
+
+// One item: `rows` × `columns` of the view.
 class Item {
  public:
-  Item(const Gemm& g, const Plan& plan, const KernelTable& table, Scratch scratch)
+  Item(const Gemm& g, const GemmPlan& plan, const KernelTable& table, Scratch scratch, Range rows,
+       Range columns)
       : g_(g),
         plan_(plan),
         vector_width_(table.vector_width),
         kernels_(table.gemm),
+        copy_(table.elementwise.unary[static_cast<int>(Unary::identity)]),
         scratch_(scratch),
-        view_(MakeView(g, plan.transposed)) {}
+        view_(MakeGemmView(g, plan.transposed)),
+        item_rows_(rows),
+        item_columns_(columns),
+        blocks_(RowBlocks(rows.size(), plan.depth)) {
+    tile_.next = &prefetch_;
+  }
 
-  void Run(int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
-    const int64_t nr = kernels_.nr,
-                  block_rows = std::max<int64_t>(kernels_.mr, kBlockFloats / (plan_.depth + kRowPadding));
-    const int64_t blocks = CeilDiv(row1 - row0, block_rows);
-    item_row0_ = row0;
-    column0_ = panel0 * nr;
-    columns_ = std::min(plan_.columns, panel1 * nr) - column0_;
-    for (int64_t d = 0; d < plan_.depth_blocks; ++d) {
-      k0_ = d * plan_.depth;
-      depth_ = std::min(g_.k, k0_ + plan_.depth) - k0_;
-      first_ = d == 0;
-      last_ = d == plan_.depth_blocks - 1;
-      if (view_.column_stride == 1) PackRows();
-      for (int64_t r = 0; r < blocks; ++r) {
-        const int64_t begin = row0 + PartBegin(row1 - row0, blocks, r);
-        const int64_t end = row0 + PartBegin(row1 - row0, blocks, r + 1);
-        SetRows(begin, end);
-        for (int64_t j = 0; j < columns_; j += nr) Panel(begin, end, j, r == 0);
-        if (plan_.transposed && last_) FinishTransposed(begin, end);
+  void Run() {
+    const int64_t width = plan_.group * kernels_.nr;
+    for (int64_t k = 0, d = 0; d < plan_.depth_blocks; ++d, k += plan_.depth) {
+      depth_ = {k, std::min(g_.k, k + plan_.depth)};
+      for (int64_t j = item_columns_.begin; j < item_columns_.end; j += width) {
+        group_ = {j, std::min(item_columns_.end, j + width)};
+        if (view_.column_stride == 1) PackRows();
+        PrefetchNext();
+        for (int64_t r = 0; r < blocks_; ++r) {
+          rows_ = item_rows_.Part(blocks_, r);
+          if (blocks_ > 1 || j == item_columns_.begin) SetRows();
+          for (int64_t panel = group_.begin; panel < group_.end; panel += kernels_.nr) Panel(panel, r == 0);
+        }
       }
     }
+    if (plan_.transposed) FinishTransposed();
   }
 
  private:
+  // A part of a matrix: `runs` rows of `floats` consecutive elements.
+  struct Region {
+    const float* at;
+    int64_t runs, floats, stride;
+    int64_t Steps(int64_t step) const { return runs * CeilDiv(floats * kFloatBytes, step); }
+    GemmPrefetch Walk(int64_t step) const {
+      const int64_t run = CeilDiv(floats * kFloatBytes, step);
+      return {reinterpret_cast<const char*>(at), step,      run, run,
+              stride * kFloatBytes - run * step, runs * run};
+    }
+  };
+
+  Region ColumnsRegion(Range columns, Range depth) const {
+    const float* at = view_.columns + columns.begin * view_.column_stride + depth.begin * view_.column_k;
+    if (view_.column_stride == 1) return {at, depth.size(), columns.size(), view_.column_k};
+    return {at, columns.size(), depth.size(), view_.column_stride};
+  }
+
+  Region RowsRegion(Range rows, Range depth) const {
+    const float* at = view_.rows + rows.begin * view_.row_stride + depth.begin * view_.row_k;
+    if (view_.row_k != 1) return {at, depth.size(), rows.size(), view_.row_k};
+    return {at, rows.size(), depth.size(), view_.row_stride};
+  }
+
+  // While the micro-kernels work on this group they ask for what the next one packs and, a share with each
+  // group, the rows that the next block of k copies; evenly, step by step.
+  void PrefetchNext() {
+    const int64_t width = plan_.group * kernels_.nr;
+    const Range next_depth = {depth_.end, std::min(g_.k, depth_.end + plan_.depth)};
+    Region columns = {}, rows = {};
+    if (group_.end < item_columns_.end) {
+      columns = ColumnsRegion({group_.end, std::min(item_columns_.end, group_.end + width)}, depth_);
+    } else if (next_depth.size() > 0) {
+      columns = ColumnsRegion({item_columns_.begin, std::min(item_columns_.end, item_columns_.begin + width)},
+                              next_depth);
+    }
+    if (plan_.copy_rows && blocks_ == 1 && next_depth.size() > 0) {
+      const int64_t groups = CeilDiv(item_columns_.size(), width);
+      rows = RowsRegion(item_rows_.Part(groups, (group_.begin - item_columns_.begin) / width), next_depth);
+    }
+    const int64_t tiles = CeilDiv(group_.size(), kernels_.nr) * blocks_ *
+                          CeilDiv(CeilDiv(item_rows_.size(), blocks_), kernels_.mr);
+    int64_t step = kCacheLine;
+    while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= tiles * depth_.size())
+      step /= 2;
+    prefetch_ = columns.Walk(step);
+    prefetch_then_ = rows.Walk(step);
+  }
+
   // Where the rows of this block are read.
-  void SetRows(int64_t begin, int64_t end) {
-    tile_.k = depth_;
-    tile_.accumulate = !first_;
-    const float* source = view_.rows + begin * view_.row_stride + k0_ * view_.row_k;
+  void SetRows() {
+    tile_.k = depth_.size();
+    tile_.accumulate = depth_.begin > 0;
+    const float* source = view_.rows + rows_.begin * view_.row_stride + depth_.begin * view_.row_k;
     if (!plan_.copy_rows) {
       tile_.a_row = view_.row_stride;
       tile_.a_k = view_.row_k;
-      rows_ = source;
+      a_ = source;
       return;
     }
     const bool by_rows = view_.row_k == 1;
-    const int64_t outer = by_rows ? end - begin : depth_, inner = by_rows ? depth_ : end - begin;
+    const int64_t outer = by_rows ? rows_.size() : depth_.size(),
+                  inner = by_rows ? depth_.size() : rows_.size();
     const int64_t stride = by_rows ? view_.row_stride : view_.row_k;
     const int64_t padded = by_rows ? plan_.depth + kRowPadding : inner;
     for (int64_t i = 0; i < outer; ++i) {
-      std::copy_n(source + i * stride, inner, scratch_.rows + i * padded);
+      // Not memcpy: REP MOVSB crawls on some CPUs where both sides lie alike within a page (glibc bug 30994).
+      copy_(source + i * stride, scratch_.rows + i * padded, inner);
     }
     tile_.a_row = by_rows ? padded : 1;
     tile_.a_k = by_rows ? 1 : padded;
-    rows_ = scratch_.rows;
+    a_ = scratch_.rows;
   }
 
   bool ReadsInPlace(int columns) const { return plan_.in_place && columns % vector_width_ == 0; }
 
-  // All panels of a row-major B, a few rows at a time: long runs of memory.
+  // All panels of the group from a row-major B, a few rows at a time: long runs of memory.
   void PackRows() {
     const int64_t nr = kernels_.nr;
-    const float* source = view_.columns + column0_ + k0_ * view_.column_k;
-    for (int64_t k = 0; k < depth_; k += kDepthStep) {
-      for (int64_t j = 0; j < columns_; j += nr) {
-        const int columns = static_cast<int>(std::min(nr, columns_ - j));
+    const float* source = view_.columns + group_.begin + depth_.begin * view_.column_k;
+    for (int64_t k = 0; k < depth_.size(); k += kDepthStep) {
+      for (int64_t j = 0; j < group_.size(); j += nr) {
+        const int columns = static_cast<int>(std::min(nr, group_.size() - j));
         if (ReadsInPlace(columns)) continue;
-        kernels_.pack_rows(source + k * view_.column_k + j, view_.column_k, std::min(kDepthStep, depth_ - k),
-                           columns, scratch_.panels + j * plan_.depth + k * nr);
+        kernels_.pack_rows(source + k * view_.column_k + j, view_.column_k,
+                           std::min(kDepthStep, depth_.size() - k), columns,
+                           scratch_.panels + j * plan_.depth + k * nr);
       }
     }
   }
 
-  // Points the tile at columns [j, j + columns) of the item.
+  // Points the tile at columns [j, j + columns).
   void SetColumns(int64_t j, int columns, bool pack) {
-    const int64_t nr = kernels_.nr;
-    const float* source = view_.columns + (column0_ + j) * view_.column_stride + k0_ * view_.column_k;
+    const float* source = view_.columns + j * view_.column_stride + depth_.begin * view_.column_k;
     if (ReadsInPlace(columns)) {
       tile_.b = source;
       tile_.b_row = view_.column_k;
       return;
     }
-    float* panel = scratch_.panels + j * plan_.depth;
+    float* panel = scratch_.panels + (j - group_.begin) * plan_.depth;
     if (pack && view_.column_stride != 1)
-      kernels_.pack_columns(source, view_.column_stride, depth_, columns, panel);
+      kernels_.pack_columns(source, view_.column_stride, depth_.size(), columns, panel);
     tile_.b = panel;
-    tile_.b_row = nr;
+    tile_.b_row = kernels_.nr;
   }
 
-  void Panel(int64_t begin, int64_t end, int64_t j, bool pack) {
-    const int columns = static_cast<int>(std::min<int64_t>(kernels_.nr, columns_ - j));
+  void Panel(int64_t j, bool pack) {
+    const int columns = static_cast<int>(std::min<int64_t>(kernels_.nr, group_.end - j));
     SetColumns(j, columns, pack);
     tile_.columns = columns;
-    tile_.c_row = plan_.transposed ? columns_ : g_.c_row;
-    float* c = plan_.transposed ? scratch_.block + (begin - item_row0_) * columns_ + j
-                                : g_.c + begin * g_.c_row + column0_ + j;
-    const int64_t rows = end - begin, tiles = CeilDiv(rows, kernels_.mr);
-    for (int64_t t = 0, i = 0; t < tiles; ++t) {
-      const int64_t next = PartBegin(rows, tiles, t + 1);
-      tile_.rows = static_cast<int>(next - i);
-      tile_.a = rows_ + i * tile_.a_row;
-      tile_.c = c + i * tile_.c_row;
+    tile_.c_row = plan_.transposed ? item_columns_.size() : g_.c_row;
+    float* c = plan_.transposed
+                   ? scratch_.block + (rows_.begin - item_rows_.begin) * tile_.c_row + j - item_columns_.begin
+                   : g_.c + rows_.begin * g_.c_row + j;
+    const int64_t tiles = CeilDiv(rows_.size(), kernels_.mr);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const Range part = Range{0, rows_.size()}.Part(tiles, t);
+      tile_.rows = static_cast<int>(part.size());
+      tile_.a = a_ + part.begin * tile_.a_row;
+      tile_.c = c + part.begin * tile_.c_row;
+      if (prefetch_.total <= 0) prefetch_ = std::exchange(prefetch_then_, {});
       kernels_.tile(tile_);
-      if (last_ && !plan_.transposed) FinishBlock(g_, kernels_, begin + i, column0_ + j, tile_.rows, columns);
-      i = next;
+      if (depth_.end == g_.k && !plan_.transposed)
+        FinishBlock(g_, kernels_, rows_.begin + part.begin, j, tile_.rows, columns);
     }
   }
 
-  // Rows [begin, end) of the scratch block are columns of C.
-  void FinishTransposed(int64_t begin, int64_t end) {
-    const float* block = scratch_.block + (begin - item_row0_) * columns_;
-    kernels_.transpose(block, columns_, g_.c + column0_ * g_.c_row + begin, g_.c_row, end - begin, columns_);
-    FinishBlock(g_, kernels_, column0_, begin, columns_, end - begin);
+  // The scratch block is the transpose of a block of C.
+  void FinishTransposed() {
+    const int64_t i = item_columns_.begin, j = item_rows_.begin;
+    const int64_t rows = item_columns_.size(), columns = item_rows_.size();
+    kernels_.transpose(scratch_.block, rows, g_.c + i * g_.c_row + j, g_.c_row, columns, rows);
+    FinishBlock(g_, kernels_, i, j, rows, columns);
   }
 
+  static constexpr int64_t kFloatBytes = sizeof(float), kCacheLine = 64, kFinestStep = 4;
+
   const Gemm& g_;
-  const Plan& plan_;
+  const GemmPlan& plan_;
   const int vector_width_;
   const GemmKernels& kernels_;
+  void (*const copy_)(const float*, float*, int64_t);
   const Scratch scratch_;
-  const View view_;
+  const GemmView view_;
+  const Range item_rows_, item_columns_;
+  const int64_t blocks_;  // of rows
+  Range depth_ = {}, group_ = {}, rows_ = {};
   GemmTile tile_ = {};
-  const float* rows_ = nullptr;
-  int64_t item_row0_ = 0, column0_ = 0, columns_ = 0, k0_ = 0, depth_ = 0;
-  bool first_ = false, last_ = false;
+  GemmPrefetch prefetch_ = {}, prefetch_then_ = {};
+  const float* a_ = nullptr;
 };
 
 // Floats of each part of a worker's scratch, in whole cache lines.
@@ -290,7 +235,9 @@ int64_t RowFloats(int64_t m, int64_t n, int64_t k) {
 }
 int64_t BlockFloats(int64_t m, int64_t n) { return std::min(kBlockFloats, RoundUp((m + 64) * (n + 64), 16)); }
 
-bool UsesGemv(const Gemm& g) { return g.m <= kGemvRows && g.a_k == 1 && g.b_k == 1; }
+bool UsesGemv(const Gemm& g, const GemmKernels& kernels) {
+  return g.m <= kernels.gemv_rows && g.a_k == 1 && g.b_k == 1;
+}
 
 // A few rows times a transposed B: chunks of B's columns, each read once for all rows.
 void RunGemv(const Gemm& first, Context& context) {
@@ -340,20 +287,23 @@ Gemm Gemm::At(int64_t index) const {
 void RunGemm(const Gemm& gemm, Context& context) {
   const int64_t count = gemm.BatchSize();
   if (count == 0 || gemm.m == 0 || gemm.n == 0) return;
-  if (UsesGemv(gemm)) return RunGemv(gemm, context);
   const GemmKernels& kernels = context.kernels.gemm;
-  const Plan plan = Planner{gemm, context.kernels, count, context.threads()}.Make();
+  if (UsesGemv(gemm, kernels)) return RunGemv(gemm, context);
+  const GemmPlan plan = PlanGemm(gemm, context.kernels, count, context.threads());
   const int64_t panel_floats = PanelFloats(gemm.m, gemm.n, gemm.k),
                 row_floats = RowFloats(gemm.m, gemm.n, gemm.k);
   const int64_t worker_floats = panel_floats + row_floats + BlockFloats(gemm.m, gemm.n);
-  const int64_t panels = CeilDiv(plan.columns, kernels.nr), items = plan.groups * plan.row_parts;
+  const int64_t items = plan.column_parts * plan.row_parts;
+  const Range panels = {0, CeilDiv(plan.columns, kernels.nr)}, rows = {0, plan.rows};
   context.Parallel(count * items, [&](int64_t index, int worker) {
     const Gemm g = gemm.At(index / items);
-    const int64_t group = index % items % plan.groups, part = index % items / plan.groups;
+    const int64_t item = index % items;
+    const Range part = panels.Part(plan.column_parts, item % plan.column_parts);
     float* scratch = reinterpret_cast<float*>(context.workspace) + worker * worker_floats;
-    Item(g, plan, context.kernels, {scratch, scratch + panel_floats, scratch + panel_floats + row_floats})
-        .Run(PartBegin(plan.rows, plan.row_parts, part), PartBegin(plan.rows, plan.row_parts, part + 1),
-             PartBegin(panels, plan.groups, group), PartBegin(panels, plan.groups, group + 1));
+    Item(g, plan, context.kernels, {scratch, scratch + panel_floats, scratch + panel_floats + row_floats},
+         rows.Part(plan.row_parts, item / plan.column_parts),
+         {part.begin * kernels.nr, std::min(plan.columns, part.end * kernels.nr)})
+        .Run();
   });
 }
 

@@ -7,7 +7,8 @@
 // updated in place. globalNorm: any number of inputs of any shapes → []. f32 or f64. Layouts: everything
 // contiguous. No overlaps among parameter, m, v and gradient. Errors: step < 1, before anything is written.
 // Accuracy: bias corrections and the sum of squares in double, the latter over chunks of fixed size added in
-// order; within a chunk in float: above 1e19 a square is ∞, below 1e-19 it is 0. Source: Loshchilov & Hutter 2019 (arXiv 1711.05101), algorithm 2.
+// order; within a chunk in float: above 1e19 a square is ∞, below 1e-19 it is 0. Source: Loshchilov & Hutter
+// 2019 (arXiv 1711.05101), algorithm 2.
 #include "kernels/reference/optimizer.h"
 
 #include <cmath>

@@ -53,9 +53,9 @@ void RunGuarded(const Step& step, Context& context) {
   if (!step.reference) guard += step.instruction.op->workspace(step.instruction, context.threads());
   std::fill_n(guard, kGuardBytes, kGuardByte);
   RunStep(step, context);
-  HEEDFUL_CHECK(std::all_of(guard, guard + kGuardBytes, [](std::byte b) { return b == kGuardByte; }),
-                std::string(step.instruction.op->name) +
-                    ": wrote behind its workspace; this is a defect of heedful");
+  HEEDFUL_CHECK(
+      std::all_of(guard, guard + kGuardBytes, [](std::byte b) { return b == kGuardByte; }),
+      std::string(step.instruction.op->name) + ": wrote behind its workspace; this is a defect of heedful");
 }
 
 }  // namespace

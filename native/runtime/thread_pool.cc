@@ -14,11 +14,6 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-#elif defined(_M_ARM64)
-#include <intrin.h>
-#endif
 
 namespace heedful {
 namespace {
@@ -26,11 +21,9 @@ namespace {
 // 25 ns on Zen 4 and 5, 45 ns on Skylake and later.
 void Pause() {
 #if defined(__x86_64__) || defined(_M_X64)
-  _mm_pause();
-#elif defined(__aarch64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(_M_ARM64)
   __asm__ volatile("isb");  // yield takes no time on most cores
-#elif defined(_M_ARM64)
-  __isb(_ARM64_BARRIER_SY);
 #endif
 }
 

@@ -9,8 +9,10 @@ const step = 1e-5
 type Numbers = Readonly<Record<string, ArrayLike<number>>>
 
 const differentiable = Object.entries(families)
-  .map(([family, cases]) => [family, cases.filter((c) => c.differences !== false && gradientOf(c))] as const)
-  .filter(([, cases]) => cases.length)
+  .map(
+    ([family, cases]) => [family, cases.filter((given) => given.differences !== false && gradientOf(given))] as const,
+  )
+  .filter(([, cases]) => cases.length > 0)
 
 describe.each(differentiable)('%s: gradients against central differences, in f64', (_, cases) => {
   it.each(cases)('$name', (given) => {

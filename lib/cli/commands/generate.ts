@@ -1,3 +1,5 @@
+import { ArgumentError } from '../../errors.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Command } from '../command.ts'
 import { withInterrupt } from '../interrupt.ts'
 import { integer, number } from '../options.ts'
@@ -33,12 +35,23 @@ async function generateText({ model: folder, prompt, ...sampling }: Options, sig
   const { generate, loadDecoder, loadTokenizer } = await import('../../index.ts')
   const tokenizer = await loadTokenizer(folder)
   using model = await loadDecoder(folder, { signal })
-  const ids = tokenizer.encode(prompt)
-  // Without a beginning-of-sequence token a line break is as good a beginning as there is.
-  const beginning = tokenizer.bosTokenId === undefined ? tokenizer.encode('\n') : Int32Array.of(tokenizer.bosTokenId)
+  const ids = prompt === '' ? beginning(tokenizer) : tokenizer.encode(prompt)
   const stopTokens = tokenizer.eosTokenId === undefined ? [] : [tokenizer.eosTokenId]
   const decoder = tokenizer.decoder()
-  for await (const id of generate(model, ids.length ? ids : beginning, { ...sampling, stopTokens, signal }))
+  for await (const id of generate(model, ids, { ...sampling, stopTokens, signal }))
     process.stdout.write(decoder.push(id))
   process.stdout.write(`${decoder.flush()}\n`)
+}
+
+/** Without a beginning-of-sequence token a line break is as good a beginning as there is. */
+function beginning(tokenizer: Tokenizer): Int32Array {
+  if (tokenizer.bosTokenId !== undefined) return Int32Array.of(tokenizer.bosTokenId)
+  try {
+    return tokenizer.encode('\n')
+  } catch (cause) {
+    throw new ArgumentError(
+      'generate: the tokenizer has neither a beginning-of-sequence token nor line breaks to begin with; give a --prompt',
+      { cause },
+    )
+  }
 }

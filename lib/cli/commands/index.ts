@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts'
 import { generateCommand } from './generate.ts'
 import { info } from './info.ts'
+import { train } from './train.ts'
 
 /** In the order of `heedful --help`. */
-export const commands: readonly Command[] = [generateCommand, info]
+export const commands: readonly Command[] = [train, generateCommand, info]

@@ -7,6 +7,7 @@ namespace heedful::avx2 {
 namespace {
 
 constexpr int kGemmRows = 6, kGemmVectors = 2, kGemmDepth = 384;
+constexpr int kGemmInPlaceRows = 18, kGemvRows = 8;
 
 #include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"

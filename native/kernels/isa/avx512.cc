@@ -7,6 +7,7 @@ namespace heedful::avx512 {
 namespace {
 
 constexpr int kGemmRows = 14, kGemmVectors = 2, kGemmDepth = 768;
+constexpr int kGemmInPlaceRows = 168, kGemvRows = 16;
 
 #include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"

@@ -7,6 +7,7 @@ namespace heedful::scalar {
 namespace {
 
 constexpr int kGemmRows = 4, kGemmVectors = 2, kGemmDepth = 256;
+constexpr int kGemmInPlaceRows = 12, kGemvRows = 8;
 
 #include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"

@@ -1,11 +1,11 @@
 // Micro-kernels of the matrix product, C[i, j] (+)= Σ_k A[i, k] · B[k, j], one per tile shape.
 //
 // Each instruction set defines kGemmRows and kGemmVectors (a tile is at most kGemmRows × kGemmVectors
-// vectors, all accumulators in registers) and kGemmDepth before it includes this file. A is read in place,
-// one broadcast per element; B row by row, whole vectors; C only where the tile has columns. Accuracy: one
-// accumulator per element, fused multiply-adds in the order of k (scalar: product rounded first). Source: the
-// loop around the register block of Goto & van de Geijn 2008 and BLIS (Van Zee & van de Geijn 2015), without
-// packing A.
+// vectors, all accumulators in registers), kGemmDepth, kGemmInPlaceRows and kGemvRows (GemmKernels' kc,
+// in_place_rows and gemv_rows) before it includes this file. A is read in place, one broadcast per element; B
+// row by row, whole vectors; C only where the tile has columns. Accuracy: one accumulator per element, fused
+// multiply-adds in the order of k (scalar: product rounded first). Source: the loop around the register block
+// of Goto & van de Geijn 2008 and BLIS (Van Zee & van de Geijn 2015), without packing A.
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define HEEDFUL_NOINLINE __declspec(noinline)
@@ -13,6 +13,7 @@
 #define HEEDFUL_NOINLINE __attribute__((noinline))
 #endif
 
+constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
 
 // Keeps the compiler from rewriting `p` as an offset from another pointer.
@@ -22,6 +23,15 @@ inline T* Opaque(T* p) {
   asm("" : "+r"(p));
 #endif
   return p;
+}
+
+// C is read or overwritten after the whole of k: by then it is there.
+template <int kVectors>
+inline void PrefetchTile(const GemmTile& tile, int rows) {
+  const float* c = tile.c;
+  for (int i = 0; i < rows; ++i, c += tile.c_row) {
+    for (int j = 0; j < kVectors * Vec::kLanes; j += kLineFloats) Prefetch(c + j);
+  }
 }
 
 // kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
@@ -37,6 +47,12 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : 1, b_row = tile.b_row;
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = tile.b;
+  if (tile.next) PrefetchTile<kVectors>(tile, kRows);
+  const bool asks = tile.next && tile.next->total > 0;
+  // Else memory that is there: an address without any would be looked up again and again.
+  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
+  const int64_t step = asks ? tile.next->step : 0;
+  int64_t left = asks ? tile.next->left : tile.k + 1;
   for (int64_t k = tile.k; k > 0; --k) {
     Vec bk[kVectors];
     Unroll<kVectors>([&](auto j) { bk[j] = Load(b + j * Vec::kLanes); });
@@ -46,6 +62,17 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
     });
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
+    PrefetchFar(wanted);
+    wanted += step;
+    if (--left == 0) {
+      wanted += tile.next->jump;
+      left = tile.next->run;
+    }
+  }
+  if (asks) {
+    tile.next->at = wanted;
+    tile.next->left = left;
+    tile.next->total -= tile.k;
   }
 
   constexpr int kLast = (kVectors - 1) * Vec::kLanes;

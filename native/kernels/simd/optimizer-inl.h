@@ -3,8 +3,7 @@
 // Kingma & Ba 2015 suggest at the end of section 2. Included inside each instruction set's anonymous
 // namespace.
 void AdamWKernel(const AdamW& a, const float* gradient, float* parameter, float* m, float* v, int64_t n) {
-  const Vec beta1 = Set1(a.beta1), beta2 = Set1(a.beta2), rest1 = Set1(a.rest1),
-            rest2 = Set1(a.rest2);
+  const Vec beta1 = Set1(a.beta1), beta2 = Set1(a.beta2), rest1 = Set1(a.rest1), rest2 = Set1(a.rest2);
   const Vec scale = Set1(a.gradient_scale), decay = Set1(a.decay_factor), step = Set1(a.step_size);
   const Vec correction = Set1(a.inverse_sqrt_correction2), epsilon = Set1(a.epsilon);
   ForLanes(n, [=](int64_t i, auto lanes) {

@@ -23,6 +23,7 @@ inline Vec Set1(float x) { return {_mm256_set1_ps(x)}; }
 inline Vec Zero() { return {_mm256_setzero_ps()}; }
 inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
 inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
 inline Vec Load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm256_maskload_ps(p, FirstLanes(n))}; }

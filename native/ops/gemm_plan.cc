@@ -1,0 +1,115 @@
+#include "ops/gemm_plan.h"
+
+#include <algorithm>
+
+namespace heedful {
+namespace {
+
+// Time in multiply-adds of a row. Packing one element of B costs as much as this many rows.
+constexpr double kTransposeCost = 5, kCopyCost = 2.5;
+constexpr double kItemCost = 20e3, kForkCost = 100e3;
+
+// Rows whose starts are this far apart compete for a few sets of a first-level cache of 4096 bytes per way.
+bool Thrashes(int64_t row_stride) {
+  const int64_t offset = row_stride & 1023;
+  return row_stride >= 512 && (offset < kRowPadding || offset > 1024 - kRowPadding);
+}
+
+struct Planner {
+  const Gemm& g;
+  const KernelTable& table;
+  int64_t count, threads;
+  const GemmKernels& kernels = table.gemm;
+
+  // A set of a cache that thrashes holds 8 lines: enough for a tile of few rows.
+  bool CopiesRows(bool transposed) const {
+    const GemmView v = MakeGemmView(g, transposed);
+    const int64_t rows = transposed ? g.n : g.m;
+    if (v.row_k == 1) return std::min<int64_t>(rows, kernels.mr) > 8 && Thrashes(v.row_stride);
+    return rows > kernels.mr && Thrashes(v.row_k);
+  }
+
+  double PackCost(bool transposed) const {
+    if (MakeGemmView(g, transposed).column_stride != 1) return kTransposeCost;
+    return (transposed ? g.n : g.m) <= kernels.in_place_rows ? 0 : kCopyCost;
+  }
+
+  // Copying the rows, or reading a few of them at every k where they lie side by side.
+  double RowsCost(bool transposed, int64_t rows, int64_t columns) const {
+    if (!CopiesRows(transposed)) return MakeGemmView(g, transposed).row_k == 1 ? 0 : kCopyCost * rows * g.k;
+    const bool once = RowBlocks(rows, Depth()) == 1;
+    return kCopyCost * rows * g.k * (once ? 1 : CeilDiv(columns, Group(Depth()) * kernels.nr));
+  }
+
+  double Cost(bool transposed) const {
+    const int64_t rows = transposed ? g.n : g.m, columns = transposed ? g.m : g.n;
+    return static_cast<double>(rows) * RoundUp(columns, table.vector_width) * g.k +
+           PackCost(transposed) * columns * g.k + RowsCost(transposed, rows, columns) +
+           (transposed ? 2 * kTransposeCost * rows * columns : 0);
+  }
+
+  int64_t Depth() const {
+    const int64_t blocks = std::max<int64_t>(1, CeilDiv(g.k, kernels.kc));
+    return std::max<int64_t>(1, RoundUp(CeilDiv(g.k, blocks), kDepthStep));
+  }
+
+  int64_t Group(int64_t depth) const { return std::max<int64_t>(1, kPanelFloats / (depth * kernels.nr)); }
+
+  GemmPlan Make() const {
+    GemmPlan p = {};
+    p.transposed = Cost(true) < Cost(false);
+    p.rows = p.transposed ? g.n : g.m;
+    p.columns = p.transposed ? g.m : g.n;
+    const double pack = PackCost(p.transposed);
+    p.in_place = pack == 0;
+    p.copy_rows = CopiesRows(p.transposed);
+    p.depth = Depth();
+    p.depth_blocks = std::max<int64_t>(1, CeilDiv(g.k, p.depth));
+    p.group = p.in_place ? 1 : Group(p.depth);
+    Split(p, pack);
+    return p;
+  }
+
+  // Fewest seconds on the busiest worker, if each takes items as it gets free.
+  void Split(GemmPlan& p, double pack) const {
+    const int64_t panels = CeilDiv(p.columns, kernels.nr), most = 8 * threads;
+    double best = -1;
+    for (int64_t column_parts = 1; column_parts <= std::min(panels, most); ++column_parts) {
+      const int64_t columns = std::min(p.columns, CeilDiv(panels, column_parts) * kernels.nr);
+      // The scratch block of a transposed C holds all rows of an item.
+      const int64_t fewest = p.transposed ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / columns)) : 1;
+      for (int64_t row_parts = fewest; row_parts <= std::max(fewest, p.rows / kernels.mr);
+           row_parts += std::max<int64_t>(1, row_parts / 2)) {
+        const int64_t items = count * column_parts * row_parts;
+        const double rows = static_cast<double>(CeilDiv(p.rows, row_parts));
+        const double item =
+            ((rows + pack) * columns + (p.copy_rows ? kCopyCost * rows : 0)) * g.k + kItemCost;
+        const double waiting = threads > 1 ? 0.1 * item + (items > 1 ? kForkCost : 0) : 0;
+        const double cost = CeilDiv(items, threads) * item + waiting;
+        if (best < 0 || cost < best) {
+          best = cost;
+          p.column_parts = column_parts;
+          p.row_parts = row_parts;
+        }
+        if (items >= most) break;
+      }
+    }
+  }
+};
+
+}  // namespace
+
+GemmView MakeGemmView(const Gemm& g, bool transposed) {
+  if (transposed) return {g.b, g.a, g.b_column, g.b_k, g.a_row, g.a_k};
+  return {g.a, g.b, g.a_row, g.a_k, g.b_column, g.b_k};
+}
+
+int64_t RowBlocks(int64_t rows, int64_t depth) {
+  return CeilDiv(rows, std::max<int64_t>(kMinBlockRows, kBlockFloats / (depth + kRowPadding)));
+}
+
+GemmPlan PlanGemm(const Gemm& g, const KernelTable& table, int64_t count, int threads) {
+  return Planner{g, table, count, threads}.Make();
+}
+
+}  // namespace heedful

@@ -1,0 +1,249 @@
+import { describe, expect, it } from 'vitest'
+import { ArgumentError, ShapeError } from '../../lib/errors.ts'
+import { compile } from '../../lib/graph/compile.ts'
+import { KeyValueCache, MultiHeadAttention, type MultiHeadAttentionOptions } from '../../lib/nn/index.ts'
+import * as ops from '../../lib/ops/index.ts'
+import { grad } from '../../lib/ops/gradients.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import { Random } from '../../lib/tensor/random.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { deviation } from '../reference/deviation.ts'
+import { cube, plainAttention, type PlainAttention } from './plain-attention.ts'
+
+const tolerance = 3e-6
+const [batch, length, dim] = [3, 7, 24]
+const x = tensor.randn([batch, length, dim], { seed: 1 })
+const memory = tensor.randn([batch, 5, 10], { seed: 2 })
+const all = (): boolean => true
+const layerOf = (options: Omit<MultiHeadAttentionOptions, 'dim' | 'random'>): MultiHeadAttention =>
+  new MultiHeadAttention({ dim, random: new Random(3), ...options })
+
+const close = (actual: Tensor, expected: number[][][]): void =>
+  expect(deviation(actual.data(), expected.flat(2))).toBeLessThan(tolerance)
+
+describe('self-attention', () => {
+  const plain = (layer: MultiHeadAttention, options: Partial<PlainAttention>): number[][][] =>
+    plainAttention(layer, cube(x), cube(x), { heads: 4, headDim: 6, sees: all, ...options })
+
+  it.each([{}, { bias: false }, { bias: true, outputBias: false }])(
+    'is what its definition says, with %j',
+    (options) => {
+      const layer = layerOf({ heads: 4, ...options })
+      close(layer.forward(x), plain(layer, {}))
+    },
+  )
+
+  it.each([1, 2, 4])('with %i key-value heads', (kvHeads) => {
+    const layer = layerOf({ heads: 4, kvHeads })
+    expect(layer.qkv!.weight.shape).toEqual([dim + 12 * kvHeads, dim])
+    close(layer.forward(x), plain(layer, { kvHeads }))
+  })
+
+  it('with a width of heads of its own', () => {
+    const layer = layerOf({ heads: 3, headDim: 5 })
+    expect(layer.output.weight.shape).toEqual([dim, 15])
+    close(layer.forward(x), plain(layer, { heads: 3, headDim: 5 }))
+  })
+
+  it('of one sequence gives what it gives in a batch of one', () => {
+    const layer = layerOf({ heads: 4 })
+    const one = ops.slice(x, 0, 1, 2)
+    const alone = layer.forward(ops.reshape(one, [length, dim]), { causal: true })
+    expect(alone.shape).toEqual([length, dim])
+    expect(alone.data()).toEqual(layer.forward(one, { causal: true }).data())
+  })
+
+  // Longer than a block of queries of the kernel, too.
+  it.each([
+    [7, [7, 4, 1]],
+    [7, [0, 6, 3]],
+    [150, [150, 65, 20]],
+    [1, [1, 0, 1]],
+  ])('of %i tokens that are causal, of which %j count', (tokens, lengths) => {
+    const long = tensor.randn([batch, tokens, dim], { seed: 5 })
+    using keyLengths = tensor(Int32Array.from(lengths))
+    for (const [causal, counted] of [
+      [true, true],
+      [true, false],
+      [false, true],
+    ] as const) {
+      const layer = layerOf({ heads: 4, kvHeads: 2 })
+      const sees = (b: number, i: number, j: number): boolean => (!causal || j <= i) && (!counted || j < lengths[b]!)
+      const expected = plainAttention(layer, cube(long), cube(long), { heads: 4, kvHeads: 2, headDim: 6, sees })
+      close(layer.forward(long, { causal, ...(counted && { keyLengths }) }), expected)
+    }
+  })
+
+  it('of a causal padded batch gives every sequence what it gets alone, and its parameters the same gradients', () => {
+    const lengths = [7, 4, 2]
+    using keyLengths = tensor(Int32Array.from(lengths))
+    const layer = layerOf({ heads: 4, rope: {} })
+    // Padding that would be seen at once.
+    const padded = tensor(x.data().slice(), { shape: x.shape })
+    lengths.forEach((n, b) => padded.data().fill(1e6, (b * length + n) * dim, (b + 1) * length * dim))
+    const counted = (y: Tensor, b: number): Tensor => ops.slice(ops.slice(y, 0, b, b + 1), 1, 0, lengths[b]!)
+    const together = layer.forward(padded, { causal: true, keyLengths })
+    lengths.forEach((_, b) => {
+      const alone = layer.forward(counted(x, b), { causal: true })
+      expect(deviation(counted(together, b).data(), alone.data())).toBeLessThan(tolerance)
+    })
+
+    const loss = (y: Tensor): Tensor => ops.sum(ops.square(y))
+    const sum = (parts: Tensor[]): Tensor => parts.reduce((a, part) => ops.add(a, part))
+    const parameters = layer.parameters()
+    const padding = grad(() => {
+      const y = layer.forward(padded, { causal: true, keyLengths })
+      return sum(lengths.map((_, b) => loss(counted(y, b))))
+    }, parameters)({})
+    const separate = grad(
+      () => sum(lengths.map((_, b) => loss(layer.forward(counted(x, b), { causal: true })))),
+      parameters,
+    )({})
+    for (const [name, gradient] of padding)
+      expect(deviation(gradient.data(), separate.get(name)!.data()), name).toBeLessThan(tolerance)
+  })
+})
+
+it("attention that is causal from the 'start' lets one query see one key, in f32 and f64", () => {
+  for (const dtype of ['f32', 'f64'] as const) {
+    const [q, k, v] = [1, 3, 3].map((tokens, seed) => tensor.randn([2, 4, tokens, 8], { seed, dtype }))
+    const first = ops.slice(v!, 2, 0, 1)
+    expect(ops.attention(q!, k!, v!, { causal: 'start' }).data()).toEqual(first.data())
+    expect(ops.attention(q!, k!, v!, { causal: true }).data()).toEqual(ops.attention(q!, k!, v!).data())
+  }
+})
+
+describe('rotary positions', () => {
+  /** Turns pair p of the first `turned` elements by t · θ^(−2p / turned) (Su et al. 2021). */
+  const turn =
+    (turned: number, theta: number, interleaved: boolean) =>
+    (head: number[], t: number): number[] => {
+      const y = [...head]
+      for (let p = 0; p < turned / 2; p++) {
+        const [a, b] = interleaved ? [2 * p, 2 * p + 1] : [p, p + turned / 2]
+        const angle = t * Math.fround(theta ** ((-2 * p) / turned))
+        y[a] = head[a]! * Math.cos(angle) - head[b]! * Math.sin(angle)
+        y[b] = head[b]! * Math.cos(angle) + head[a]! * Math.sin(angle)
+      }
+      return y
+    }
+
+  it.each([
+    [{}, turn(6, 1e4, false)],
+    [{ interleaved: true }, turn(6, 1e4, true)],
+    [{ theta: 500, dim: 4 }, turn(4, 500, false)],
+    [{ theta: 500, dim: 2, interleaved: true }, turn(2, 500, true)],
+  ])('%j turn queries and keys', (rope, turned) => {
+    const layer = layerOf({ heads: 4, kvHeads: 2, rope })
+    const options = { heads: 4, kvHeads: 2, headDim: 6, sees: (_: number, i: number, j: number) => j <= i }
+    const expected = plainAttention(layer, cube(x), cube(x), { ...options, turn: turned })
+    close(layer.forward(x, { causal: true }), expected)
+    const shifted = plainAttention(layer, cube(x), cube(x), {
+      ...options,
+      turn: (head, t) => turned(head, 3 * t + 100),
+    })
+    using positions = tensor(Int32Array.from({ length }, (_, t) => 3 * t + 100))
+    close(layer.forward(x, { causal: true, positions }), shifted)
+  })
+
+  it('refuse what is no pair', () => {
+    for (const make of [
+      () => layerOf({ heads: 8, rope: {} }),
+      () => layerOf({ heads: 4, rope: { dim: 3 } }),
+      () => layerOf({ heads: 4, headDim: 9, rope: {} }),
+    ])
+      expect(make).toThrow(ShapeError)
+    expect(() => layerOf({ heads: 8, rope: {} })).toThrow('headDim should be even, got 3')
+    for (const rope of [{ dim: 8 }, { dim: 0 }, { theta: 0 }, { theta: NaN }, { tehta: 1 } as never])
+      expect(() => layerOf({ heads: 4, rope })).toThrow(ArgumentError)
+  })
+})
+
+describe('cross-attention', () => {
+  it('takes keys and values from the memory', () => {
+    const lengths = [5, 2, 0]
+    using keyLengths = tensor(Int32Array.from(lengths))
+    const layer = layerOf({ heads: 4, kvHeads: 2, memoryDim: 10 })
+    const options = { heads: 4, kvHeads: 2, headDim: 6 }
+    close(layer.forward(x, { memory }), plainAttention(layer, cube(x), cube(memory), { ...options, sees: all }))
+    const seen = plainAttention(layer, cube(x), cube(memory), { ...options, sees: (b, _, j) => j < lengths[b]! })
+    close(layer.forward(x, { memory, keyLengths }), seen)
+  })
+
+  it('is a layer of its own', () => {
+    const cross = layerOf({ heads: 4, cross: true })
+    expect([...cross.parameters().keys()]).toEqual([
+      'query.weight',
+      'query.bias',
+      'keyValue.weight',
+      'keyValue.bias',
+      'output.weight',
+      'output.bias',
+    ])
+    expect(() => cross.forward(x)).toThrow('needs memory')
+    expect(() => layerOf({ heads: 4 }).forward(x, { memory: x })).toThrow('{ cross: true }')
+    expect(() => layerOf({ heads: 4, cross: true, rope: {} })).toThrow(ArgumentError)
+  })
+})
+
+describe('a cache', () => {
+  const [context, headDim] = [9, 6]
+  it.each([{}, { kvHeads: 1 }, { rope: {} }])(
+    'gives the last tokens what the whole sequence gives them, with %j',
+    (options) => {
+      const layer = layerOf({ heads: 4, ...options })
+      const sequence = tensor.randn([2, context, dim], { seed: 9 })
+      const whole = layer.forward(sequence, { causal: true })
+      using cache = new KeyValueCache({ layers: 1, batch: 2, kvHeads: options.kvHeads ?? 4, headDim, capacity: 12 })
+      const step = (piece: Tensor, before: number): Tensor => {
+        const end = before + piece.shape[1]!
+        return compile(({ piece, position, keyLengths, positions }: Record<string, Tensor>) =>
+          layer.forward(piece!, { causal: true, keyLengths, positions, cache: cache.layer(0, position!) }),
+        ).runSync({
+          piece,
+          position: tensor(before, { dtype: 'i32' }),
+          keyLengths: Int32Array.of(end, end),
+          positions: Int32Array.from({ length: piece.shape[1]! }, (_, i) => before + i),
+        })
+      }
+      let before = 0
+      for (const tokens of [4, 1, 1, 3]) {
+        const y = step(ops.slice(sequence, 1, before, before + tokens), before)
+        expect(deviation(y.data(), ops.slice(whole, 1, before, before + tokens).data())).toBeLessThan(tolerance)
+        before += tokens
+      }
+    },
+  )
+
+  it('asks for what it can not know', () => {
+    using cache = new KeyValueCache({ layers: 1, kvHeads: 4, headDim, capacity: 4 })
+    const token = tensor.randn([1, 1, dim], { seed: 1 })
+    const layerCache = cache.layer(0, tensor(0, { dtype: 'i32' }))
+    const keyLengths = tensor(Int32Array.of(1))
+    expect(() => layerOf({ heads: 4 }).forward(token, { cache: layerCache })).toThrow('a cache needs keyLengths')
+    expect(() => layerOf({ heads: 4, rope: {} }).forward(token, { cache: layerCache, keyLengths })).toThrow(
+      'needs positions',
+    )
+    expect(() => cache.layer(1, layerCache.position)).toThrow(ArgumentError)
+    expect(() => new KeyValueCache({ layers: 1, kvHeads: 4, headDim, capacity: 0 })).toThrow(ArgumentError)
+  })
+})
+
+it('refuses widths that do not fit and unknown options', () => {
+  for (const options of [
+    { heads: 5 },
+    { heads: 0 },
+    { heads: 4, kvHeads: 3 },
+    { heads: 4, kvHeads: 8 },
+    { heads: 4, headDim: 257 },
+    { heads: 4, dropout: 1 },
+    { heads: 4, numHeads: 3 } as never,
+  ])
+    expect(() => layerOf(options), JSON.stringify(options)).toThrow(ArgumentError)
+  const layer = layerOf({ heads: 4 })
+  expect(() => layer.forward(tensor.zeros([dim]))).toThrow(ShapeError)
+  expect(() => layer.forward(tensor.zeros([2, 3, dim + 1]))).toThrow(ShapeError)
+  expect(() => layer.forward(x, { casual: true } as never)).toThrow('did you mean causal?')
+  expect(() => layer.forward(x, { causal: 'end' as never })).toThrow(ArgumentError)
+  expect(() => layer.forward(x, { keyLengths: tensor(Int32Array.of(1)) })).toThrow(ShapeError)
+})
