@@ -1,4 +1,4 @@
-import { ArgumentError, DisposedError, checkInteger, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions, describe, DisposedError } from '../errors.ts'
 import { checkAttached, dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
@@ -56,7 +56,7 @@ export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}
     const { capacity, inputs } = options.rows
     checkInteger('compile', 'rows.capacity', capacity, 1, maxRows)
     if (!Array.isArray(inputs) || inputs.length === 0 || !inputs.every((name) => typeof name === 'string'))
-      throw new ArgumentError(`compile: rows.inputs should be names of inputs, got ${describe(inputs)}`)
+      throw new ArgumentError(`compile: rows.inputs should be an array of names of inputs, got ${describe(inputs)}`)
   }
   return new CompiledFunction(fn, options)
 }
@@ -122,27 +122,27 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   #specialise(inputs: Inputs<I>): { leaves: Leaf[]; specialised: Specialised } {
-    if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
     if (activeTrace())
       throw new ArgumentError(
         'run: a compiled function can not run while another one is traced; call the function itself',
       )
+    if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
     const leaves: Leaf[] = []
+    const paths: string[] = []
     const types: (TensorType & { dynamic: boolean })[] = []
-    const paths = new Set<string>()
     const shapes = mapTree('run', inputs, (leaf, path) => {
-      paths.add(path)
       leaves.push(leaf)
+      paths.push(path)
       types.push(this.#typeOf(leaf, path))
       const { shape, dtype } = types.at(-1)!
       return `${dtype}[${shape.join()}]`
     })
-    const absent = this.#options.rows?.inputs.find((name) => !paths.has(name))
-    if (absent !== undefined)
-      throw new ArgumentError(`run: compile was told of rows of the input ${absent}, which is not given`)
     const key = JSON.stringify(shapes, (_, value) => (value instanceof Map ? [...value] : value))
     let specialised = this.#specialised.get(key)
     if (!specialised) {
+      const unknown = this.#options.rows?.inputs.find((name) => !paths.includes(name))
+      if (unknown !== undefined)
+        throw new ArgumentError(`compile: rows names ${describe(unknown)}, but the inputs are ${paths.join(', ')}`)
       specialised = this.#trace(inputs, types)
       specialised.executable.setProfiling(this.#profiling)
       this.#specialised.set(key, specialised)
@@ -176,7 +176,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     }) as I
     const outputs: Value[] = []
     const structure = withTrace(trace, () =>
-      mapTree('compile: the result of the function', this.#fn(symbolic), (leaf, path) => {
+      mapTree('compile', this.#fn(symbolic), (leaf, path) => {
         if (!(leaf instanceof Tensor))
           throw new ArgumentError(
             `compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`,

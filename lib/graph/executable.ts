@@ -1,4 +1,4 @@
-import { ArgumentError, DisposedError, ExecutionError } from '../errors.ts'
+import { ArgumentError, ExecutionError } from '../errors.ts'
 import { native } from '../native/load.ts'
 import type { NativeProgram, NativeStorage } from '../native/native.ts'
 import { allocate, allocateMemory, Tensor, withMemory, type Memory } from '../tensor/tensor.ts'
@@ -109,7 +109,6 @@ export class Executable {
   }
 
   #prepare(leaves: readonly Leaf[]): { bindings: NativeStorage[]; rows: number; finish(): Tensor[]; fail(): void } {
-    if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
     const rows = this.#rowsOf(leaves)
     const staged = this.#spare.pop() ?? []
     const outputs: Memory[] = []

@@ -1,3 +1,4 @@
+import { TraceError } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Node, Value } from './trace.ts'
 
@@ -49,7 +50,8 @@ export function removeDeadNodes(graph: Graph): Graph {
 
 /**
  * Nodes in an order that respects data flow and, for tensors that are updated in place, that every reader of the old
- * value comes before the update. Otherwise the order in which they stand is kept, and what commits comes last.
+ * value comes before the update. Otherwise the order in which they stand is kept, and what commits comes last. Throws
+ * TraceError when a reader of the old value needs what comes of the update.
  */
 export function schedule(graph: Graph): Graph {
   const before = new Map<Node, Set<Node>>(graph.nodes.map((node) => [node, new Set()]))
@@ -61,24 +63,40 @@ export function schedule(graph: Graph): Graph {
       readers.set(input, [...(readers.get(input) ?? []), node])
     }
   }
+  // Through views too: they look at the same memory.
+  const readersOf = (value: Value): Node[] =>
+    (readers.get(value) ?? []).flatMap((reader) =>
+      reader.definition.lowering.kind === 'view' ? [reader, ...reader.outputs.flatMap(readersOf)] : [reader],
+    )
   for (const node of graph.nodes) {
     for (const { updates } of node.definition.outputs) {
       if (updates === undefined) continue
       const old = node.inputs[node.definition.operands.findIndex(({ name }) => name === updates)]!
-      for (const reader of readers.get(old)!) if (reader !== node) before.get(node)!.add(reader)
+      for (const reader of readersOf(old)) if (reader !== node) before.get(node)!.add(reader)
     }
   }
   const order: Node[] = []
   const done = new Set<Node>()
+  const underway: Node[] = []
   const place = (node: Node): void => {
     if (done.has(node)) return
-    done.add(node)
+    if (underway.includes(node)) throw readAfterUpdate(underway)
+    underway.push(node)
     for (const earlier of before.get(node) ?? []) place(earlier)
+    underway.pop()
+    done.add(node)
     order.push(node)
   }
   for (const node of graph.nodes) if (!node.definition.commits) place(node)
   for (const node of graph.nodes) place(node)
   return { ...graph, nodes: order }
+}
+
+function readAfterUpdate(cycle: readonly Node[]): TraceError {
+  const name = cycle.findLast(hasEffect)?.definition.name
+  return new TraceError(
+    `compile: ${name} changes a tensor in place, and what it was before is used together with what comes after; use what ${name} returns`,
+  )
 }
 
 /** The concrete tensors that the graph reads or updates, each once. */

@@ -226,6 +226,7 @@ class Lowering {
       if (spec.optional && !this.#uses.get(output)) return undefined
       if (spec.updates !== undefined) {
         const { buffer, view } = this.#operandOf(inputs[specs.findIndex(({ name }) => name === spec.updates)]!)
+        this.#keepOutputs(buffer)
         return this.#define(output, buffer, view)
       }
       const placed = this.#targetOperand(output, spec.layout)
@@ -238,6 +239,14 @@ class Lowering {
     const read = operands.filter((_, i) => !updated.has(specs[Math.min(i, specs.length - 1)]!.name))
     if (definition.commits && this.#commitIndex < 0) this.#commitIndex = this.#instructions.length
     this.#emit(lowering.instruction, lowering.attributes(attributes), [...read, ...results])
+  }
+
+  /** Results that look at a buffer which is about to change are copied while it is as they should be. */
+  #keepOutputs(buffer: Buffer): void {
+    for (const value of this.#graph.outputs) {
+      const operand = this.#operands.get(value)
+      if (operand?.buffer === buffer) this.#operands.set(value, this.#copy(operand))
+    }
   }
 
   /** An input whose memory dies with this node and can carry the output. */

@@ -13,7 +13,7 @@ const maxDepth = 64
 
 /**
  * Calls `visit` for each leaf of a value made of plain objects, arrays and maps, in a fixed order, and gives the same
- * structure with what `visit` returned. undefined stays undefined.
+ * structure with what `visit` returned. undefined stays undefined. Anything else is an ArgumentError of `operation`.
  */
 export function mapTree<T>(
   operation: string,

@@ -2,10 +2,12 @@ import { checkInteger, checkOptions } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import {
+  layerForwardOptions,
   layerOptions,
   layerParts,
   residual,
   stackOptions,
+  type StackForwardOptions,
   type TransformerLayerOptions,
   type TransformerStackOptions,
 } from './encoder.ts'
@@ -15,16 +17,12 @@ import { maxLayers, Module } from './module.ts'
 import { attendOptionNames, type AttendOptions, type MultiHeadAttention } from './multi-head-attention.ts'
 import type { LayerNorm } from './norms.ts'
 
-export interface DecoderForwardOptions extends AttendOptions {
+interface MemoryOptions {
   /** i32 [batch]: keys of the memory beyond are not seen. */
   memoryKeyLengths?: Tensor | undefined
 }
-
-function checkForward(operation: string, x: Tensor, memory: Tensor, options: DecoderForwardOptions): void {
-  checkTensor(operation, 'x', x)
-  checkTensor(operation, 'memory', memory)
-  checkOptions(operation, options, [...attendOptionNames, 'memoryKeyLengths'])
-}
+export interface DecoderLayerForwardOptions extends AttendOptions, MemoryOptions {}
+export interface DecoderForwardOptions extends StackForwardOptions, MemoryOptions {}
 
 /** Causal self-attention, attention to the memory, feed-forward. x [batch, length, dim], memory [batch, source, dim]. */
 export class TransformerDecoderLayer extends Module {
@@ -50,12 +48,14 @@ export class TransformerDecoderLayer extends Module {
   }
 
   /** Causal unless said. */
-  forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
-    checkForward('TransformerDecoderLayer', x, memory, options)
-    const { memoryKeyLengths, ...own } = options
+  forward(x: Tensor, memory: Tensor, options: DecoderLayerForwardOptions = {}): Tensor {
+    checkTensor('TransformerDecoderLayer', 'x', x)
+    checkTensor('TransformerDecoderLayer', 'memory', memory)
+    checkOptions('TransformerDecoderLayer', options, [...attendOptionNames, 'memoryKeyLengths'])
+    const { memoryKeyLengths, causal = true, ...own } = options
     const { dropout } = options
     const attended = residual(x, this.norm1, this.#normFirst, (input) =>
-      this.selfAttention.forward(input, { causal: true, ...own }),
+      this.selfAttention.forward(input, { ...own, causal }),
     )
     const informed = residual(attended, this.norm2, this.#normFirst, (input) =>
       this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, dropout }),
@@ -80,8 +80,10 @@ export class TransformerDecoder extends Module {
   }
 
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
-    checkForward('TransformerDecoder', x, memory, options)
-    const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, memory, options), x)
+    checkTensor('TransformerDecoder', 'x', x)
+    checkTensor('TransformerDecoder', 'memory', memory)
+    const of = layerForwardOptions('TransformerDecoder', options, ['memoryKeyLengths'])
+    const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, memory, of(index)), x)
     return this.norm ? this.norm.forward(out) : out
   }
 }

@@ -1,9 +1,10 @@
-import { checkInteger, checkOptions } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
 import { add, type Activation } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { FeedForward } from './feed-forward.ts'
 import { generatorOf, type Initialised } from './init.ts'
+import { KeyValueCache } from './key-value-cache.ts'
 import { maxLayers, Module } from './module.ts'
 import { attendOptionNames, MultiHeadAttention, type AttendOptions, type RotaryConfig } from './multi-head-attention.ts'
 import { LayerNorm } from './norms.ts'
@@ -14,8 +15,8 @@ export interface TransformerLayerOptions extends Initialised {
   heads: number
   /** Width of the feed-forward layer; 2,048 unless said. */
   ffn?: number
-  kvHeads?: number
-  rope?: RotaryConfig
+  kvHeads?: number | undefined
+  rope?: RotaryConfig | undefined
   /** relu unless said. */
   activation?: Activation
   /** Normalise before each sub-layer (pre-norm) instead of after it. */
@@ -55,16 +56,10 @@ export function layerParts(operation: string, options: TransformerLayerOptions) 
     epsilon = 1e-5,
   } = options
   const generator = generatorOf(operation, options)
-  const shared = { dim, heads, bias, dropout, random: generator }
+  const shared = { dim, heads, kvHeads, bias, dropout, random: generator }
   return {
-    selfAttention: (): MultiHeadAttention =>
-      new MultiHeadAttention({
-        ...shared,
-        ...(kvHeads !== undefined && { kvHeads }),
-        ...(rope !== undefined && { rope }),
-      }),
-    crossAttention: (): MultiHeadAttention =>
-      new MultiHeadAttention({ ...shared, cross: true, ...(kvHeads !== undefined && { kvHeads }) }),
+    selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, rope }),
+    crossAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, cross: true }),
     feedForward: (): FeedForward => new FeedForward({ dim, hidden: ffn, activation, bias, dropout, random: generator }),
     norm: (): LayerNorm => new LayerNorm(dim, { bias, epsilon }),
   }
@@ -109,6 +104,27 @@ export interface TransformerStackOptions extends TransformerLayerOptions {
   finalNorm?: boolean
 }
 
+export interface StackForwardOptions extends Omit<AttendOptions, 'cache'> {
+  /** Of all layers. */
+  cache?: KeyValueCache | undefined
+  /** i32 scalar, with a cache: how many tokens it holds already. */
+  position?: Tensor | undefined
+}
+
+/** The options of each layer of a stack. */
+export function layerForwardOptions<O extends StackForwardOptions>(
+  operation: string,
+  given: O,
+  more: readonly string[] = [],
+): (index: number) => Omit<O, 'cache' | 'position'> & AttendOptions {
+  checkOptions(operation, given, [...attendOptionNames, 'position', ...more])
+  const { cache, position, ...options } = given
+  if (cache !== undefined && !(cache instanceof KeyValueCache))
+    throw new ArgumentError(`${operation}: cache should be a KeyValueCache, got ${describe(cache)}`)
+  if (cache && !position) throw new ArgumentError(`${operation}: a cache needs position, how many tokens it holds`)
+  return (index) => ({ ...options, cache: cache?.layer(index, position!) })
+}
+
 /** Encoder layers one after another. x [batch, length, dim] → the same shape. */
 export class TransformerEncoder extends Module {
   readonly layers: readonly TransformerEncoderLayer[]
@@ -124,10 +140,10 @@ export class TransformerEncoder extends Module {
     if (finalNorm ?? options.normFirst) this.norm = layerParts('TransformerEncoder', layer).norm()
   }
 
-  forward(x: Tensor, options: AttendOptions = {}): Tensor {
+  forward(x: Tensor, options: StackForwardOptions = {}): Tensor {
     checkTensor('TransformerEncoder', 'x', x)
-    checkOptions('TransformerEncoder', options, attendOptionNames)
-    const out = this.layers.reduce((hidden, layer) => layer.forward(hidden, options), x)
+    const of = layerForwardOptions('TransformerEncoder', options)
+    const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, of(index)), x)
     return this.norm ? this.norm.forward(out) : out
   }
 }

@@ -11,13 +11,27 @@ export interface FeedForwardOptions extends Initialised {
   dim: number
   /** Width between; 4·dim unless said. */
   hidden?: number
-  /** gelu unless said. */
+  /** Of FeedForward: gelu unless said. */
   activation?: Activation
   bias?: boolean
   dropout?: number
 }
 
-const known = { dim: 'any', hidden: 'any', activation: 'any', bias: 'boolean', dropout: 'any', random: 'any' } as const
+const knownGated = { dim: 'any', hidden: 'any', bias: 'boolean', dropout: 'any', random: 'any' } as const
+const known = { ...knownGated, activation: 'any' } as const
+
+function resolve(operation: string, options: FeedForwardOptions, defaults: { activation: Activation; bias: boolean }) {
+  checkOptions(operation, options, known)
+  const { bias = defaults.bias, activation = defaults.activation, dropout = 0 } = options
+  const dim = checkInteger(operation, 'dim', options.dim, 1)
+  return {
+    dim,
+    hidden: checkInteger(operation, 'hidden', options.hidden ?? 4 * dim, 1),
+    activation: checkActivation(operation, activation),
+    dropout: checkNumber(operation, 'dropout', dropout, 0, 0.999999),
+    linear: { bias, random: generatorOf(operation, options) },
+  }
+}
 
 /** down(f(up(x))): two linear layers with an activation between. x […, dim] → […, dim]. */
 export class FeedForward extends Module {
@@ -28,15 +42,14 @@ export class FeedForward extends Module {
 
   constructor(options: FeedForwardOptions) {
     super()
-    checkOptions('FeedForward', options, known)
-    const { dim, bias = true, activation = 'gelu' } = options
-    checkInteger('FeedForward', 'dim', dim, 1)
-    const hidden = checkInteger('FeedForward', 'hidden', options.hidden ?? 4 * dim, 1)
-    const random = generatorOf('FeedForward', options)
-    this.up = new Linear(dim, hidden, { bias, random })
-    this.down = new Linear(hidden, dim, { bias, random })
-    this.#activation = checkActivation('FeedForward', activation)
-    this.#dropout = checkNumber('FeedForward', 'dropout', options.dropout ?? 0, 0, 0.999999)
+    const { dim, hidden, activation, dropout, linear } = resolve('FeedForward', options, {
+      activation: 'gelu',
+      bias: true,
+    })
+    this.up = new Linear(dim, hidden, linear)
+    this.down = new Linear(hidden, dim, linear)
+    this.#activation = activation
+    this.#dropout = dropout
   }
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
@@ -46,7 +59,10 @@ export class FeedForward extends Module {
   }
 }
 
-/** down(f(gate(x)) ⊙ up(x)) (Shazeer 2020). `gateUp` holds both projections: [2·hidden, dim], the gate first. */
+/**
+ * down(f(gate(x)) ⊙ up(x)) (Shazeer 2020); f is silu unless said, and there are no biases unless said. `gateUp` holds
+ * both projections: [2·hidden, dim], the gate first.
+ */
 export class GatedFeedForward extends Module {
   readonly gateUp: Linear
   readonly down: Linear
@@ -55,15 +71,14 @@ export class GatedFeedForward extends Module {
 
   constructor(options: FeedForwardOptions) {
     super()
-    checkOptions('GatedFeedForward', options, known)
-    const { dim, bias = false, activation = 'silu' } = options
-    checkInteger('GatedFeedForward', 'dim', dim, 1)
-    const hidden = checkInteger('GatedFeedForward', 'hidden', options.hidden ?? 4 * dim, 1)
-    const random = generatorOf('GatedFeedForward', options)
-    this.gateUp = new Linear(dim, 2 * hidden, { bias, random })
-    this.down = new Linear(hidden, dim, { bias, random })
-    this.#activation = checkActivation('GatedFeedForward', activation)
-    this.#dropout = checkNumber('GatedFeedForward', 'dropout', options.dropout ?? 0, 0, 0.999999)
+    const { dim, hidden, activation, dropout, linear } = resolve('GatedFeedForward', options, {
+      activation: 'silu',
+      bias: false,
+    })
+    this.gateUp = new Linear(dim, 2 * hidden, linear)
+    this.down = new Linear(hidden, dim, linear)
+    this.#activation = activation
+    this.#dropout = dropout
   }
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
@@ -73,22 +88,18 @@ export class GatedFeedForward extends Module {
   }
 }
 
-function withActivation(operation: string, options: object, activation: Activation): FeedForwardOptions {
-  const { activation: _, ...others } = known
-  checkOptions(operation, options, others)
-  return { ...(options as FeedForwardOptions), activation }
-}
-
 /** A gated feed-forward layer with silu. */
 export class SwiGLU extends GatedFeedForward {
   constructor(options: Omit<FeedForwardOptions, 'activation'>) {
-    super(withActivation('SwiGLU', options, 'silu'))
+    checkOptions('SwiGLU', options, knownGated)
+    super({ ...options, activation: 'silu' })
   }
 }
 
 /** A gated feed-forward layer with gelu. */
 export class GeGLU extends GatedFeedForward {
   constructor(options: Omit<FeedForwardOptions, 'activation'>) {
-    super(withActivation('GeGLU', options, 'gelu'))
+    checkOptions('GeGLU', options, knownGated)
+    super({ ...options, activation: 'gelu' })
   }
 }

@@ -1,8 +1,14 @@
-export { TransformerDecoder, TransformerDecoderLayer, type DecoderForwardOptions } from './decoder.ts'
+export {
+  TransformerDecoder,
+  TransformerDecoderLayer,
+  type DecoderForwardOptions,
+  type DecoderLayerForwardOptions,
+} from './decoder.ts'
 export { DropoutSource } from './dropout.ts'
 export {
   TransformerEncoder,
   TransformerEncoderLayer,
+  type StackForwardOptions,
   type TransformerLayerOptions,
   type TransformerStackOptions,
 } from './encoder.ts'
@@ -17,4 +23,9 @@ export {
   type RotaryConfig,
 } from './multi-head-attention.ts'
 export { LayerNorm, RMSNorm, type LayerNormOptions } from './norms.ts'
-export { Transformer, type TransformerForwardOptions, type TransformerOptions } from './transformer.ts'
+export {
+  Transformer,
+  type TransformerForwardOptions,
+  type TransformerOptions,
+  type TransformerStacks,
+} from './transformer.ts'

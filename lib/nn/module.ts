@@ -1,7 +1,6 @@
 import { ArgumentError, ShapeError, checkOptions, describe } from '../errors.ts'
-import { checkTensor } from '../ops/define-op.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import { Parameter, type Tensor } from '../tensor/tensor.ts'
+import { Parameter, Tensor } from '../tensor/tensor.ts'
 
 /** Of a stack: more would not end before the memory does. */
 export const maxLayers = 10_000
@@ -14,15 +13,18 @@ export const maxLayers = 10_000
 export abstract class Module implements Disposable {
   /** All parameters by field path, in field order; one that stands in two places has the first name. */
   parameters(): Map<string, Parameter> {
-    const found = new Map<string, Parameter>()
-    const seen = new Set<Parameter>()
+    return new Map([...this.#tensors()].filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter))
+  }
+
+  #tensors(): Map<string, Tensor> {
+    const found = new Map<string, Tensor>()
+    const seen = new Set<unknown>()
     const visit = (value: unknown, path: string): void => {
-      if (value instanceof Parameter) {
-        if (!seen.has(value)) found.set(path, value)
-        seen.add(value)
-      } else if (value instanceof Module || Array.isArray(value)) {
-        for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
-      }
+      const isTensor = value instanceof Tensor
+      if (seen.has(value) || !(isTensor || value instanceof Module || Array.isArray(value))) return
+      seen.add(value)
+      if (isTensor) found.set(path, value)
+      else for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
     }
     visit(this, '')
     return found
@@ -41,12 +43,13 @@ export abstract class Module implements Disposable {
   }
 
   /**
-   * Copies values in by name. With `strict` (the default), a missing or an extra name is an ArgumentError; a wrong
-   * shape is a ShapeError in any case. Nothing is changed when it throws.
+   * Copies values in by name, converted to the parameters' dtypes. With `strict` (the default), a missing or an extra
+   * name is an ArgumentError; a wrong shape is a ShapeError in any case. Nothing is changed when it throws.
    */
   loadStateDict(state: ReadonlyMap<string, Tensor>, options: { strict?: boolean } = {}): void {
     checkOptions('loadStateDict', options, { strict: 'boolean' })
-    checkState(state)
+    if (!(state instanceof Map))
+      throw new ArgumentError(`loadStateDict: expected a Map of tensors by name, got ${describe(state)}`)
     const parameters = this.parameters()
     if (options.strict ?? true) {
       const missing = [...parameters.keys()].filter((name) => !state.has(name))
@@ -57,8 +60,12 @@ export abstract class Module implements Disposable {
         )
     }
     for (const [name, parameter] of parameters) {
-      const value = state.get(name)
-      if (value && !sameShape(value.shape, parameter.shape))
+      if (!state.has(name)) continue
+      const value: unknown = state.get(name)
+      if (!(value instanceof Tensor))
+        throw new ArgumentError(`loadStateDict: ${name} should be a tensor, got ${describe(value)}`)
+      for (const tensor of [value, parameter]) tensor.memory(`loadStateDict: ${name}`)
+      if (!sameShape(value.shape, parameter.shape))
         throw new ShapeError(
           `loadStateDict: ${name} should have shape ${formatShape(parameter.shape)}, got ${formatShape(value.shape)}`,
         )
@@ -69,19 +76,13 @@ export abstract class Module implements Disposable {
     }
   }
 
-  /** Gives the memory of all parameters back. */
+  /** Gives the memory of all parameters back, and that of the tensors beside them in its fields. */
   dispose(): void {
-    for (const parameter of this.parameters().values()) parameter.dispose()
+    for (const tensor of this.#tensors().values()) tensor.dispose()
   }
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-function checkState(state: ReadonlyMap<string, Tensor>): void {
-  if (!(state instanceof Map))
-    throw new ArgumentError(`loadStateDict: expected a map of tensors, got ${describe(state)}`)
-  for (const [name, tensor] of state) checkTensor('loadStateDict', describe(name), tensor)
 }
 
 const list = (names: readonly string[]): string =>

@@ -21,7 +21,7 @@ export interface MultiHeadAttentionOptions extends Initialised {
   dim: number
   heads: number
   /** Fewer key-value heads than query heads: grouped queries. */
-  kvHeads?: number
+  kvHeads?: number | undefined
   headDim?: number
   /** Width of what keys and values are made from; `dim` unless said. Given: for cross-attention only. */
   memoryDim?: number
@@ -29,7 +29,8 @@ export interface MultiHeadAttentionOptions extends Initialised {
   cross?: boolean
   bias?: boolean
   outputBias?: boolean
-  rope?: RotaryConfig
+  rope?: RotaryConfig | undefined
+  /** Of the result; the weights of the keys are not dropped. */
   dropout?: number
 }
 
@@ -38,7 +39,7 @@ export interface AttendOptions extends Dropping {
    * Token i sees the tokens j ≤ i, and with a cache those in it. With `keyLengths` too it sees those of both rules: in a
    * batch of sequences that are padded at the end, tokens see what they would see alone.
    */
-  causal?: boolean
+  causal?: boolean | undefined
   /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens it holds after this call. */
   keyLengths?: Tensor | undefined
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
@@ -76,7 +77,9 @@ export class MultiHeadAttention extends Module {
   readonly #kvHeads: number
   readonly #headDim: number
   readonly #dropout: number
-  readonly #rope: { frequencies: Tensor; interleaved: boolean } | undefined
+  /** Of the rotary embedding: θ^(−2i/d). */
+  readonly frequencies?: Tensor
+  readonly #interleaved: boolean
 
   constructor(options: MultiHeadAttentionOptions) {
     super()
@@ -106,7 +109,8 @@ export class MultiHeadAttention extends Module {
     this.output = new Linear(width, dim, { bias: outputBias, random })
     if (options.rope !== undefined && cross)
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
-    this.#rope = options.rope === undefined ? undefined : rotary(options.rope, this.#headDim)
+    this.#interleaved = options.rope?.interleaved ?? false
+    if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
   }
 
   /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
@@ -118,11 +122,10 @@ export class MultiHeadAttention extends Module {
     const { memory, causal = false, keyLengths, cache } = options
     if (cache) this.#checkCached(options)
     let [q, k, v] = this.#project(x, memory)
-    if (this.#rope) {
-      const { frequencies, interleaved } = this.#rope
+    if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
-      q = rotaryEmbedding(q, positions, frequencies, { interleaved })
-      k = rotaryEmbedding(k, positions, frequencies, { interleaved })
+      q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
+      k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
     }
     if (cache) {
       k = cacheWrite(cache.keys, k, cache.position)
@@ -140,7 +143,7 @@ export class MultiHeadAttention extends Module {
     if (memory) throw new ArgumentError('MultiHeadAttention: a cache goes with self-attention only')
     if (!keyLengths)
       throw new ArgumentError('MultiHeadAttention: a cache needs keyLengths, how many tokens it holds after this call')
-    if (this.#rope && !positions)
+    if (this.frequencies && !positions)
       throw new ArgumentError('MultiHeadAttention: rotary embedding with a cache needs positions, those of x')
   }
 
@@ -169,9 +172,9 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; interleaved: boolean } {
+function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
   checkOptions('MultiHeadAttention: rope', config, { theta: 'any', dim: 'any', interleaved: 'boolean' })
-  const { theta = 1e4, dim, interleaved = false } = config
+  const { theta = 1e4, dim } = config
   checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
   const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
   if (turned % 2 !== 0)
@@ -179,7 +182,7 @@ function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; i
       `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
     )
   const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
-  return { frequencies: fromData(frequencies, { dtype: 'f32' }), interleaved }
+  return fromData(frequencies, { dtype: 'f32' })
 }
 
 function counting(length: number): Tensor {

@@ -3,19 +3,25 @@ import { compile } from '../graph/compile.ts'
 import { differentiate } from '../graph/differentiate.ts'
 import { activeTrace } from '../graph/trace.ts'
 import { Parameter, Tensor } from '../tensor/tensor.ts'
+import { mapTree } from '../graph/tree.ts'
+import { checkTensor } from './define-op.ts'
 import { add } from './elementwise.ts'
 import { fill } from './fill.ts'
-import { checkTensor } from './define-op.ts'
 
-/** What gradients may be taken of: named parameters, a record, a list. Gradients come in the same structure. */
-export type Differentiable = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>> | readonly Tensor[]
+/**
+ * What gradients may be taken of: a tensor, or maps, records and lists of them, as deep as they come. Gradients come in
+ * the same structure.
+ */
+export type Differentiable =
+  Tensor | ReadonlyMap<string, Differentiable> | readonly Differentiable[] | { readonly [name: string]: Differentiable }
 
-export type GradientsOf<W> =
-  W extends ReadonlyMap<infer K, Tensor>
-    ? Map<K, Tensor>
-    : W extends readonly Tensor[]
-      ? Tensor[]
-      : { [K in keyof W]: Tensor }
+export type GradientsOf<W> = W extends Tensor
+  ? Tensor
+  : W extends ReadonlyMap<infer K, infer V>
+    ? Map<K, GradientsOf<V>>
+    : W extends readonly (infer V)[]
+      ? GradientsOf<V>[]
+      : { [K in keyof W]: GradientsOf<W[K]> }
 
 const algebra = { add, onesLike: (x: Tensor): Tensor => fill(x.shape, 1, x.dtype) }
 
@@ -36,7 +42,14 @@ export function valueAndGrad<I>(
   wrt?: Differentiable,
 ): (inputs: I) => { value: Tensor; grads: unknown } {
   if (typeof loss !== 'function') throw new ArgumentError(`valueAndGrad: expected a function, got ${describe(loss)}`)
-  if (wrt !== undefined) checkDifferentiable(wrt)
+  const wanted: Tensor[] = []
+  const structure = mapTree('grad', wrt, (leaf, path) => {
+    const { dtype } = checkTensor('grad', path || 'wrt', leaf)
+    if (dtype === 'i32') throw new DTypeError(`grad: ${path || 'wrt'} should be f32 or f64, got i32`)
+    return wanted.push(leaf as Tensor) - 1
+  })
+  if (wrt !== undefined && lacks(structure))
+    throw new ArgumentError(`grad: expected tensors only, got undefined or null in ${describe(wrt)}`)
   const traced = (inputs: I): { value: Tensor; grads: unknown } => {
     const trace = activeTrace()
     if (!trace) {
@@ -50,31 +63,21 @@ export function valueAndGrad<I>(
       differentiate(trace, value, tensors, algebra).map(
         (gradient, i) => gradient ?? fill(tensors[i]!.shape, 0, tensors[i]!.dtype),
       )
-    if (wrt instanceof Map) {
-      const gradients = take([...wrt.values()])
-      return { value, grads: new Map([...wrt.keys()].map((key, i) => [key, gradients[i]!])) }
-    }
-    if (Array.isArray(wrt)) return { value, grads: take(wrt) }
     if (wrt === undefined) {
       const used = [...trace.captured.keys()].filter((t): t is Parameter => t instanceof Parameter && t.trainable)
       const gradients = take(used)
       return { value, grads: new Map(used.map((parameter, i) => [parameter, gradients[i]!])) }
     }
-    const gradients = take(Object.values(wrt))
-    return { value, grads: Object.fromEntries(Object.keys(wrt).map((key, i) => [key, gradients[i]!])) }
+    const gradients = take(wanted)
+    return { value, grads: mapTree('grad', structure, (leaf) => gradients[leaf as number]!) }
   }
   return traced
 }
 
-function checkDifferentiable(wrt: Differentiable): void {
-  const isRecord = Object.prototype.toString.call(wrt) === '[object Object]' && !(wrt instanceof Tensor)
-  if (!(wrt instanceof Map || Array.isArray(wrt) || isRecord))
-    throw new ArgumentError(`valueAndGrad: expected a map, record or array of tensors, got ${describe(wrt)}`)
-  const entries = wrt instanceof Map ? [...wrt] : Object.entries(wrt)
-  for (const [name, tensor] of entries) {
-    const { dtype } = checkTensor('valueAndGrad', String(name), tensor)
-    if (dtype === 'i32') throw new DTypeError(`valueAndGrad: ${String(name)} should be f32 or f64, got i32`)
-  }
+/** True if something in a tree is undefined or null. */
+function lacks(tree: unknown): boolean {
+  if (typeof tree !== 'object' || tree === null) return tree === undefined || tree === null
+  return (tree instanceof Map ? [...tree.values()] : Object.values(tree)).some(lacks)
 }
 
 /** Like `valueAndGrad`, without the value. */

@@ -75,7 +75,7 @@ export const tensor = Object.assign(create, {
     return fill(result, () => random.normal())
   },
 
-  /** Uniform numbers in [low, high). */
+  /** Uniform numbers in [low, high), before they are rounded to the dtype. */
   rand: <D extends DType = 'f32'>(
     shape: Shape,
     options: RandomOptions<D> & { low?: number; high?: number } = {},
@@ -83,7 +83,7 @@ export const tensor = Object.assign(create, {
     const result = make('tensor.rand', shape, options, ['dtype', 'seed', 'low', 'high'])
     const random = generator('tensor.rand', options.seed)
     const low = checkNumber('tensor.rand', 'low', options.low ?? 0)
-    const high = checkNumber('tensor.rand', 'high', options.high ?? 1)
+    const high = checkNumber('tensor.rand', 'high', options.high ?? 1, low)
     return fill(result, () => low + (high - low) * random.uniform())
   },
 })

@@ -142,7 +142,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
 /** A tensor that training changes. Its name is its field path in the module that holds it. */
 export class Parameter<D extends DType = DType> extends Tensor<D> {
-  /** false: `valueAndGrad` and optimizers leave it alone. */
+  /** false: `valueAndGrad` leaves it alone unless it is asked for by name, and so does `Trainer`. */
   trainable = true
 }
 
@@ -229,7 +229,7 @@ function nestedShape(data: unknown): number[] {
   const shape: number[] = []
   for (let level = data; Array.isArray(level); level = level[0])
     if (shape.push(level.length) > maxRank)
-      throw new ShapeError(`tensor: expected arrays nested at most ${maxRank} deep, got more`)
+      throw new ShapeError(`tensor: expected a rank of at most ${maxRank}, got arrays that are nested deeper`)
   return shape
 }
 

@@ -51,8 +51,13 @@ function checkArguments(operation: string, folder: string, model: DecoderModel, 
 function parseCounters(path: string, text: string | undefined): Omit<TrainerState, 'optimizer'> {
   try {
     const { step, evaluated, batches } = JSON.parse(text ?? '') as Partial<TrainerState>
-    const sound = Number.isSafeInteger(step) && step! >= 0 && typeof evaluated === 'boolean' && Array.isArray(batches)
-    if (sound) return { step: step!, evaluated, batches: batches as number[] }
+    const sound =
+      Number.isSafeInteger(step) &&
+      step! >= 0 &&
+      typeof evaluated === 'boolean' &&
+      Array.isArray(batches) &&
+      batches.every(Number.isInteger)
+    if (sound) return { step: step!, evaluated, batches }
   } catch {
     // Told below, as for anything else that is none.
   }

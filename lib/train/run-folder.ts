@@ -37,7 +37,9 @@ export async function saveRun(
   tokenizer: Tokenizer | undefined,
 ): Promise<void> {
   await tokenizer?.save(folder)
-  await saveDecoder(model, folder)
+  // Left out, they would be those of the real GPT-2 to transformers.
+  const config = { bos_token_id: tokenizer?.bosTokenId ?? null, eos_token_id: tokenizer?.eosTokenId ?? null }
+  await saveDecoder(model, folder, { config })
   await saveTrainerState(folder, model, trainer)
 }
 

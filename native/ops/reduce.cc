@@ -41,6 +41,9 @@ void Check(const Instruction& in) {
   check.Output("y", y);
 }
 
+// So few elements are never split into parts, and need no workspace.
+bool HasPartialResults(const Instruction& in) { return in[0].Size() > kRowBlock; }
+
 // What the shapes say of the loops: kept dimensions and reduced ones, apart.
 struct Plan {
   Reduce function;
@@ -114,7 +117,7 @@ void RunInner(const Plan& plan, const Instruction& in, Context& context) {
                        base + OffsetOf(plan.reduced, 0, p / per_stretch) + begin * plan.inner_stride,
                        plan.inner_stride, n);
   };
-  if (pieces > 1 && outputs * pieces <= kMaxPieces) {
+  if (HasPartialResults(in) && pieces > 1 && outputs * pieces <= kMaxPieces) {
     double* partial = reinterpret_cast<double*>(context.workspace);
     ForChunks(context, outputs * pieces, plan.count / pieces, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
@@ -213,7 +216,7 @@ void RunOuter(const Plan& plan, const Instruction& in, Context& context) {
 
 // Enough for every shape: with fewer rows than planned the dimensions may merge differently.
 size_t Workspace(const Instruction& in, int) {
-  if (in[0].Size() <= kRowBlock) return 0;
+  if (!HasPartialResults(in)) return 0;
   return std::max(sizeof(double) * kMaxPieces, sizeof(float) * kMaxRowTasks * kColumns);
 }
 

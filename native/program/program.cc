@@ -41,13 +41,15 @@ void ForIndices(Instruction& in, F&& fn) {
   }
 }
 
+size_t WorkspaceBytes(Step& step, int threads) {
+  size_t bytes = step.reference ? 0 : step.instruction.op->workspace(step.instruction, threads);
+  ForIndices(step.instruction, [&](Operand&, size_t index_bytes) { bytes += index_bytes; });
+  return bytes;
+}
+
 size_t WorkspaceBytes(std::vector<Step>& steps, int threads) {
   size_t most = 0;
-  for (Step& step : steps) {
-    size_t bytes = step.reference ? 0 : step.instruction.op->workspace(step.instruction, threads);
-    ForIndices(step.instruction, [&](Operand&, size_t index_bytes) { bytes += index_bytes; });
-    most = std::max(most, bytes);
-  }
+  for (Step& step : steps) most = std::max(most, WorkspaceBytes(step, threads));
   return most;
 }
 
@@ -70,6 +72,19 @@ void RunStep(Step& step, Context& context) {
 }
 
 const std::atomic<bool> kNeverAborted{false};
+
+// Bytes behind the workspace of an instruction. What is written there would be found much later, elsewhere.
+constexpr std::byte kGuardByte{0xa5};
+constexpr size_t kGuardBytes = 64;
+
+void RunGuarded(Step& step, Context& context) {
+  std::byte* guard = context.workspace + WorkspaceBytes(step, context.threads());
+  std::fill_n(guard, kGuardBytes, kGuardByte);
+  RunStep(step, context);
+  HEEDFUL_CHECK(
+      std::all_of(guard, guard + kGuardBytes, [](std::byte b) { return b == kGuardByte; }),
+      std::string(step.instruction.op->name) + ": wrote behind its workspace; this is a defect of heedful");
+}
 
 }  // namespace
 
@@ -165,11 +180,11 @@ void Execute(const double* code, size_t length, const Bindings& bindings, Worksp
   std::vector<Step> steps = Decode(code, length, limits);
   CheckBindings(bindings, SetRows(steps, limits, 0));
   ThreadPool::Hold hold(pool);
-  std::byte* memory = workspace.Reserve(WorkspaceBytes(steps, pool.threads()));
+  std::byte* memory = workspace.Reserve(WorkspaceBytes(steps, pool.threads()) + kGuardBytes);
   for (size_t i = 0; i < steps.size(); ++i) {
     Resolve(steps[i], nullptr, bindings);
     Context context{Kernels(), pool, memory, kNeverAborted};
-    NamingInstruction(i, steps.size(), [&] { RunStep(steps[i], context); });
+    NamingInstruction(i, steps.size(), [&] { RunGuarded(steps[i], context); });
   }
 }
 

@@ -2,9 +2,12 @@
 //   - scalar and core objects hold no AVX instruction, those of avx2 none of AVX-512;
 //   - an instruction set's object shares nothing: it defines no weak symbol, which the linker might hand to code for
 //     an older CPU, exports its table only and runs no code when it is loaded;
-//   - the loops of the GEMM micro-kernels of avx2 and avx512 keep their accumulators in registers (not under sanitizers).
+//   - the loops of the GEMM micro-kernels of avx2, avx512 and neon keep their accumulators in registers (not under
+//     sanitizers).
 //
 //   node native/scripts/check-isa.mjs [build directory]     one line per object, exit 1 when one is bad
+//
+// A cross build is read with the binutils of its compiler's prefix.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -21,16 +24,18 @@ function objectFiles(directory) {
   })
 }
 
-// Sanitizers put variables on the stack. A debug build does not: kernels are always optimised.
-function isInstrumented() {
+function cached(name) {
   const cache = join(build, 'CMakeCache.txt')
-  return existsSync(cache) && /^HEEDFUL_SANITIZE:\w+=.+$/m.test(readFileSync(cache, 'utf8'))
+  return existsSync(cache) ? new RegExp(`^${name}:\\w+=(.+)$`, 'm').exec(readFileSync(cache, 'utf8'))?.[1] : undefined
 }
+const prefix = /^(.*-)g\+\+/.exec(cached('CMAKE_CXX_COMPILER'))?.[1] ?? ''
+// Sanitizers put variables on the stack. A debug build does not: kernels are always optimised.
+const instrumented = cached('HEEDFUL_SANITIZE') !== undefined
 
 // [{ name, instructions: [{ address, text }] }]
 function disassemble(object) {
   const functions = []
-  for (const line of run('objdump', '-d', '-C', '--no-show-raw-insn', object).split('\n')) {
+  for (const line of run(`${prefix}objdump`, '-d', '-C', '--no-show-raw-insn', object).split('\n')) {
     const header = /^[0-9a-f]+ <(.*)>:$/.exec(line)
     const instruction = /^\s*([0-9a-f]+):\t(.*)$/.exec(line)
     if (header) functions.push({ name: header[1], instructions: [] })
@@ -42,16 +47,20 @@ function disassemble(object) {
 
 const isAvx = (text) => /%[yz]mm|^v[a-z]+\S*\s.*%xmm/.test(text)
 const isAvx512 = (text) => /%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b/.test(text)
-const touchesStack = (text) => /%[xyz]mm/.test(text) && /\(%r[sb]p[,)]/.test(text)
+const isMultiplyAdd = (text) => /^(vfmadd|fmla)/.test(text)
+// A vector to or from the frame. Clang keeps ordinary pointers in %rbp; frames lie below it.
+const isSpill = (text) =>
+  (/%[xyz]mm/.test(text) && /\(%rsp[,)]|-0x[0-9a-f]+\(%rbp\)/.test(text)) || /^(ld|st)[rp]\s+q.*\[(sp|x29)\b/.test(text)
 
-// The instructions between a backward branch and its target that multiply: the loops over k.
+// The instructions between a backward branch and its target that multiply: the loops over k. With a return among them
+// the branch only leaves such a loop.
 function innerLoops({ instructions }) {
   const at = new Map(instructions.map(({ address }, index) => [address, index]))
   return instructions.flatMap(({ text }, end) => {
-    const begin = at.get(parseInt(/^j\w+\s+([0-9a-f]+)\b/.exec(text)?.[1] ?? '', 16))
+    const begin = at.get(parseInt(/^(?:j\w+|b\.\w+|cbn?z)\s+(?:\w+, )?([0-9a-f]+)\b/.exec(text)?.[1] ?? '', 16))
     if (begin === undefined || begin > end) return []
     const body = instructions.slice(begin, end + 1).map((instruction) => instruction.text)
-    return body.some((line) => line.startsWith('vfmadd')) ? [body] : []
+    return body.some(isMultiplyAdd) && !body.some((line) => line.startsWith('ret')) ? [body] : []
   })
 }
 
@@ -63,7 +72,7 @@ function checkMicroKernels(functions) {
     const name = /GemmMicroKernel<[^>]*>/.exec(kernel.name)[0]
     const loops = innerLoops(kernel)
     if (!loops.length) problems.push(`${name}: no loop of fused multiply-adds`)
-    const spills = loops.flat().filter(touchesStack)
+    const spills = loops.flat().filter(isSpill)
     if (spills.length) problems.push(`${name} spills: ${spills[0]} (${spills.length}×)`)
   }
   return { count: kernels.length, problems }
@@ -71,7 +80,7 @@ function checkMicroKernels(functions) {
 
 function checkSymbols(object, isa) {
   const problems = []
-  const symbols = run('nm', '-C', '--defined-only', object).split('\n').filter(Boolean)
+  const symbols = run(`${prefix}nm`, '-C', '--defined-only', object).split('\n').filter(Boolean)
   // Local symbols carry small letters, those that the linker sees capitals.
   const named = (pattern) => symbols.filter((line) => pattern.test(line)).map((line) => line.replace(/^\S*\s+\S\s/, ''))
   const weak = named(/ [WVu] /)
@@ -79,11 +88,12 @@ function checkSymbols(object, isa) {
   const local = named(/ [tbdr] /).filter((name) => /^(_GLOBAL__|guard variable)/.test(name))
   if (weak.length) problems.push(`weak symbols: ${weak.join('; ')}`)
   if (exported.length) problems.push(`exports more than its table: ${exported.join('; ')}`)
-  if (local.length || /\.(init_array|ctors)\b/.test(run('objdump', '-h', object))) problems.push('runs code at load')
+  if (local.length || /\.(init_array|ctors)\b/.test(run(`${prefix}objdump`, '-h', object)))
+    problems.push('runs code at load')
   return problems
 }
 
-function check(object, instrumented) {
+function check(object) {
   const isa = /kernels_(\w+)\.dir/.exec(object)?.[1] ?? 'core'
   const functions = disassemble(object)
   const instructions = functions.flatMap(({ instructions }) => instructions.map(({ text }) => text))
@@ -94,7 +104,7 @@ function check(object, instrumented) {
   if ((isa === 'core' || isa === 'scalar') && avx + avx512) problems.push(`${avx + avx512} AVX instructions`)
   if (isa === 'avx2' && avx512) problems.push(`${avx512} AVX-512 instructions`)
   if (isa !== 'core') problems.push(...checkSymbols(object, isa))
-  if (!instrumented && (isa === 'avx2' || isa === 'avx512')) {
+  if (!instrumented && isa !== 'core' && isa !== 'scalar') {
     const result = checkMicroKernels(functions)
     kernels = result.count
     problems.push(...result.problems)
@@ -110,5 +120,4 @@ if (!objects.length) {
   console.error(`check-isa: no object files under ${build}; build first, or name the build directory`)
   process.exit(1)
 }
-const instrumented = isInstrumented()
-if (!objects.map((object) => check(object, instrumented)).every(Boolean)) process.exit(1)
+if (!objects.map(check).every(Boolean)) process.exit(1)

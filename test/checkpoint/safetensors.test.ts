@@ -6,7 +6,7 @@ import { readSafetensors, writeSafetensors } from '../../lib/checkpoint/safetens
 import { ArgumentError, DisposedError, FileError } from '../../lib/errors.ts'
 import { writeTextAtomically } from '../../lib/files/atomic-file.ts'
 import { tensor } from '../../lib/tensor/create.ts'
-import { liveBytes } from '../../lib/tensor/tensor.ts'
+import { heldBytes } from '../held-bytes.ts'
 
 let folder: string
 let path: string
@@ -15,12 +15,6 @@ beforeEach(async () => {
   path = join(folder, 'model.safetensors')
 })
 afterEach(() => rm(folder, { recursive: true }))
-
-/** Bytes of native memory, once what was disposed has been handed back: that takes a turn of the event loop. */
-async function heldBytes(): Promise<number> {
-  await new Promise((resolve) => setImmediate(resolve))
-  return liveBytes()
-}
 
 /** A file of this header text, with `data` after it. */
 function fileOf(header: string | Uint8Array, data: Uint8Array = new Uint8Array(0), length?: bigint): Buffer {

@@ -13,13 +13,14 @@ import { tensor } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { adamW } from '../../lib/train/adamw.ts'
 import { trainingStep } from '../../lib/train/training-step.ts'
-import { deviation, norm } from '../reference/deviation.ts'
+import { deviation } from '../reference/deviation.ts'
+import { expectSummary, type Summary } from '../reference/summary.ts'
 
 interface Expected {
   inputs: { input_ids: number[][]; attention_mask: number[][]; labels: number[][] }
   loss: number
   logits: number[][][]
-  gradients: Record<string, { l2: number; sum: number; first5: number[] }>
+  gradients: Record<string, Summary>
   grad_norm_first_step: number
   adamw: { losses: number[] }
   generate: { input_ids: number[][]; max_new_tokens: number; greedy: number[][] }
@@ -92,17 +93,8 @@ export function describeReference(name: string): void {
       expect(deviation([value.item()], [expected.loss])).toBeLessThan(tolerance)
       const named = toCheckpointNames(model, grads)
       expect([...named.keys()].sort()).toEqual(Object.keys(expected.gradients).sort())
-      for (const [parameter, { l2, sum, first5 }] of Object.entries(expected.gradients)) {
-        const data = Array.from(named.get(parameter)!.data())
-        expect(deviation([norm(data)], [l2]), `${parameter}: norm`).toBeLessThan(tolerance)
-        expect(Math.abs(data.reduce((a, b) => a + b, 0) - sum) / l2, `${parameter}: sum`).toBeLessThan(tolerance)
-        const scale = l2 / Math.sqrt(data.length)
-        first5.forEach((value, i) =>
-          expect(Math.abs(data[i]! - value) / Math.max(scale, Math.abs(value)), `${parameter}[${i}]`).toBeLessThan(
-            tolerance,
-          ),
-        )
-      }
+      for (const [parameter, summary] of Object.entries(expected.gradients))
+        expectSummary(named.get(parameter)!.data(), summary, tolerance, parameter)
       for (const held of [value, ...grads.values(), ...named.values()]) held.dispose()
     })
 

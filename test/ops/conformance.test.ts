@@ -1,13 +1,13 @@
-import { afterEach, describe, it } from 'vitest'
+import { afterAll, describe, it } from 'vitest'
 import { runtime } from '../../lib/runtime.ts'
 import { families } from './cases/index.ts'
 import type { Case } from './case.ts'
-import { sameBits, type Data } from './guarded-program.ts'
+import { sameBits, type Data, type GuardedProgram } from './guarded-program.ts'
 import { exactly, expectation, mismatch, type Expectation, type Tolerance } from './rounding.ts'
-import { forwardOf, gradientOf, program, type Subject } from './suite.ts'
+import { forwardOf, gradientOf, type Subject } from './suite.ts'
 
 const before = { isa: runtime.isa(), threads: runtime.threads() }
-afterEach(() => {
+afterAll(() => {
   runtime.setIsa(before.isa)
   runtime.setThreads(before.threads)
 })
@@ -22,34 +22,49 @@ const runs = [
 describe.each(Object.entries(families))('%s: f32 on every instruction set against f64', (_, cases) => {
   it.each(cases)('$name', (given) => {
     const { ulps = 8, gradientUlps = ulps } = given
-    check(forwardOf(given), { ...given, ulps })
     const gradient = gradientOf(given)
-    if (gradient) check(gradient, { ...given, exact: false, ulps: gradientUlps })
+    using forwardCheck = new Check(forwardOf(given), { ...given, ulps })
+    using gradientCheck = gradient && new Check(gradient, { ...given, exact: false, ulps: gradientUlps })
+    for (const { threads, shift } of runs) {
+      runtime.setThreads(threads)
+      for (const isa of runtime.availableIsas()) {
+        runtime.setIsa(isa)
+        const problem = forwardCheck.problem(isa, shift) ?? gradientCheck?.problem(isa, shift)
+        if (problem) throw new Error(`${isa}, ${threads} threads, shifted by ${shift}: ${problem}`)
+      }
+    }
   })
 })
 
-function check(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): void {
-  const expected = reference(subject, tolerance)
-  using f32 = program(subject, 'f32')
-  const first = new Map<string, Data[]>()
-  for (const { threads, shift } of runs) {
-    runtime.setThreads(threads)
-    for (const isa of runtime.availableIsas()) {
-      runtime.setIsa(isa)
-      const results = f32.run(subject.data, shift)
-      if (!first.has(isa)) first.set(isa, results)
-      for (const [i, result] of results.entries()) {
-        const problem =
-          mismatch(result, expected[i]!) ??
-          (sameBits(result, first.get(isa)![i]!) ? undefined : 'the bits are not those of one thread')
-        if (problem)
-          throw new Error(`${subject.name}, result ${i}, ${isa}, ${threads} threads, shifted by ${shift}: ${problem}`)
-      }
-    }
-  }
-}
+/** A subject in f32 beside what it should give. */
+class Check implements Disposable {
+  readonly #subject: Subject
+  readonly #expected: readonly Expectation[]
+  readonly #program: GuardedProgram
+  /** The first results of each instruction set. */
+  readonly #first = new Map<string, Data[]>()
 
-function reference(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>): Expectation[] {
-  using f64 = program(subject, 'f64')
-  return tolerance.exact ? exactly(f64, subject.data) : expectation(f64, subject.data, tolerance)
+  constructor(subject: Subject, tolerance: Tolerance & Pick<Case, 'exact'>) {
+    this.#subject = subject
+    using f64 = subject.program('f64')
+    this.#expected = tolerance.exact ? exactly(f64, subject.data) : expectation(f64, subject.data, tolerance)
+    this.#program = subject.program('f32')
+  }
+
+  problem(isa: string, shift: number): string | undefined {
+    const results = this.#program.run(this.#subject.data, shift)
+    const first = this.#first.get(isa) ?? results
+    this.#first.set(isa, first)
+    for (const [i, result] of results.entries()) {
+      const problem =
+        mismatch(result, this.#expected[i]!) ??
+        (sameBits(result, first[i]!) ? undefined : 'the bits are not those of one thread')
+      if (problem) return `${this.#subject.name}, result ${i}: ${problem}`
+    }
+    return undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.#program.dispose()
+  }
 }

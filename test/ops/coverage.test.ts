@@ -3,7 +3,7 @@ import { native } from '../../lib/native/load.ts'
 import { activations } from '../../lib/ops/elementwise.ts'
 import { registry } from '../../lib/ops/define-op.ts'
 import { families } from './cases/index.ts'
-import { forwardOf, gradientOf, program } from './suite.ts'
+import { forwardOf, gradientOf } from './suite.ts'
 
 /** What the cases make of f32 tensors, forward and backward. */
 const operations = new Set<string>()
@@ -24,7 +24,7 @@ beforeAll(() => {
   for (const given of Object.values(families).flat())
     for (const subject of [forwardOf(given), gradientOf(given)]) {
       if (!subject) continue
-      using f32 = program(subject, 'f32')
+      using f32 = subject.program('f32')
       for (const name of f32.operations) operations.add(name)
       for (const { name, attributes } of f32.instructions) {
         const list = functionLists[name]
@@ -33,7 +33,7 @@ beforeAll(() => {
           instructions.add(`${name} ${list[attributes[0]!]}${name === 'matmul' && attributes[1] ? ' gradient' : ''}`)
       }
     }
-})
+}, 60_000)
 
 describe('every operation has cases', () => {
   it.each([...registry.keys()])('%s', (name) => expect(operations).toContain(name))

@@ -2,18 +2,24 @@ import { describe, it } from 'vitest'
 import { Random } from '../../lib/tensor/random.ts'
 import { families } from './cases/index.ts'
 import type { Data } from './guarded-program.ts'
-import { differentiated, forwardOf, gradientOf, program, type Subject } from './suite.ts'
+import { differentiated, forwardOf, gradientOf, type Subject } from './suite.ts'
 
 const step = 1e-5
 
 type Numbers = Readonly<Record<string, ArrayLike<number>>>
 
-describe.each(Object.entries(families))('%s: gradients against central differences, in f64', (_, cases) => {
-  it.each(cases.filter((given) => given.differences !== false && gradientOf(given)))('$name', (given) => {
+const differentiable = Object.entries(families)
+  .map(
+    ([family, cases]) => [family, cases.filter((given) => given.differences !== false && gradientOf(given))] as const,
+  )
+  .filter(([, cases]) => cases.length > 0)
+
+describe.each(differentiable)('%s: gradients against central differences, in f64', (_, cases) => {
+  it.each(cases)('$name', (given) => {
     const gradient = gradientOf(given)!
     const wrt = differentiated(given)
-    using forward = program(forwardOf(given), 'f64')
-    using backward = program(gradient, 'f64')
+    using forward = forwardOf(given).program('f64')
+    using backward = gradient.program('f64')
     /** Σ w ⊙ y, and the sum of the magnitudes, which says how far rounding can carry. */
     const loss = (inputs: Numbers): { value: number; magnitude: number } => {
       let [value, magnitude] = [0, 0]

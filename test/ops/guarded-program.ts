@@ -17,7 +17,8 @@ const guardBytes = 256
 
 /**
  * What `compile` makes of a function, but each buffer lies between guard zones, and everything that is not an input is
- * full of NaN before a run: what is not written, read before it is written, or written outside, shows.
+ * full of NaN before a run: what is not written, read before it is written, or written outside, shows. The addon itself
+ * looks behind its workspace.
  */
 export class GuardedProgram {
   /** Names of the operations that the function called, and those of its gradient. */

@@ -9,16 +9,32 @@ import { GuardedProgram } from './guarded-program.ts'
 type TensorRecord = Record<string, Tensor>
 
 /** A function of named tensors that a case stands for: the operation itself, or its gradients. */
-export interface Subject {
-  readonly name: 'forward' | 'gradient'
+export class Subject {
+  readonly name: string
   readonly inputs: Readonly<Record<string, Input>>
-  readonly data: Readonly<Record<string, Float32Array | Int32Array>>
-  call(inputs: TensorRecord, dtype: FloatType): readonly Tensor[]
+  readonly call: (inputs: TensorRecord, dtype: FloatType) => readonly Tensor[]
+  readonly #seed: string
+  #data: Readonly<Record<string, Float32Array | Int32Array>> | undefined
+
+  constructor(name: string, given: Pick<Case, 'name' | 'inputs'>, call: Subject['call']) {
+    this.name = name
+    this.inputs = given.inputs
+    this.call = call
+    this.#seed = given.name
+  }
+
+  get data(): Readonly<Record<string, Float32Array | Int32Array>> {
+    this.#data ??= generate(this.#seed, this.inputs)
+    return this.#data
+  }
+
+  program(dtype: FloatType): GuardedProgram {
+    return new GuardedProgram((tensors) => this.call(tensors, dtype), typesOf(this.inputs, dtype))
+  }
 }
 
-export function forwardOf({ name, inputs, run }: Case): Subject {
-  const call = (tensors: TensorRecord, dtype: FloatType): readonly Tensor[] => [run(tensors, dtype)].flat()
-  return { name: 'forward', inputs, data: generate(name, inputs), call }
+export function forwardOf(given: Case): Subject {
+  return new Subject('forward', given, (tensors, dtype) => [given.run(tensors, dtype)].flat())
 }
 
 /** The gradients of Σ w ⊙ y, w being further inputs. undefined: nothing to differentiate. */
@@ -37,15 +53,11 @@ export function gradientOf(given: Case): Subject | undefined {
           .reduce((a, b) => add(a, b)),
       wrt.map((key) => tensors[key]!),
     )({})
-  return { name: 'gradient', inputs, data: generate(given.name, inputs), call }
+  return new Subject('gradient', { name: given.name, inputs }, call)
 }
 
 export const differentiated = ({ gradient, inputs }: Case): readonly string[] =>
   gradient ?? Object.keys(inputs).filter((key) => inputs[key]!.kind === 'float')
-
-export function program({ inputs, call }: Subject, dtype: FloatType): GuardedProgram {
-  return new GuardedProgram((tensors) => call(tensors, dtype), typesOf(inputs, dtype))
-}
 
 function outputTypes(given: Case): readonly TensorType[] {
   const trace = new Trace()

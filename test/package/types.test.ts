@@ -28,7 +28,7 @@ describe('the published declarations', () => {
     writeFileSync(join(installed, 'package.json'), readFileSync(join(root, 'package.json')))
     symlinkSync(join(root, 'node_modules', '@types'), join(project, 'node_modules', '@types'), 'junction')
   }, 60_000)
-  afterAll(() => rmSync(project, { recursive: true, force: true }))
+  afterAll(() => rmSync(project, { recursive: true, force: true }), 60_000)
 
   const options = ['--noEmit', '--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--types', 'node']
   const lib = ['--lib', 'es2023,esnext.disposable']

@@ -6,7 +6,7 @@
 namespace heedful::neon {
 namespace {
 
-constexpr int kGemmRows = 8, kGemmVectors = 2, kGemmDepth = 384;
+constexpr int kGemmRows = 6, kGemmVectors = 4, kGemmDepth = 384;
 constexpr int kGemmInPlaceRows = 24, kGemvRows = 8;
 
 #include "kernels/simd/math-inl.h"

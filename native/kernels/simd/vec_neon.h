@@ -23,15 +23,20 @@ inline void Prefetch(const float* p) { __builtin_prefetch(p); }
 inline void PrefetchFar(const char* p) { __builtin_prefetch(p, 0, 2); }
 inline Vec Load(const float* p) { return {vld1q_f32(p)}; }
 inline void Store(float* p, Vec a) { vst1q_f32(p, a.v); }
+// Lane by lane, in registers: a loop would become a call of memcpy.
 inline Vec LoadPartial(const float* p, int n) {
-  float t[4] = {0, 0, 0, 0};
-  for (int i = 0; i < n; ++i) t[i] = p[i];
-  return {vld1q_f32(t)};
+  if (n >= 4) return Load(p);
+  float32x4_t v = vdupq_n_f32(0);
+  if (n > 0) v = vld1q_lane_f32(p, v, 0);
+  if (n > 1) v = vld1q_lane_f32(p + 1, v, 1);
+  if (n > 2) v = vld1q_lane_f32(p + 2, v, 2);
+  return {v};
 }
 inline void StorePartial(float* p, Vec a, int n) {
-  float t[4];
-  vst1q_f32(t, a.v);
-  for (int i = 0; i < n; ++i) p[i] = t[i];
+  if (n >= 4) return Store(p, a);
+  if (n > 0) vst1q_lane_f32(p, a.v, 0);
+  if (n > 1) vst1q_lane_f32(p + 1, a.v, 1);
+  if (n > 2) vst1q_lane_f32(p + 2, a.v, 2);
 }
 inline Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
 inline Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }

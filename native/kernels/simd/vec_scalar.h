@@ -1,6 +1,6 @@
-// Vec of plain C++: four lanes as an array, so that a compiler may use what the baseline of the architecture
-// has. The interface that every vec_*.h gives (semantics per lane, IEEE single precision, round to nearest
-// even):
+// Vec of four lanes without intrinsics, by the vector extension of GCC and Clang: a compiler uses what the
+// baseline of the architecture has. The interface that every vec_*.h gives (semantics per lane, IEEE single
+// precision, round to nearest even):
 //
 //   Vec::kLanes; Load Store LoadPartial StorePartial (n lanes, 0 ≤ n ≤ kLanes; the rest reads as 0 and is not
 //   written); Set1 Zero; + − * /; Fma(a, b, c) = a·b + c, Fnma = c − a·b; Max Min (NaN in either operand may
@@ -18,125 +18,79 @@
 namespace heedful::scalar {
 namespace {
 
+using Floats = float __attribute__((vector_size(16)));
+using Words = int32_t __attribute__((vector_size(16)));
+
 struct Vec {
   static constexpr int kLanes = 4;
-  float v[kLanes];
+  Floats v;
 };
 struct Mask {
-  bool v[Vec::kLanes];
+  Words v;  // −1 or 0
 };
 
-inline float FromBits(uint32_t u) {
-  float f;
-  memcpy(&f, &u, 4);
-  return f;
-}
-inline uint32_t ToBits(float f) {
-  uint32_t u;
-  memcpy(&u, &f, 4);
-  return u;
-}
+// The same bits as another type.
+inline Floats AsFloats(Words w) { return reinterpret_cast<Floats>(w); }
+inline Words AsWords(Floats f) { return reinterpret_cast<Words>(f); }
 
-template <class F>
-inline Vec Map(F f) {
-  Vec r;
-  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = f(i);
-  return r;
-}
-template <class F>
-inline Mask MapMask(F f) {
-  Mask r;
-  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = f(i);
-  return r;
-}
+constexpr int32_t kSignBit = INT32_MIN;
 
-inline Vec Set1(float x) {
-  return Map([&](int) { return x; });
-}
+inline Vec Set1(float x) { return {Floats{x, x, x, x}}; }
 inline Vec Zero() { return Set1(0); }
 inline Vec Broadcast(const float* p) { return Set1(*p); }
 inline void Prefetch(const float*) {}
 inline void PrefetchFar(const char*) {}
 inline Vec Load(const float* p) {
-  return Map([&](int i) { return p[i]; });
+  Vec r;
+  memcpy(&r.v, p, sizeof r.v);
+  return r;
 }
-inline void Store(float* p, Vec a) {
-  for (int i = 0; i < Vec::kLanes; ++i) p[i] = a.v[i];
-}
+inline void Store(float* p, Vec a) { memcpy(p, &a.v, sizeof a.v); }
 inline Vec LoadPartial(const float* p, int n) {
-  return Map([&](int i) { return i < n ? p[i] : 0.0f; });
+  Vec r = Zero();
+  for (int i = 0; i < n; ++i) r.v[i] = p[i];
+  return r;
 }
 inline void StorePartial(float* p, Vec a, int n) {
   for (int i = 0; i < n; ++i) p[i] = a.v[i];
 }
-inline Vec operator+(Vec a, Vec b) {
-  return Map([&](int i) { return a.v[i] + b.v[i]; });
-}
-inline Vec operator-(Vec a, Vec b) {
-  return Map([&](int i) { return a.v[i] - b.v[i]; });
-}
-inline Vec operator*(Vec a, Vec b) {
-  return Map([&](int i) { return a.v[i] * b.v[i]; });
-}
-inline Vec operator/(Vec a, Vec b) {
-  return Map([&](int i) { return a.v[i] / b.v[i]; });
-}
+inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
 inline Vec Fma(Vec a, Vec b, Vec c) { return a * b + c; }
 inline Vec Fnma(Vec a, Vec b, Vec c) { return c - a * b; }
-inline Vec Max(Vec a, Vec b) {
-  return Map([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
-}
-inline Vec Min(Vec a, Vec b) {
-  return Map([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
-}
-inline Vec Abs(Vec a) {
-  return Map([&](int i) { return FromBits(ToBits(a.v[i]) & 0x7fffffffu); });
-}
+inline Mask Less(Vec a, Vec b) { return {a.v < b.v}; }
+inline Mask LessEqual(Vec a, Vec b) { return {a.v <= b.v}; }
+inline Mask Equal(Vec a, Vec b) { return {a.v == b.v}; }
+inline Mask IsNaN(Vec a) { return {a.v != a.v}; }
+inline Vec Select(Mask m, Vec a, Vec b) { return {AsFloats((m.v & AsWords(a.v)) | (~m.v & AsWords(b.v)))}; }
+inline Vec Max(Vec a, Vec b) { return Select(Less(b, a), a, b); }
+inline Vec Min(Vec a, Vec b) { return Select(Less(a, b), a, b); }
+inline Vec Abs(Vec a) { return {AsFloats(AsWords(a.v) & ~kSignBit)}; }
 inline Vec Sqrt(Vec a) {
-  return Map([&](int i) { return __builtin_sqrtf(a.v[i]); });
+  for (int i = 0; i < Vec::kLanes; ++i) a.v[i] = __builtin_sqrtf(a.v[i]);
+  return a;
 }
 inline Vec Round(Vec a) {
   // Adding and subtracting 1.5·2²³ leaves the integer part; beyond 2²² there is nothing to round.
-  return Map([&](int i) {
-    const float x = a.v[i], t = (x + 12582912.0f) - 12582912.0f;
-    return x > -4194304.0f && x < 4194304.0f ? t : x;
-  });
+  const Vec magic = Set1(12582912.0f);
+  return Select(Less(Abs(a), Set1(4194304.0f)), (a + magic) - magic, a);
 }
 inline Vec ScaleB(Vec a, Vec n) {
-  return Map([&](int i) {
-    const float c = n.v[i] < -252.0f ? -252.0f : n.v[i] > 252.0f ? 252.0f : n.v[i];
-    const int whole = static_cast<int>(c), half = whole / 2;
-    return a.v[i] * FromBits(static_cast<uint32_t>(half + 127) << 23) *
-           FromBits(static_cast<uint32_t>(whole - half + 127) << 23);
-  });
-}
-inline Mask Less(Vec a, Vec b) {
-  return MapMask([&](int i) { return a.v[i] < b.v[i]; });
-}
-inline Mask LessEqual(Vec a, Vec b) {
-  return MapMask([&](int i) { return a.v[i] <= b.v[i]; });
-}
-inline Mask Equal(Vec a, Vec b) {
-  return MapMask([&](int i) { return a.v[i] == b.v[i]; });
-}
-inline Mask IsNaN(Vec a) {
-  return MapMask([&](int i) { return a.v[i] != a.v[i]; });
-}
-inline Vec Select(Mask m, Vec a, Vec b) {
-  return Map([&](int i) { return m.v[i] ? a.v[i] : b.v[i]; });
+  // In two steps, so that results near the ends of the range (and n = 128) come out right.
+  const Vec bounded = Min(Set1(252.0f), Max(Set1(-252.0f), n));
+  const Words whole = __builtin_convertvector(bounded.v, Words), half = whole >> 1;
+  return {a.v * AsFloats((half + 127) << 23) * AsFloats((whole - half + 127) << 23)};
 }
 inline Vec CopySign(Vec a, Vec s) {
-  return Map(
-      [&](int i) { return FromBits((ToBits(a.v[i]) & 0x7fffffffu) | (ToBits(s.v[i]) & 0x80000000u)); });
+  return {AsFloats((AsWords(a.v) & ~kSignBit) | (AsWords(s.v) & kSignBit))};
 }
 inline Vec SplitExponent(Vec x, Vec* m) {
-  Vec e;
-  for (int i = 0; i < Vec::kLanes; ++i) {
-    const uint32_t u = ToBits(x.v[i]) - 0x3f3504f3u;  // √½
-    e.v[i] = static_cast<float>(static_cast<int32_t>(u) >> 23);
-    m->v[i] = FromBits((u & 0x007fffffu) + 0x3f3504f3u);
-  }
-  return e;
+  constexpr int32_t kHalf = 0x3f3504f3;  // √½
+  const Words u = AsWords(x.v) - kHalf;
+  m->v = AsFloats((u & 0x007fffff) + kHalf);
+  return {__builtin_convertvector(u >> 23, Floats)};
 }
 inline float ReduceAdd(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 inline float ReduceMax(Vec a) {

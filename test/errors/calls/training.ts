@@ -16,12 +16,17 @@ import {
 } from '../kinds.ts'
 import { on, any, folder, gpt, oneTensor, loss, make, type Call } from './call.ts'
 
+/** Empty ones ask for no gradient. */
+const differentiable = optional(
+  but(mapOf('x', oneTensor), 'object', 'array', 'tensor', 'a map with object', 'a map with array'),
+)
+
 export const training: Readonly<Record<string, Call>> = {
   compile: {
     args: [loss, options({}, { rows: options({ capacity: integer(1, 2 ** 32), inputs: instance(() => ['x']) }) })],
   },
-  grad: { args: [loss, optional(but(mapOf('x', oneTensor), 'object', 'array'))], named: /^(grad|valueAndGrad):/ },
-  valueAndGrad: { args: [loss, optional(but(mapOf('x', oneTensor), 'object', 'array'))] },
+  grad: { args: [loss, differentiable], named: /^(grad|valueAndGrad):/ },
+  valueAndGrad: { args: [loss, differentiable], named: /^(grad|valueAndGrad):/ },
 
   'train.adamW': {
     args: [

@@ -198,7 +198,7 @@ const castCases = [
   }),
 ]
 
-const fillCases = [[], [0], [1], [7], [3, 17]].map((shape) =>
+const fillCases = [[], [0], [1], [7], [3, 17], [large]].map((shape) =>
   define({ name: `fill ${text(shape)}`, inputs: {}, run: (_, dtype) => ops.fill(shape, 0.1, dtype), rounding: false }),
 )
 
@@ -221,7 +221,6 @@ const largeCases = [
     run: ({ x }, dtype) => ops.cast(ops.cast(x, 'f64'), dtype),
     exact: true,
   }),
-  define({ name: `fill [${large}]`, inputs: {}, run: (_, dtype) => ops.fill([large], 0.1, dtype), rounding: false }),
 ]
 
 export const elementwise: readonly Case[] = [

@@ -4,7 +4,7 @@ import type { Shape } from '../../../lib/tensor/shape.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
 import { define, normal, text, type Case } from '../case.ts'
 
-/** Tiles are 14 × 32, 6 × 16 and smaller; up to 8 rows are matrix-vector products. */
+/** Tiles are 14 × 32, 6 × 16 and smaller; up to 8 or 16 rows are matrix-vector products. */
 const edges = [0, 1, 2, 3, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129]
 
 /** Rounding is that of k terms one after another: it grows with √k beyond what the operands' rounding costs. */
@@ -38,6 +38,17 @@ const forms = [
 const edgeCases = forms.flatMap(([a, b]) =>
   edges.flatMap((s) => [product(s, 18, 19, a, b), product(17, s, 20, a, b), product(21, 7, s, a, b)]),
 )
+
+/** Several blocks of rows and groups of panels; row strides that compete for the same cache sets, which are copied. */
+const blockedCases = [
+  product(180, 400, 20, 'plain', 'plain'),
+  product(33, 400, 300, 'plain', 'plain'),
+  product(20, 400, 600, 'plain', 'transposed'),
+  product(20, 1024, 40, 'plain', 'plain'),
+  product(20, 1024, 40, 'plain', 'transposed'),
+  product(1024, 20, 17, 'transposed', 'plain'),
+  product(20, 18, 1024, 'plain', 'transposed'),
+].map((given) => ({ ...given, gradient: [] }))
 
 const largeCases = [
   ...forms.flatMap(([a, b]) => [product(150, 40, 130, a, b), product(15, 769, 35, a, b), product(4, 1537, 20, a, b)]),
@@ -159,6 +170,7 @@ function swapLast(shape: Shape): Shape {
 export const matmul: readonly Case[] = [
   ...edgeCases,
   ...largeCases,
+  ...blockedCases,
   ...batchCases,
   ...headCases,
   ...epilogueCases,

@@ -79,4 +79,12 @@ const cacheCases = (
   ),
 )
 
-export const position: readonly Case[] = [...rotaryCases, ...cacheCases]
+const largeCacheCase = define({
+  name: 'cacheWrite of many rows',
+  inputs: { cache: normal([2, 4, 70, 48]), x: normal([2, 4, 60, 48]), position: indices([9], []) },
+  run: ({ cache, x, position }) => ops.cacheWrite(cache, x, position),
+  gradient: [],
+  exact: true,
+})
+
+export const position: readonly Case[] = [...rotaryCases, ...cacheCases, largeCacheCase]

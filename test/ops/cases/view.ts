@@ -1,6 +1,7 @@
+import { fill } from '../../../lib/ops/fill.ts'
 import * as ops from '../../../lib/ops/index.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
-import { define, normal, type Case } from '../case.ts'
+import { define, integers, normal, type Case } from '../case.ts'
 import type { Shape } from '../../../lib/tensor/shape.ts'
 
 const views: Readonly<Record<string, readonly [Shape, (x: Tensor) => Tensor | readonly Tensor[]]>> = {
@@ -32,6 +33,24 @@ const views: Readonly<Record<string, readonly [Shape, (x: Tensor) => Tensor | re
   'copy of a large transposed tensor': [[70, 300], (x) => ops.transpose(x)],
 }
 
-export const view: readonly Case[] = Object.entries(views).map(([name, [shape, run]]) =>
-  define({ name, inputs: { x: normal(shape) }, run: ({ x }) => run(x) }),
-)
+const indexCase = define({
+  name: 'views, parts and copies of indices',
+  inputs: { ids: integers([5, 17], -1000, 1000) },
+  run: ({ ids }, dtype) => {
+    const turned = ops.transpose(ids)
+    return [
+      ops.concat([turned, fill([1, 5], 7, 'i32'), ops.slice(turned, 0, 3, 9)]),
+      ops.pad(ops.broadcastTo(ids, [2, 5, 17]), 1, 1, 0),
+      ops.cast(ops.reshape(turned, [-1]), dtype),
+    ]
+  },
+  gradient: [],
+  exact: true,
+})
+
+export const view: readonly Case[] = [
+  ...Object.entries(views).map(([name, [shape, run]]) =>
+    define({ name, inputs: { x: normal(shape) }, run: ({ x }) => run(x) }),
+  ),
+  indexCase,
+]

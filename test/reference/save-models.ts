@@ -1,0 +1,50 @@
+/**
+ * Writes models of every family with random weights, and the logits that they give here, for check-saved.py to compare
+ * with what transformers gives: `npx tsx test/reference/save-models.ts <folder>`.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CharTokenizer, DecoderModel, saveDecoder, tensor, type DecoderConfig } from '../../lib/index.ts'
+import { Random } from '../../lib/tensor/random.ts'
+
+const text = 'Ein Mann fährt\nFahrrad – 自転車 🚲.'
+const tokenizer = CharTokenizer.train(text)
+const size = { vocabSize: tokenizer.vocabSize, hiddenSize: 48, numLayers: 3, numHeads: 6, context: 64 }
+const llama: DecoderConfig = {
+  ...size,
+  norm: 'rms',
+  positions: 'rotary',
+  gated: true,
+  activation: 'silu',
+  bias: false,
+  intermediateSize: 100,
+}
+const configs: Readonly<Record<string, DecoderConfig>> = {
+  gpt2: size,
+  'gpt2-no-bias': { ...size, bias: false },
+  'gpt2-untied': { ...size, tieEmbeddings: false, activation: 'geluTanh', intermediateSize: 64, normEpsilon: 1e-6 },
+  llama: { ...llama, tieEmbeddings: false },
+  'llama-gqa-tied': { ...llama, numKeyValueHeads: 2, headDim: 16, ropeTheta: 5e5 },
+}
+
+async function main(folder: string): Promise<void> {
+  for (const [name, config] of Object.entries(configs)) {
+    const random = new Random(1)
+    using model = new DecoderModel(config, { random })
+    // Norms and biases that are not 1 and 0, or a mistake there would not be seen.
+    for (const parameter of model.parameters().values())
+      for (const [i, value] of parameter.data().entries()) parameter.data()[i] = value + 0.1 * random.normal()
+    const ids = tokenizer.encode(text)
+    using tokens = tensor([[...ids]], { dtype: 'i32' })
+    using logits = model.forward({ tokens })
+    const target = join(folder, name)
+    await saveDecoder(model, target, { config: { bos_token_id: null, eos_token_id: null } })
+    await tokenizer.save(target)
+    const seen = { text, ids: [...ids], logits: (logits.toArray() as number[][][])[0] }
+    await writeFile(join(target, 'expected-by-heedful.json'), JSON.stringify(seen))
+  }
+}
+
+const folder = process.argv[2]
+if (!folder) throw new Error('expected a folder to write in')
+void main(folder)
