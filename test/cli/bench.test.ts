@@ -154,6 +154,7 @@ describe('what is shown', () => {
     expect(page.match(/<circle /g)).toHaveLength(2)
     expect(page.match(/class="roof"/g)).toHaveLength(3)
     expect(page).toContain('a &lt;b&gt; &amp; &quot;c&quot;')
+    expect(page).not.toContain('<b>')
     expect(page).not.toMatch(/NaN|Infinity|undefined|<script|https?:|src=|url\(/)
   })
 
