@@ -117,5 +117,5 @@ export async function benchWork(name: string, fn: () => unknown, benched: Benche
 function medianPeaks(seen: readonly LevelPeaks[]): LevelPeaks {
   const of = (peak: keyof LevelPeaks): number =>
     seen.map((peaks) => peaks[peak]).toSorted((a, b) => a - b)[seen.length >> 1]!
-  return { compute: of('compute'), read: of('read'), copy: of('copy'), update: of('update') }
+  return { compute: of('compute'), read: of('read'), write: of('write'), copy: of('copy'), update: of('update') }
 }

@@ -52,7 +52,7 @@ const awayNanoseconds = 20_000
 
 export function placementState(threads: number, cores: number, handshakeNanoseconds: number): string {
   if (handshakeNanoseconds > awayNanoseconds) return 'cores that other programs use'
-  if (cores < 1.4) return threads === 2 ? 'one core (SMT siblings)' : `one core for ${threads} threads`
+  if (cores < 1.5) return threads === 2 ? 'one core (SMT siblings)' : `one core for ${threads} threads`
   const count = Math.round(cores) === 2 ? 'two' : String(Math.round(cores))
   const apart = handshakeNanoseconds > sharedCacheNanoseconds ? 'apart' : 'sharing a cache'
   return `${count} cores, ${apart}`
@@ -66,29 +66,28 @@ export interface Peaks {
   readonly compute: Readonly<Record<string, number>>
   /** GB/s by level. */
   readonly read: Readonly<Partial<Record<Level, number>>>
+  readonly write: Readonly<Partial<Record<Level, number>>>
   /** GB/s by level, bytes read plus bytes written. */
   readonly copy: Readonly<Partial<Record<Level, number>>>
   /** The same in place. */
   readonly update: Readonly<Partial<Record<Level, number>>>
 }
 
-const median = (figures: Float64Array): number => figures.toSorted()[figures.length >> 1]!
-
 /** Measures this machine. Holds the memory that it measures with: dispose it. */
 export class Machine implements Disposable {
   readonly levels = memoryLevels()
   #memory: NativeStorage | undefined
 
-  /** GFLOP/s: the best of several, for arithmetic varies with interruptions only. */
+  /** GFLOP/s: the best of several, for interruptions only make it slower. */
   async compute(format: string): Promise<number> {
     return Math.max(...(await this.#measure(format, 8, 0)))
   }
 
-  /** GB/s: the median, for memory is shared with others. */
+  /** GB/s: the best of several. What neighbours leave of it changes slowly: it is to be measured again and again. */
   async bandwidth(kind: keyof Bandwidths, level: Level): Promise<number> {
     const threads = native.threads()
     const bytes = probeBytes(level, threads, this.levels)
-    return median(await this.#measure(kind, level === 'DRAM' ? 3 : 7, bytes))
+    return Math.max(...(await this.#measure(kind, level === 'DRAM' ? 3 : 7, bytes)))
   }
 
   /** Those peaks that bound this work on data of this level; Infinity for the others. */
@@ -96,20 +95,29 @@ export class Machine implements Disposable {
     return {
       compute: flops > 0 ? await this.compute(format) : Infinity,
       read: read > written ? await this.bandwidth('read', level) : Infinity,
-      copy: written > 0 ? await this.bandwidth('copy', level) : Infinity,
+      write: written > read ? await this.bandwidth('write', level) : Infinity,
+      copy: read > 0 && written > 0 ? await this.bandwidth('copy', level) : Infinity,
       update: updated > 0 ? await this.bandwidth('update', level) : Infinity,
     }
   }
 
   async peaks(signal?: AbortSignal): Promise<Peaks> {
-    const peaks = { isa: native.isa(), threads: native.threads(), compute: {}, read: {}, copy: {}, update: {} }
+    const peaks = {
+      isa: native.isa(),
+      threads: native.threads(),
+      compute: {},
+      read: {},
+      write: {},
+      copy: {},
+      update: {},
+    }
     const put = (group: Record<string, number>, name: string, figure: number): void => void (group[name] = figure)
     for (const format of native.computeFormats()) {
       signal?.throwIfAborted()
       put(peaks.compute, format, await this.compute(format))
     }
     for (const { name } of this.levels)
-      for (const kind of ['read', 'copy', 'update'] as const) {
+      for (const kind of ['read', 'write', 'copy', 'update'] as const) {
         signal?.throwIfAborted()
         put(peaks[kind], name, await this.bandwidth(kind, name))
       }

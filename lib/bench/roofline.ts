@@ -19,6 +19,7 @@ export const workingSetOf = ({ read, written, updated }: Work): number => read +
 /** GB/s of one level: bytes read plus bytes written. */
 export interface Bandwidths {
   readonly read: number
+  readonly write: number
   readonly copy: number
   /** In place. */
   readonly update: number
@@ -39,12 +40,16 @@ export interface Roof {
  * The time below which no program gets on a machine with these peaks (Williams, Waterman & Patterson 2009):
  *   max(flops / compute, memory time)
  * Bytes written go with as many bytes read at the speed of a copy, for a line of a cache is read before it is written;
- * the rest is read at the speed of reading, or written at that of a copy. What is updated goes at the speed of that.
+ * the rest is read or written at the speed of that alone, and so is what is updated in place.
  */
 export function roofOf({ flops, read, written, updated }: Work, peaks: LevelPeaks, level: Level): Roof {
   const copied = Math.min(read, written)
   const compute = flops / peaks.compute
-  const memory = (copied + written) / peaks.copy + (read - copied) / peaks.read + (2 * updated) / peaks.update
+  const memory =
+    (2 * copied) / peaks.copy +
+    (read - copied) / peaks.read +
+    (written - copied) / peaks.write +
+    (2 * updated) / peaks.update
   // GFLOP/s and GB/s: operations and bytes per nanosecond.
   return compute >= memory ? { bound: 'compute', ms: compute * 1e-6 } : { bound: level, ms: memory * 1e-6 }
 }

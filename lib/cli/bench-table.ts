@@ -25,7 +25,7 @@ export function resultLine(result: PlacedResult): string {
 const figure = (x: number | undefined, width = 0): string =>
   (x === undefined ? '–' : x >= 99.95 ? x.toFixed(0) : x >= 1 ? x.toFixed(1) : x.toPrecision(2)).padStart(width)
 
-const bandwidths = ['read', 'copy', 'update'] as const
+const bandwidths = ['read', 'write', 'copy', 'update'] as const
 const levels = ['L1', 'L2', 'L3', 'DRAM'] as const
 
 /** `f32 118 GFLOP/s` and `read 219 L1, 115 L2, 97 L3, 28 DRAM GB/s`, … */

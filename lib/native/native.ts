@@ -87,7 +87,7 @@ export interface Native {
   computeFormats(): string[]
   /**
    * What the machine can do at most, with all threads, off the event loop. A format: GFLOP/s in registers. `read`,
-   * `copy` and `update` (in place): GB/s (bytes read plus bytes written), each thread in `workingSet` bytes of its own
+   * `write`, `copy` and `update` (in place): GB/s (bytes read plus bytes written), each thread in `workingSet` bytes of its own
    * of `memory[0]`. `handshake`: nanoseconds from one thread to another and back. One figure per sample.
    */
   measure(

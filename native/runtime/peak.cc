@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "runtime/check.h"
@@ -52,6 +53,12 @@ std::vector<double> MeasureCompute(const ComputePeak& peak, int samples, ThreadP
   });
 }
 
+// The C library knows how to write without reading first, where that helps.
+void WriteMemory(float* y, int64_t n, int64_t repeats) {
+  for (int64_t repeat = 0; repeat < repeats; ++repeat)
+    std::memset(y, static_cast<int>(repeat), static_cast<size_t>(n) * sizeof(float));
+}
+
 // The share of one worker, gone through again and again.
 struct alignas(64) Share {
   float* memory;
@@ -59,7 +66,7 @@ struct alignas(64) Share {
 };
 
 std::vector<double> MeasureMemory(const PeakKernels& kernels, const PeakRequest& request, ThreadPool& pool) {
-  const bool copy = request.name == "copy", read = request.name == "read";
+  const bool copy = request.name == "copy", read = request.name == "read", write = request.name == "write";
   constexpr int64_t kBlock = kMemoryPeakBlock;
   const int64_t size = static_cast<int64_t>(request.workingSet / sizeof(float)) / (2 * kBlock) * (2 * kBlock);
   const int threads = pool.threads();
@@ -82,13 +89,14 @@ std::vector<double> MeasureMemory(const PeakKernels& kernels, const PeakRequest&
   constexpr int64_t kLeast = (64 << 20) / sizeof(float) / kPieces;
   const int64_t slice = std::min(range, std::max(range / kPieces / kBlock * kBlock, kLeast));
   const int64_t repeats = std::max<int64_t>(1, kLeast / slice);
-  const double bytes = static_cast<double>(slice * repeats) * sizeof(float) * (read ? 1 : 2);
+  const double bytes = static_cast<double>(slice * repeats) * sizeof(float) * (read || write ? 1 : 2);
   return Rates(request.samples, pool, bytes, [&](int worker) {
     Share& share = shares[worker];
     if (share.next + slice > range) share.next = 0;
     float* from = share.memory + share.next;
     share.next += slice;
     if (copy) return kernels.copy(from, from + range, slice, repeats);
+    if (write) return WriteMemory(from, slice, repeats);
     if (!read) return kernels.update(from, slice, repeats);
     volatile float keep = kernels.read(from, slice, repeats);
     (void)keep;
@@ -143,8 +151,8 @@ std::vector<double> MeasurePeak(const PeakRequest& request, ThreadPool& pool) {
   ThreadPool::Hold hold(pool);
   if (const ComputePeak* format = FindFormat(kernels, request.name))
     return MeasureCompute(*format, request.samples, pool);
-  if (request.name == "read" || request.name == "copy" || request.name == "update")
-    return MeasureMemory(kernels, request, pool);
+  for (const char* name : {"read", "write", "copy", "update"})
+    if (request.name == name) return MeasureMemory(kernels, request, pool);
   HEEDFUL_CHECK(request.name == "handshake",
                 "measure: '" + request.name + "' is nothing that " + Kernels().name + " can measure");
   std::vector<double> times(request.samples);

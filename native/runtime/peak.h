@@ -16,7 +16,7 @@ std::vector<const char*> ComputeFormats();
 struct PeakRequest {
   std::string name;
   int samples = 1;
-  // read, copy, update: each thread works on its own `workingSet` bytes of memory (copy: from one half to the
+  // Memory: each thread works on its own `workingSet` bytes of memory (copy: from one half to the
   // other; update: reads and writes in place).
   std::byte* memory = nullptr;
   size_t memoryBytes = 0;
@@ -25,7 +25,8 @@ struct PeakRequest {
 
 // One figure per sample, of all threads of the pool together:
 //   a format            GFLOP/s
-//   read, copy, update  GB/s, bytes read plus bytes written
+//   read, write         GB/s
+//   copy, update        GB/s, bytes read plus bytes written
 //   handshake           nanoseconds from one thread to another and back through a cache line, whatever the
 //   pool
 // A sample takes about a millisecond, or as long as the working set takes to go through once. Throws Error

@@ -69,8 +69,8 @@ describe('benchWork', () => {
     ],
     levelPeaks: async (_, __, level) =>
       level === 'L1'
-        ? { compute: 100, read: 200, copy: 200, update: 200 }
-        : { compute: 100, read: 20, copy: 10, update: 15 },
+        ? { compute: 100, read: 200, write: 200, copy: 200, update: 200 }
+        : { compute: 100, read: 20, write: 20, copy: 10, update: 15 },
   }
   const settings = { flops: 0, read: 0, written: 0, updated: 0, workingSet: 0, dtype: 'f32', time: 10, machine, now }
   const before = runtime.threads()
@@ -132,7 +132,9 @@ describe('Machine', () => {
     using machine = new Machine()
     const peaks = await machine.peaks()
     expect(peaks).toMatchObject({ isa: runtime.isa(), threads: before })
-    for (const figure of [peaks.compute, peaks.read, peaks.copy, peaks.update].flatMap((group) => Object.values(group)))
+    for (const figure of [peaks.compute, peaks.read, peaks.write, peaks.copy, peaks.update].flatMap((group) =>
+      Object.values(group),
+    ))
       expect(figure).toBeGreaterThan(0.01)
     expect(Object.keys(peaks.read)).toEqual(machine.levels.map(({ name }) => name))
     const placement = await machine.placement()

@@ -107,7 +107,15 @@ describe('heedful info', () => {
 })
 
 const setting = {
-  peaks: { isa: 'avx2', threads: 1, compute: { f32: 100 }, read: { L1: 200, DRAM: 20 }, copy: {}, update: {} },
+  peaks: {
+    isa: 'avx2',
+    threads: 1,
+    compute: { f32: 100 },
+    read: { L1: 200, DRAM: 20 },
+    write: {},
+    copy: {},
+    update: {},
+  },
 }
 const result: PlacedResult = {
   op: 'matmul',
