@@ -11,6 +11,7 @@ export interface MemoryLevel {
 }
 
 const mebibyte = 2 ** 20
+const page = 4096
 /** Of a core of the last ten years, for systems that do not tell. */
 const usualCaches = { L1: 32 * 1024, L2: mebibyte / 2, L3: 8 * mebibyte }
 
@@ -27,12 +28,16 @@ export function levelOf(workingSet: number, threads: number, levels: readonly Me
 }
 
 /** Bytes that each of the threads goes through to measure a level: clear of the next nearer one, and well inside. */
-function probeBytes(name: Level, threads: number, levels: readonly MemoryLevel[]): number {
+export function probeBytes(name: Level, threads: number, levels: readonly MemoryLevel[]): number {
   const sizeOf = (level: Level): number => levels.find((other) => other.name === level)?.size ?? 0
-  if (name === 'DRAM') return Math.min(1024 * mebibyte, Math.max(256 * mebibyte, 4 * sizeOf('L3'))) / threads
-  // A cache that is shared with other machines holds less than it says.
-  if (name === 'L3') return Math.max(2 * sizeOf('L2'), Math.min(8 * mebibyte, sizeOf('L3') / (4 * threads)))
-  return sizeOf(name) / 2
+  const bytes = {
+    L1: sizeOf('L1') / 2,
+    L2: sizeOf('L2') / 2,
+    // A cache that is shared with other machines holds less than it says.
+    L3: Math.max(2 * sizeOf('L2'), Math.min(8 * mebibyte, sizeOf('L3') / (4 * threads))),
+    DRAM: Math.min(1024 * mebibyte, Math.max(256 * mebibyte, 4 * sizeOf('L3'))) / threads,
+  }
+  return Math.max(page, Math.floor(bytes[name] / page) * page)
 }
 
 /** Where the threads are, as far as it can be measured: a system may move them at any moment. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { levelOf, memoryLevels, placementState } from '../../lib/bench/machine.ts'
+import { levelOf, memoryLevels, placementState, probeBytes } from '../../lib/bench/machine.ts'
 import { bytesMoved, ratesOf, roofOf, workingSetOf } from '../../lib/bench/roofline.ts'
 
 const peaks = { compute: 100, read: 20, write: 30, copy: 10, update: 16 }
@@ -49,6 +49,15 @@ describe('levels of memory', () => {
     [8192, 1, 'L3'],
     [8193, 4, 'DRAM'],
   ])('%d bytes, %d threads: %s', (bytes, threads, level) => expect(levelOf(bytes, threads, levels)).toBe(level))
+
+  it.each([1, 2, 3, 7, 64])('are measured with whole pages by %d threads', (threads) => {
+    const caches = memoryLevels({ L1: 48 * 1024, L2: 1280 * 1024, L3: 30 * 2 ** 20 })
+    const bytes = caches.map(({ name }) => probeBytes(name, threads, caches))
+    for (const size of bytes) expect(size % 4096).toBe(0)
+    expect(bytes[0]).toBe(24 * 1024)
+    expect(bytes[1]).toBe(640 * 1024)
+    expect(bytes[3]! * threads).toBeGreaterThan(250 * 2 ** 20)
+  })
 
   it('leaves out caches that are not there, and takes usual ones where the system does not tell', () => {
     expect(memoryLevels({ L1: 64, L2: 4096, L3: 0 }).map(({ name }) => name)).toEqual(['L1', 'L2', 'DRAM'])
