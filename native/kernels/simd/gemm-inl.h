@@ -1,4 +1,5 @@
-// Micro-kernels of the matrix product, C[i, j] (+)= Σ_k A[i, k] · B[k, j], one per tile shape.
+// Micro-kernels of the matrix product, C[i, j] (+)= Σ_k A[i, k] · B[k, j], one per format of B and tile
+// shape.
 //
 // Each instruction set defines kGemmRows and kGemmVectors (a tile is at most kGemmRows × kGemmVectors
 // vectors, all accumulators in registers), kGemmDepth, kGemmInPlaceRows and kGemvRows (GemmKernels' kc,
@@ -15,6 +16,20 @@
 
 constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
+static_assert(kPanelColumns % kGemmColumns == 0, "tiles read panels in whole parts");
+
+// How the words of B are multiplied: kParts floats of a row of A, one after another, each with a part of the
+// word.
+struct F32Words {
+  static constexpr int kParts = 1;
+  static Vec Part(Index<0>, const float* b) { return Load(b); }
+};
+// Two bfloat16, widened: the products are those of f32.
+struct Bf16Words {
+  static constexpr int kParts = 2;
+  static Vec Part(Index<0>, const float* b) { return LowBf16(Load(b)); }
+  static Vec Part(Index<1>, const float* b) { return HighBf16(Load(b)); }
+};
 
 // Keeps the compiler from rewriting `p` as an offset from another pointer.
 template <class T>
@@ -35,7 +50,7 @@ inline void PrefetchTile(const GemmTile& tile, int rows) {
 }
 
 // kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
-template <int kRows, int kVectors, bool kTransposed>
+template <class Words, int kRows, int kVectors, bool kTransposed>
 HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   Vec acc[kRows][kVectors];
   Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Zero(); }); });
@@ -44,7 +59,7 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   // directly.
   constexpr int kPointers = kTransposed ? 1 : (kRows + 2) / 3;
   const float* a[kPointers];
-  const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : 1, b_row = tile.b_row;
+  const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : Words::kParts, b_row = tile.b_row;
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
@@ -54,11 +69,13 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   const int64_t step = asks ? tile.next->step : 0;
   int64_t left = asks ? tile.next->left : tile.k + 1;
   for (int64_t k = tile.k; k > 0; --k) {
-    Vec bk[kVectors];
-    Unroll<kVectors>([&](auto j) { bk[j] = Load(b + j * Vec::kLanes); });
-    Unroll<kRows>([&](auto i) {
-      const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row);
-      Unroll<kVectors>([&](auto j) { acc[i][j] = Fma(aik, bk[j], acc[i][j]); });
+    Unroll<Words::kParts>([&](auto part) {
+      Vec bk[kVectors];
+      Unroll<kVectors>([&](auto j) { bk[j] = Words::Part(part, b + j * Vec::kLanes); });
+      Unroll<kRows>([&](auto i) {
+        const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row + part);
+        Unroll<kVectors>([&](auto j) { acc[i][j] = Fma(aik, bk[j], acc[i][j]); });
+      });
     });
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
@@ -105,14 +122,14 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   });
 }
 
-// GemmMicroKernel<r, v, t> at [r − 1][v − 1][t].
+// GemmMicroKernel<Words, r, v, kTransposed> at [r − 1][v − 1].
+template <class Words, bool kTransposed>
 struct GemmMicroKernels {
-  void (*at[kGemmRows][kGemmVectors][2])(const GemmTile&);
+  void (*at[kGemmRows][kGemmVectors])(const GemmTile&);
 
   template <int kRows, int kVectors>
   constexpr void Fill() {
-    at[kRows - 1][kVectors - 1][0] = GemmMicroKernel<kRows, kVectors, false>;
-    at[kRows - 1][kVectors - 1][1] = GemmMicroKernel<kRows, kVectors, true>;
+    at[kRows - 1][kVectors - 1] = GemmMicroKernel<Words, kRows, kVectors, kTransposed>;
     if constexpr (kVectors > 1) {
       Fill<kRows, kVectors - 1>();
     } else if constexpr (kRows > 1) {
@@ -121,11 +138,15 @@ struct GemmMicroKernels {
   }
   constexpr GemmMicroKernels() : at{} { Fill<kGemmRows, kGemmVectors>(); }
 };
-constexpr GemmMicroKernels kGemmMicroKernels;
+
+template <class Words, bool kTransposed = false>
+void WordsTileKernel(const GemmTile& tile) {
+  static constexpr GemmMicroKernels<Words, kTransposed> kMicroKernels;
+  kMicroKernels.at[tile.rows - 1][(tile.columns - 1) / Vec::kLanes](tile);
+}
 
 void GemmTileKernel(const GemmTile& tile) {
-  const int vector = (tile.columns - 1) / Vec::kLanes;
-  kGemmMicroKernels.at[tile.rows - 1][vector][tile.a_k != 1](tile);
+  tile.a_k == 1 ? WordsTileKernel<F32Words>(tile) : WordsTileKernel<F32Words, true>(tile);
 }
 
 // A block of C at most this large goes through the activation at once, rows laid end to end: one call, one

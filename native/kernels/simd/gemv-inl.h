@@ -64,6 +64,7 @@ constexpr GemmKernels kGemmKernels = {
     .in_place_rows = kGemmInPlaceRows,
     .gemv_rows = kGemvRows,
     .tile = GemmTileKernel,
+    .panels = {{1, WordsTileKernel<F32Words>, nullptr}, {2, WordsTileKernel<Bf16Words>, nullptr}},
     .epilogue = GemmEpilogueKernel,
     .pack_rows = PackRowsKernel,
     .pack_columns = PackColumnsKernel,
