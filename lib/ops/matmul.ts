@@ -1,4 +1,4 @@
-import { ArgumentError, ShapeError, checkOptions, describe, nearest } from '../errors.ts'
+import { ArgumentError, ShapeError, TraceError, checkOptions, describe, nearest } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import type { Attributes, OpDefinition, TensorType } from '../graph/op.ts'
 import { broadcastShapes, formatShape, sizeOf, type Shape } from '../tensor/shape.ts'
@@ -74,11 +74,17 @@ const quantizedMatmulOp = defineOp({
     const type = like(a!, [...a!.shape.slice(0, -1), n])
     return [type, type]
   },
-  gradient: ({ inputs: [a, panels, bias], gradOutputs: [gradient], attributes, wanted }) => [
-    wanted[0] ? matmul(gradient!, transpose(unpack(panels!, attributes as unknown as Packed, a!.dtype))) : undefined,
-    undefined,
-    bias && wanted[2] ? gradientOfBias(gradient!) : undefined,
-  ],
+  gradient: ({ inputs: [a, panels, bias], gradOutputs: [gradient], attributes, wanted }) => {
+    if (wanted[1])
+      throw new TraceError(
+        'grad: what was given to quantize has no gradient; train the matrix itself, and quantize it afterwards',
+      )
+    return [
+      wanted[0] ? matmul(gradient!, transpose(unpack(panels!, attributes as unknown as Packed, a!.dtype))) : undefined,
+      undefined,
+      bias && wanted[2] ? gradientOfBias(gradient!) : undefined,
+    ]
+  },
   lowering: lowering(({ format }) => weightFormatIndex(format)),
 })
 

@@ -55,8 +55,8 @@ struct Planner {
   }
 
   int64_t Depth() const {
-    const int64_t blocks = std::max<int64_t>(1, CeilDiv(steps * row_floats, kernels.kc));
-    return std::max<int64_t>(1, RoundUp(CeilDiv(steps, blocks), kDepthStep));
+    const int64_t floats = steps * row_floats, blocks = std::max<int64_t>(1, CeilDiv(floats, kernels.kc));
+    return std::max<int64_t>(1, RoundUp(CeilDiv(floats, blocks), kDepthStep) / row_floats);
   }
 
   int64_t Group(int64_t depth) const { return std::max<int64_t>(1, kPanelFloats / (depth * kernels.nr)); }

@@ -24,16 +24,16 @@ struct Registers {
 };
 
 // Zeros when the CPU has no such leaf.
-Registers CpuId(uint32_t leaf) {
+Registers CpuId(uint32_t leaf, uint32_t subleaf = 0) {
   Registers r;
 #if defined(_MSC_VER)
   int x[4];
   __cpuid(x, static_cast<int>(leaf & 0x80000000u));
   if (static_cast<uint32_t>(x[0]) < leaf) return r;
-  __cpuidex(x, static_cast<int>(leaf), 0);
+  __cpuidex(x, static_cast<int>(leaf), static_cast<int>(subleaf));
   std::memcpy(&r, x, sizeof r);
 #else
-  __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
+  __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
 #endif
   return r;
 }
@@ -65,6 +65,7 @@ CpuFeatures DetectCpu() {
   const bool f = Bit(extended.ebx, 16), dq = Bit(extended.ebx, 17);
   const bool bw = Bit(extended.ebx, 30), vl = Bit(extended.ebx, 31);
   cpu.avx512 = cpu.avx2 && zmm && f && dq && bw && vl;
+  cpu.avx512_bf16 = cpu.avx512 && extended.eax >= 1 && Bit(CpuId(7, 1).eax, 5);
   return cpu;
 }
 
