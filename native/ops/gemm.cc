@@ -76,7 +76,7 @@ class Item {
   }
 
   void RunColumns() {
-    const int64_t width = plan_.group * kernels_.nr;
+    const int64_t width = plan_.group * plan_.nr;
     for (int64_t k = 0, d = 0; d < plan_.depth_blocks; ++d, k += plan_.depth) {
       depth_ = {k, std::min(plan_.steps, k + plan_.depth)};
       for (int64_t j = columns_.begin; j < columns_.end; j += width) {
@@ -86,7 +86,7 @@ class Item {
         for (int64_t r = 0; r < blocks_; ++r) {
           rows_ = item_rows_.Part(blocks_, r);
           if (blocks_ > 1 || j == columns_.begin) SetRows();
-          for (int64_t panel = group_.begin; panel < group_.end; panel += kernels_.nr) Panel(panel, r == 0);
+          for (int64_t panel = group_.begin; panel < group_.end; panel += plan_.nr) Panel(panel, r == 0);
         }
       }
     }
@@ -129,7 +129,7 @@ class Item {
   // While the micro-kernels work on this group they ask for what the next one packs and, a share with each
   // group, the rows that the next block of k copies; evenly, step by step.
   void PrefetchNext() {
-    const int64_t width = plan_.group * kernels_.nr;
+    const int64_t width = plan_.group * plan_.nr;
     const Range next_depth = {depth_.end, std::min(plan_.steps, depth_.end + plan_.depth)};
     Region columns = {}, rows = {};
     if (group_.end < columns_.end) {
@@ -141,8 +141,8 @@ class Item {
       const int64_t groups = CeilDiv(columns_.size(), width);
       rows = RowsRegion(item_rows_.Part(groups, (group_.begin - columns_.begin) / width), next_depth);
     }
-    const int64_t tiles = CeilDiv(group_.size(), kernels_.nr) * blocks_ *
-                          CeilDiv(CeilDiv(item_rows_.size(), blocks_), kernels_.mr);
+    const int64_t tiles =
+        CeilDiv(group_.size(), plan_.nr) * blocks_ * CeilDiv(CeilDiv(item_rows_.size(), blocks_), plan_.mr);
     int64_t step = kCacheLine;
     while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= tiles * depth_.size())
       step /= 2;
@@ -193,7 +193,7 @@ class Item {
 
   // All panels of the group from a row-major B, a few rows at a time: long runs of memory.
   void PackRows() {
-    const int64_t nr = kernels_.nr;
+    const int64_t nr = plan_.nr;
     const float* source = view_.columns + group_.begin + depth_.begin * view_.column_k;
     for (int64_t k = 0; k < depth_.size(); k += kDepthStep) {
       for (int64_t j = 0; j < group_.size(); j += nr) {
@@ -218,18 +218,18 @@ class Item {
     if (pack && view_.column_stride != 1)
       kernels_.pack_columns(source, view_.column_stride, depth_.size(), columns, panel);
     tile_.b = panel;
-    tile_.b_row = kernels_.nr;
+    tile_.b_row = plan_.nr;
   }
 
   void Panel(int64_t j, bool pack) {
-    const int columns = static_cast<int>(std::min<int64_t>(kernels_.nr, group_.end - j));
+    const int columns = static_cast<int>(std::min(plan_.nr, group_.end - j));
     SetColumns(j, columns, pack);
     tile_.columns = columns;
     tile_.c_row = plan_.transposed ? item_columns_.size() : g_.c_row;
     float* c = plan_.transposed
                    ? scratch_.block + (rows_.begin - item_rows_.begin) * tile_.c_row + j - item_columns_.begin
                    : g_.c + rows_.begin * g_.c_row + j;
-    const int64_t tiles = CeilDiv(rows_.size(), kernels_.mr);
+    const int64_t tiles = CeilDiv(rows_.size(), plan_.mr);
     for (int64_t t = 0; t < tiles; ++t) {
       const Range part = Range{0, rows_.size()}.Part(tiles, t);
       tile_.rows = static_cast<int>(part.size());

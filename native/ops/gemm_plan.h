@@ -31,6 +31,7 @@ struct GemmPlan {
   bool in_place;                    // whole vectors of B are read where they lie
   bool copy_rows;                   // rows of A are copied, padded, converted
   int64_t rows, columns;            // of the view
+  int64_t mr, nr;                   // of a tile, at most
   int64_t steps;                    // of the micro-kernel over all of k: words of a packed B, elements else
   int64_t elements, row_floats;     // of k in a step; of a row as it is read
   int64_t depth, depth_blocks;      // a block of steps, and how many

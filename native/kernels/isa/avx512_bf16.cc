@@ -16,7 +16,8 @@ constexpr int kGemmRows = 14, kGemmVectors = 2;
 extern const PanelKernels kKernels;
 const PanelKernels kKernels = {
     .row_floats = 1,
-    .tile = WordsTileKernel<Bf16Pairs>,
+    .panel_rows = kGemmPanelRows,
+    .tile = PanelTileKernel<Bf16Pairs>,
     .convert = ConvertRowKernel,
 };
 

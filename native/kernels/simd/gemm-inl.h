@@ -124,25 +124,46 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   });
 }
 
-// GemmMicroKernel<Words, r, v, kTransposed> at [r − 1][v − 1].
-template <class Words, bool kTransposed>
+// GemmMicroKernel<Words, r, v, kTransposed> at [r − 1][v − kFirst].
+template <class Words, int kMaxRows, int kFirst, int kMaxVectors, bool kTransposed>
 struct GemmMicroKernels {
-  void (*at[kGemmRows][kGemmVectors])(const GemmTile&);
+  void (*at[kMaxRows][kMaxVectors - kFirst + 1])(const GemmTile&);
 
   template <int kRows, int kVectors>
   constexpr void Fill() {
-    at[kRows - 1][kVectors - 1] = GemmMicroKernel<Words, kRows, kVectors, kTransposed>;
-    if constexpr (kVectors > 1) {
+    at[kRows - 1][kVectors - kFirst] = GemmMicroKernel<Words, kRows, kVectors, kTransposed>;
+    if constexpr (kVectors > kFirst) {
       Fill<kRows, kVectors - 1>();
     } else if constexpr (kRows > 1) {
-      Fill<kRows - 1, kGemmVectors>();
+      Fill<kRows - 1, kMaxVectors>();
     }
   }
-  constexpr GemmMicroKernels() : at{} { Fill<kGemmRows, kGemmVectors>(); }
+  constexpr GemmMicroKernels() : at{} { Fill<kMaxRows, kMaxVectors>(); }
+
+  void operator()(const GemmTile& tile) const {
+    at[tile.rows - 1][(tile.columns - 1) / Vec::kLanes + 1 - kFirst](tile);
+  }
 };
 
 template <class Words, bool kTransposed = false>
 void WordsTileKernel(const GemmTile& tile) {
-  static constexpr GemmMicroKernels<Words, kTransposed> kMicroKernels;
-  kMicroKernels.at[tile.rows - 1][(tile.columns - 1) / Vec::kLanes](tile);
+  static constexpr GemmMicroKernels<Words, kGemmRows, 1, kGemmVectors, kTransposed> kTiles;
+  kTiles(tile);
+}
+
+// Rows of a tile with all columns of a panel. The words need registers too, which accumulators leave.
+constexpr int kSpareRows = kGemmRows * kGemmColumns / kPanelColumns - 1;
+constexpr int kGemmPanelRows = kGemmColumns == kPanelColumns ? kGemmRows : kSpareRows > 0 ? kSpareRows : 1;
+
+template <class Words>
+void PanelTileKernel(const GemmTile& tile) {
+  if constexpr (kGemmColumns < kPanelColumns) {
+    if (tile.columns > kGemmColumns) {
+      static constexpr GemmMicroKernels<Words, kGemmPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes,
+                                        false>
+          kTiles;
+      return kTiles(tile);
+    }
+  }
+  WordsTileKernel<Words>(tile);
 }
