@@ -65,9 +65,11 @@ class Item {
   }
 
  private:
-  // Panel by panel. Prefetching would only disturb what the hardware does by itself.
+  // Panel by panel. Where one tile has all rows, prefetching would only disturb what the hardware does by
+  // itself.
   void Stream() {
     rows_ = item_rows_;
+    if (rows_.size() > plan_.mr) tile_.next = &prefetch_;
     if (plan_.copy_rows) CopyRows({0, plan_.steps});
     for (int64_t j = item_columns_.begin; j < item_columns_.end; j += plan_.panel) {
       columns_ = {j, std::min(item_columns_.end, j + plan_.panel)};
@@ -82,7 +84,7 @@ class Item {
       for (int64_t j = columns_.begin; j < columns_.end; j += width) {
         group_ = {j, std::min(columns_.end, j + width)};
         if (!packed_ && view_.column_stride == 1) PackRows();
-        if (!plan_.stream) PrefetchNext();
+        if (tile_.next) PrefetchNext();
         for (int64_t r = 0; r < blocks_; ++r) {
           rows_ = item_rows_.Part(blocks_, r);
           if (blocks_ > 1 || j == columns_.begin) SetRows();
@@ -136,6 +138,9 @@ class Item {
       columns = ColumnsRegion({group_.end, std::min(columns_.end, group_.end + width)}, depth_);
     } else if (next_depth.size() > 0) {
       columns = ColumnsRegion({columns_.begin, std::min(columns_.end, columns_.begin + width)}, next_depth);
+    } else if (columns_.end < item_columns_.end) {
+      columns = ColumnsRegion({columns_.end, std::min(item_columns_.end, columns_.end + width)},
+                              {0, std::min(plan_.steps, plan_.depth)});
     }
     if (plan_.copy_rows && blocks_ == 1 && next_depth.size() > 0) {
       const int64_t groups = CeilDiv(columns_.size(), width);
