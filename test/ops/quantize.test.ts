@@ -88,6 +88,15 @@ describe.each(runtime.availableIsas())('products on %s', (isa) => {
     }
   })
 
+  it('by bf16 of an odd number of terms do not see what an earlier product left', () => {
+    runtime.setIsa(isa)
+    const isNaNs = (x: Tensor): boolean[] => [...new Set(Array.from(x.data() as Float32Array, Number.isNaN))]
+    for (const rows of [1, 9]) {
+      expect(isNaNs(ops.matmul(ops.fill([rows, 41], NaN), ops.quantize(matrix(41, 33), 'bf16')))).toEqual([true])
+      expect(isNaNs(ops.matmul(matrix(rows, 39), ops.quantize(matrix(39, 33), 'bf16')))).toEqual([false])
+    }
+  })
+
   it('by bf16 are those by the same numbers in f32; those of rounded pairs as exact', () => {
     runtime.setIsa(isa)
     using rounded = ops.dequantize(ops.quantize(weight, 'bf16'))
