@@ -67,16 +67,41 @@ export class NativeLoadError extends HeedfulError {
   }
 }
 
-/** Throws ArgumentError for every key of `options` that is not in `known`; suggests the nearest one. */
-export function checkOptions(operation: string, options: object, known: readonly string[]): void {
-  if (options === null || typeof options !== 'object')
+const optionTypes = {
+  any: { expected: 'a value', holds: () => true },
+  boolean: { expected: 'true or false', holds: (value: unknown) => typeof value === 'boolean' },
+  function: { expected: 'a function', holds: (value: unknown) => typeof value === 'function' },
+  signal: { expected: 'an AbortSignal', holds: isSignal },
+}
+
+/** What options there are: their names, or their names and types; what 'any' may be is checked where it is used. */
+export type KnownOptions = readonly string[] | Readonly<Record<string, keyof typeof optionTypes>>
+
+/**
+ * Throws ArgumentError for every option that is not known, and suggests the nearest one; for null, which is no way to
+ * leave an option out; and for one of the wrong type. undefined counts as not given.
+ */
+export function checkOptions(operation: string, options: object, known: KnownOptions): void {
+  if (Object.prototype.toString.call(options) !== '[object Object]')
     throw new ArgumentError(`${operation}: expected an object of options, got ${describe(options)}`)
-  for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue
-    const near = nearest(key, known)
-    const hint = near ? `did you mean ${near}?` : known.length ? `known: ${known.join(', ')}` : 'it takes none'
-    throw new ArgumentError(`${operation}: unknown option ${JSON.stringify(key)}; ${hint}`)
+  const names = Array.isArray(known) ? (known as readonly string[]) : Object.keys(known)
+  const types = known as Readonly<Record<string, keyof typeof optionTypes>>
+  for (const [key, value] of Object.entries(options)) {
+    if (!names.includes(key)) {
+      const near = nearest(key, names)
+      const hint = near ? `did you mean ${near}?` : names.length ? `known: ${names.join(', ')}` : 'it takes none'
+      throw new ArgumentError(`${operation}: unknown option ${JSON.stringify(key)}; ${hint}`)
+    }
+    const { expected, holds } = optionTypes[Array.isArray(known) ? 'any' : types[key]!]
+    if (value === null || (value !== undefined && !holds(value)))
+      throw new ArgumentError(`${operation}: ${key} should be ${expected}, got ${describe(value)}; or leave it out`)
   }
+}
+
+/** Also one of another realm. */
+function isSignal(value: unknown): boolean {
+  const { aborted, addEventListener, throwIfAborted } = Object(value) as Partial<AbortSignal>
+  return typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof throwIfAborted === 'function'
 }
 
 /** The word of `known` that is closest to `word`, if one is close. */
@@ -102,15 +127,19 @@ function editDistance(a: string, b: string): number {
 }
 
 /** A value as an error message shows it: short, with its type. */
-export function describe(value: unknown): string {
+export function describe(value: unknown, depth = 0): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string')
     return value.length > 60 ? `${JSON.stringify(value.slice(0, 60))}…` : JSON.stringify(value)
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value === 'symbol') return 'a symbol'
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
   if (Array.isArray(value))
-    return value.length > 8 ? `an array of ${value.length}` : `[${value.map(describe).join(', ')}]`
-  return `a ${(value as object).constructor?.name ?? 'object'}`
+    return value.length > 8 || depth > 1
+      ? `an array of ${value.length}`
+      : `[${value.map((inner) => describe(inner, depth + 1)).join(', ')}]`
+  const name = (value as object).constructor?.name ?? 'Object'
+  return name === 'Object' ? 'an object' : `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
 }
 
 /** `value` if it is an integer in [min, max], else ArgumentError. */

@@ -11,9 +11,11 @@ export {
   ShapeError,
   TraceError,
 } from './errors.ts'
+export { runtime } from './runtime.ts'
 export type { DType, TypedArrays } from './tensor/dtype.ts'
 export type { Shape } from './tensor/shape.ts'
 export { tensor } from './tensor/create.ts'
+export { Random } from './tensor/random.ts'
 export { liveBytes, Parameter, Tensor, type NestedNumbers } from './tensor/tensor.ts'
 export * as ops from './ops/index.ts'
 export { grad, valueAndGrad, type Differentiable, type GradientsOf } from './ops/gradients.ts'

@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises'
-import { checkOptions, FileError } from '../errors.ts'
+import { ArgumentError, checkOptions, describe, FileError } from '../errors.ts'
 import { writeFileAtomically } from '../files/atomic-file.ts'
-import { withFile } from '../files/read-file.ts'
+import { checkPath } from '../files/file-error.ts'
+import { isObject, withFile } from '../files/read-file.ts'
 import { bytesPerElement } from '../tensor/dtype.ts'
 import { allocate, type Memory, type Tensor } from '../tensor/tensor.ts'
 import { narrowI64, widenBf16, widenF16, type Convert } from './convert.ts'
@@ -31,7 +32,8 @@ const conversions: Readonly<Record<string, Convert>> = { F16: widenF16, BF16: wi
  * nothing is kept then. The header is checked as a whole before memory for any tensor is taken.
  */
 export async function readSafetensors(path: string, options: FileOptions = {}): Promise<Safetensors> {
-  checkOptions('readSafetensors', options, ['signal'])
+  checkPath('readSafetensors', path)
+  checkOptions('readSafetensors', options, { signal: 'signal' })
   const { signal } = options
   signal?.throwIfAborted()
   const where = `readSafetensors: ${path}`
@@ -131,10 +133,12 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
   options: FileOptions = {},
 ): Promise<void> {
-  checkOptions('writeSafetensors', options, ['signal'])
+  checkOptions('writeSafetensors', options, { signal: 'signal' })
   const { signal } = options
   signal?.throwIfAborted()
-  const entries = [...tensors]
+  const entries = checkEntries(tensors)
+  if (!isObject(metadata))
+    throw new ArgumentError(`writeSafetensors: metadata should be an object of strings, got ${describe(metadata)}`)
   const header = formatHeader(entries, metadata)
   const held: Memory[] = []
   try {
@@ -154,6 +158,16 @@ export async function writeSafetensors(
   } finally {
     for (const memory of held) memory.release()
   }
+}
+
+function checkEntries(tensors: Iterable<readonly [string, Tensor]>): (readonly [string, Tensor])[] {
+  const isIterable = Symbol.iterator in Object(tensors) && !ArrayBuffer.isView(tensors)
+  const entries = isIterable ? [...tensors] : undefined
+  if (!entries?.every(Array.isArray))
+    throw new ArgumentError(
+      `writeSafetensors: expected a map of tensors or [name, tensor] pairs, got ${describe(tensors)}`,
+    )
+  return entries
 }
 
 async function writeFully(handle: FileHandle, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {

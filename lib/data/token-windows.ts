@@ -46,12 +46,6 @@ export class RandomWindows {
     return this.#random.state
   }
   set state(state: readonly number[]) {
-    const valid =
-      Array.isArray(state) && state.length === 4 && state.every((word) => Number.isInteger(word) && word >>> 0 === word)
-    if (!valid || state.every((word) => word === 0))
-      throw new ArgumentError(
-        `RandomWindows.state: expected 4 whole numbers below 2^32, not all 0, got ${describe(state)}`,
-      )
     this.#random.state = state
   }
 }
@@ -89,11 +83,14 @@ function gather(from: Int32Array, starts: readonly number[], context: number): W
   return { tokens, targets, windows: starts.length }
 }
 
+/** Of one batch; more would not fit into any machine's memory once a model made something of it. */
+const maxBatchTokens = 2 ** 24
+
 function checkWindows(operation: string, tokens: Int32Array, { context, batchSize }: WindowOptions): void {
   if (!(tokens instanceof Int32Array))
     throw new ArgumentError(`${operation}: expected an Int32Array, got ${describe(tokens)}`)
   checkInteger(operation, 'context', context, 1)
-  checkInteger(operation, 'batchSize', batchSize, 1)
+  checkInteger(operation, 'batchSize', batchSize, 1, Math.max(1, Math.floor(maxBatchTokens / context)))
   if (tokens.length < context + 1)
     throw new ArgumentError(
       `${operation}: a window of context ${context} needs ${context + 1} tokens, the text has ${tokens.length}; ` +

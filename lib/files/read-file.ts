@@ -71,5 +71,5 @@ export function parseJsonObject(text: string, where: string): Record<string, unk
 
 /** True for what JSON writes in braces. */
 export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return Object.prototype.toString.call(value) === '[object Object]'
 }

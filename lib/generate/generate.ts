@@ -1,7 +1,8 @@
 import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
+import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
+import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import { Decoding } from './decoding.ts'
-import { sampler, samplingOptionNames, type SamplingOptions } from './sampler.ts'
+import { sampler, samplingOptions, type SamplingOptions } from './sampler.ts'
 
 export interface GenerateOptions extends SamplingOptions {
   /** How many tokens to make at most; 100 unless said. */
@@ -22,11 +23,12 @@ export async function* generate(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void, undefined> {
-  checkOptions('generate', options, [...samplingOptionNames, 'maxNewTokens', 'stopTokens', 'signal'])
+  checkModel('generate', model)
+  checkOptions('generate', options, { ...samplingOptions, maxNewTokens: 'any', stopTokens: 'any', signal: 'signal' })
   const { maxNewTokens = 100, stopTokens = [], signal, ...sampling } = options
   checkInteger('generate', 'maxNewTokens', maxNewTokens, 0)
   const { context, vocabSize } = model.config
-  const sequence = Array.from(prompt)
+  const sequence = checkIds('prompt', prompt)
   if (sequence.length === 0)
     throw new ArgumentError(
       'generate: the prompt has no tokens; start with the beginning-of-sequence token or a line break',
@@ -34,6 +36,7 @@ export async function* generate(
   for (const id of sequence)
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
       throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
+  const stops = new Set(checkIds('stopTokens', stopTokens))
   const choose = sampler(sampling)
   using decoding = new Decoding(model, Math.min(context, sequence.length + maxNewTokens))
   let pending = sequence
@@ -44,9 +47,16 @@ export async function* generate(
       pending = sequence.slice(-Math.ceil(decoding.capacity / 2))
     }
     const token = choose(await decoding.append(Int32Array.from(pending), signal ? { signal } : {}))
-    if (stopTokens.includes(token)) return
+    if (stops.has(token)) return
     yield token
     sequence.push(token)
     pending = [token]
   }
+}
+
+function checkIds(name: string, ids: ArrayLike<number>): number[] {
+  if (dtypeOf(ids)) checkAttached(`generate: ${name}`, ids as Int32Array)
+  else if (!Array.isArray(ids))
+    throw new ArgumentError(`generate: ${name} should be an array of token ids, got ${describe(ids)}`)
+  return Array.from(ids, (id) => checkInteger('generate', `a token of ${name}`, id, 0))
 }

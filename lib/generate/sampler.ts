@@ -12,14 +12,14 @@ export interface SamplingOptions {
   seed?: number
 }
 
-export const samplingOptionNames = ['temperature', 'topK', 'topP', 'seed']
+export const samplingOptions = { temperature: 'any', topK: 'any', topP: 'any', seed: 'any' } as const
 
 /** Chooses the next token from logits. */
 export type Sampler = (logits: Float32Array) => number
 
 /** Temperature, then top-k, then top-p; ties go to the smaller id. Throws ArgumentError for logits that hold NaN or whose largest is infinite. */
 export function sampler(options: SamplingOptions = {}): Sampler {
-  checkOptions('sampler', options, samplingOptionNames)
+  checkOptions('sampler', options, samplingOptions)
   const temperature = checkNumber('sampler', 'temperature', options.temperature ?? 1, 0)
   const topK = options.topK === undefined ? Infinity : checkInteger('sampler', 'topK', options.topK, 1)
   const topP = checkNumber('sampler', 'topP', options.topP ?? 1, 0, 1)

@@ -1,7 +1,7 @@
 import { ExecutionError, TraceError } from '../errors.ts'
 import { native } from '../native/load.ts'
 import type { NativeStorage } from '../native/native.ts'
-import { allocateMemory, Tensor } from '../tensor/tensor.ts'
+import { allocateMemory, Tensor, withMemory } from '../tensor/tensor.ts'
 import { encode } from './encode.ts'
 import { schedule } from './graph.ts'
 import { lower, type Buffer } from './lower.ts'
@@ -56,7 +56,7 @@ function runNow(
       outputs.set(index, new Tensor(shape, dtype, memory))
       bindings.push(memory.storage)
     } else {
-      const storage = new native.Storage(buffer.bytes)
+      const storage = withMemory(definition.name, buffer.bytes, () => new native.Storage(buffer.bytes))
       temporaries.push(storage)
       bindings.push(storage)
     }

@@ -1,9 +1,9 @@
 import { ArgumentError, checkInteger, checkOptions, describe, DisposedError } from '../errors.ts'
-import { dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
+import { checkAttached, dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
 import type { TensorType } from './op.ts'
-import { activeTrace, Trace, TracedTensor, withTrace, type Value } from './trace.ts'
+import { activeTrace, Trace, withTrace, type Value } from './trace.ts'
 import { mapTree, type Leaf } from './tree.ts'
 
 /** What a compiled function takes where the function itself takes `I`: a tensor may be given as its data. */
@@ -51,16 +51,18 @@ export interface Compiled<I, O> extends Disposable {
 export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}): Compiled<I, O> {
   if (typeof fn !== 'function') throw new ArgumentError(`compile: expected a function, got ${describe(fn)}`)
   checkOptions('compile', options, ['rows'])
-  if (options.rows) {
-    checkOptions('compile', options.rows, ['capacity', 'inputs'])
-    checkInteger('compile', 'rows.capacity', options.rows.capacity, 1)
-    if (!Array.isArray(options.rows.inputs))
-      throw new ArgumentError(
-        `compile: rows.inputs should be an array of names of inputs, got ${describe(options.rows.inputs)}`,
-      )
+  if (options.rows !== undefined) {
+    checkOptions('compile: rows', options.rows, ['capacity', 'inputs'])
+    const { capacity, inputs } = options.rows
+    checkInteger('compile', 'rows.capacity', capacity, 1, maxRows)
+    if (!Array.isArray(inputs) || inputs.length === 0 || !inputs.every((name) => typeof name === 'string'))
+      throw new ArgumentError(`compile: rows.inputs should be an array of names of inputs, got ${describe(inputs)}`)
   }
   return new CompiledFunction(fn, options)
 }
+
+/** The addon's limit on a program's capacity. */
+const maxRows = 2 ** 32
 
 interface Specialised {
   readonly executable: Executable
@@ -82,7 +84,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   }
 
   async run(inputs: Inputs<I>, options: RunOptions = {}): Promise<O> {
-    checkOptions('run', options, ['signal'])
+    checkOptions('run', options, { signal: 'signal' })
     const { leaves, specialised } = this.#specialise(inputs)
     return this.#rebuild(specialised, await specialised.executable.run(leaves, options.signal))
   }
@@ -96,6 +98,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     return this.#latest?.executable.profile() ?? []
   }
   setProfiling(on: boolean): void {
+    if (typeof on !== 'boolean') throw new ArgumentError(`setProfiling: expected true or false, got ${describe(on)}`)
     this.#profiling = on
     for (const { executable } of this.#specialised.values()) executable.setProfiling(on)
   }
@@ -151,6 +154,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
   #typeOf(leaf: Leaf, path: string): TensorType & { dynamic: boolean } {
     const dtype = leaf instanceof Tensor ? leaf.dtype : (dtypeOf(leaf) ?? 'f32')
     if (leaf instanceof Tensor) leaf.memory(`run: input ${path}`)
+    else if (typeof leaf !== 'number') checkAttached(`run: input ${path}`, leaf)
     const shape = leaf instanceof Tensor ? leaf.shape : typeof leaf === 'number' ? [] : [leaf.length]
     const { rows } = this.#options
     if (!rows?.inputs.includes(path)) return { shape, dtype, dynamic: false }
@@ -177,7 +181,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
           throw new ArgumentError(
             `compile: the function should return tensors, got ${describe(leaf)}${path && ` at ${path}`}`,
           )
-        outputs.push(leaf instanceof TracedTensor ? leaf.value : trace.valueOf('compile', leaf))
+        outputs.push(trace.valueOf('compile', leaf))
         return outputs.length - 1
       }),
     )

@@ -1,7 +1,7 @@
 import { ArgumentError, ExecutionError } from '../errors.ts'
 import { native } from '../native/load.ts'
 import type { NativeProgram, NativeStorage } from '../native/native.ts'
-import { allocate, allocateMemory, Tensor, type Memory } from '../tensor/tensor.ts'
+import { allocate, allocateMemory, Tensor, withMemory, type Memory } from '../tensor/tensor.ts'
 import { encode } from './encode.ts'
 import type { Graph } from './graph.ts'
 import { lower, type Buffer } from './lower.ts'
@@ -46,11 +46,11 @@ export class Executable {
     this.#capacity = capacity
     this.#instructions = lowered.instructions.map(({ name }) => name)
     const code = encode(lowered, plan, slots)
-    try {
-      this.#program = new native.Program(code, plan.arenaBytes, bindings.length, capacity, lowered.commitIndex)
-    } catch (cause) {
-      throw new ExecutionError((cause as Error).message, { cause })
-    }
+    this.#program = withMemory(
+      'compile: the program',
+      plan.arenaBytes,
+      () => new native.Program(code, plan.arenaBytes, bindings.length, capacity, lowered.commitIndex),
+    )
   }
 
   get memoryBytes(): number {

@@ -8,6 +8,9 @@ export type Leaf = Tensor | TypedArrays[DType] | number
 export const isLeaf = (value: unknown): value is Leaf =>
   value instanceof Tensor || typeof value === 'number' || dtypeOf(value) !== undefined
 
+/** Deeper is an object that contains itself. */
+const maxDepth = 64
+
 /**
  * Calls `visit` for each leaf of a value made of plain objects, arrays and maps, in a fixed order, and gives the same
  * structure with what `visit` returned. undefined stays undefined. Anything else is an ArgumentError of `operation`.
@@ -17,8 +20,10 @@ export function mapTree<T>(
   value: unknown,
   visit: (leaf: Leaf, path: string) => T,
   path = '',
+  depth = 0,
 ): unknown {
-  const inside = (inner: unknown, path: string): unknown => mapTree(operation, inner, visit, path)
+  const inside = (inner: unknown, innerPath: string): unknown => mapTree(operation, inner, visit, innerPath, depth + 1)
+  if (depth > maxDepth) throw new ArgumentError(`${operation}: expected at most ${maxDepth} objects inside each other`)
   if (value === undefined || value === null) return value
   if (isLeaf(value)) return visit(value, path)
   if (Array.isArray(value)) return value.map((inner, i) => inside(inner, `${path}[${i}]`))

@@ -1,13 +1,14 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { Embedding } from '../nn/linear.ts'
 import { FeedForward, GatedFeedForward } from '../nn/feed-forward.ts'
-import { dropWith, type Dropping } from '../nn/dropout.ts'
+import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
 import type { KeyValueCache } from '../nn/key-value-cache.ts'
 import { Linear } from '../nn/linear.ts'
-import { Module } from '../nn/module.ts'
+import { maxLayers, Module } from '../nn/module.ts'
 import { MultiHeadAttention, type AttendOptions } from '../nn/multi-head-attention.ts'
 import { LayerNorm, RMSNorm } from '../nn/norms.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import { checkActivation } from '../ops/matmul.ts'
 import { add, crossEntropy, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
@@ -50,17 +51,25 @@ const defaults = {
   dropout: 0,
 } as const
 
-const known = [
-  ...Object.keys(defaults),
-  'vocabSize',
-  'hiddenSize',
-  'numLayers',
-  'numHeads',
-  'numKeyValueHeads',
-  'headDim',
-  'intermediateSize',
-  'context',
-]
+const known = {
+  vocabSize: 'any',
+  hiddenSize: 'any',
+  numLayers: 'any',
+  numHeads: 'any',
+  numKeyValueHeads: 'any',
+  headDim: 'any',
+  intermediateSize: 'any',
+  context: 'any',
+  norm: 'any',
+  normEpsilon: 'any',
+  activation: 'any',
+  gated: 'boolean',
+  positions: 'any',
+  ropeTheta: 'any',
+  bias: 'boolean',
+  tieEmbeddings: 'boolean',
+  dropout: 'any',
+} as const satisfies Record<keyof DecoderConfig, unknown>
 
 export type ResolvedDecoderConfig = Required<DecoderConfig>
 
@@ -68,7 +77,7 @@ export type ResolvedDecoderConfig = Required<DecoderConfig>
 export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConfig {
   checkOptions('DecoderConfig', config, known)
   for (const name of ['vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'context'] as const)
-    checkInteger('DecoderConfig', name, config[name], 1)
+    checkInteger('DecoderConfig', name, config[name], 1, name === 'numLayers' ? maxLayers : undefined)
   const { hiddenSize, numHeads } = config
   const resolved: ResolvedDecoderConfig = {
     ...defaults,
@@ -122,7 +131,7 @@ export class DecoderLayer extends Module {
       bias,
       dropout,
     } = config
-    const random = generatorOf(options)
+    const random = generatorOf('DecoderLayer', options)
     this.attentionNorm = makeNorm(config)
     this.attention = new MultiHeadAttention({
       dim,
@@ -160,6 +169,13 @@ export interface CacheInputs {
   keyLengths: Tensor
 }
 
+/** `model` if it is one, else ArgumentError. */
+export function checkModel(operation: string, model: unknown): DecoderModel {
+  if (!(model instanceof DecoderModel))
+    throw new ArgumentError(`${operation}: expected a DecoderModel, got ${describe(model)}`)
+  return model
+}
+
 /** A decoder-only language model: GPT, Llama and their relatives differ in `config` alone. */
 export class DecoderModel extends Module {
   readonly tokenEmbedding: Embedding
@@ -172,9 +188,10 @@ export class DecoderModel extends Module {
 
   constructor(config: DecoderConfig, options: Initialised = {}) {
     super()
+    checkOptions('DecoderModel', options, ['random'])
     const resolved = resolveDecoderConfig(config)
     const { vocabSize, hiddenSize, numLayers, context, positions, tieEmbeddings } = resolved
-    const random = generatorOf(options)
+    const random = generatorOf('DecoderModel', options)
     this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
     if (positions === 'learned') this.positionEmbedding = new Embedding(context, hiddenSize, { random })
     this.layers = Array.from({ length: numLayers }, () => new DecoderLayer(resolved, { random }))
@@ -192,7 +209,8 @@ export class DecoderModel extends Module {
    * et al. 2019), biases 0.
    */
   initializeAsGpt2(options: Initialised = {}): this {
-    const random = generatorOf(options)
+    checkOptions('initializeAsGpt2', options, ['random'])
+    const random = generatorOf('initializeAsGpt2', options)
     const residualStd = 0.02 / Math.sqrt(2 * this.layers.length)
     for (const [name, parameter] of this.parameters()) {
       if (name.endsWith('.bias')) parameter.data().fill(0)
@@ -203,8 +221,14 @@ export class DecoderModel extends Module {
   }
 
   /** The last hidden states: [batch, length, hiddenSize], or [length, hiddenSize] with a cache. */
-  hidden({ tokens, positions }: DecoderInputs, options: Dropping & { cached?: CacheInputs } = {}): Tensor {
+  hidden(inputs: DecoderInputs, options: Dropping & { cached?: CacheInputs } = {}): Tensor {
+    checkOptions('DecoderModel', inputs, ['tokens', 'positions'])
+    checkOptions('DecoderModel', options, ['dropout', 'cached'])
+    const { tokens, positions } = inputs
     const { cached, dropout } = options
+    checkTensor('DecoderModel', 'tokens', tokens)
+    if (positions !== undefined) checkTensor('DecoderModel', 'positions', positions)
+    checkSource('DecoderModel', dropout)
     let x = this.tokenEmbedding.forward(tokens)
     if (this.positionEmbedding)
       x = add(
@@ -237,8 +261,11 @@ export class DecoderModel extends Module {
 
   /** Mean cross-entropy of the targets (i32, as many as tokens; −100 counts for nothing). */
   loss(inputs: DecoderInputs & { targets: Tensor }, options: Dropping = {}): Tensor {
-    const { vocabSize } = this.#config
-    return crossEntropy(reshape(this.forward(inputs, options), [-1, vocabSize]), reshape(inputs.targets, [-1]))
+    checkOptions('DecoderModel', inputs, ['tokens', 'positions', 'targets'])
+    const { targets, ...given } = inputs
+    checkTensor('DecoderModel', 'targets', targets)
+    const logits = reshape(this.forward(given, options), [-1, this.#config.vocabSize])
+    return crossEntropy(logits, reshape(targets, [-1]))
   }
 
   /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */

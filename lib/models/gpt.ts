@@ -23,17 +23,17 @@ export interface GptOptions {
  */
 export class GPT extends DecoderModel {
   constructor(options: GptOptions) {
-    checkOptions('GPT', options, [
-      'vocabSize',
-      'layers',
-      'heads',
-      'hiddenSize',
-      'context',
-      'bias',
-      'dropout',
-      'tieEmbeddings',
-      'seed',
-    ])
+    checkOptions('GPT', options, {
+      vocabSize: 'any',
+      layers: 'any',
+      heads: 'any',
+      hiddenSize: 'any',
+      context: 'any',
+      bias: 'boolean',
+      dropout: 'any',
+      tieEmbeddings: 'boolean',
+      seed: 'any',
+    })
     const { layers, heads, seed = 0, ...config } = options
     const random = new Random(checkInteger('GPT', 'seed', seed, 0))
     super({ ...config, numLayers: layers, numHeads: heads }, { random })

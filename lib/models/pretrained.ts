@@ -2,13 +2,13 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { readSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
-import { ArgumentError, checkOptions, FileError } from '../errors.ts'
+import { ArgumentError, checkOptions, describe, FileError } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath, fileError } from '../files/file-error.ts'
-import { readJson } from '../files/read-file.ts'
+import { isObject, readJson } from '../files/read-file.ts'
 import { allocate, type Tensor } from '../tensor/tensor.ts'
 import { checkpointTensors, copyIn, matchTensors } from './checkpoint-tensors.ts'
-import { DecoderModel } from './decoder-model.ts'
+import { checkModel, DecoderModel } from './decoder-model.ts'
 import { familyOfConfig, familyOfFile, readConfig, weightEntries } from './families/index.ts'
 
 const configFile = 'config.json'
@@ -27,7 +27,7 @@ export interface LoadDecoderOptions {
  * is taken only when everything fits, and given back when it fails.
  */
 export async function loadDecoder(folder: string, options: LoadDecoderOptions = {}): Promise<DecoderModel> {
-  checkOptions('loadDecoder', options, ['signal'])
+  checkOptions('loadDecoder', options, { signal: 'signal' })
   const configPath = join(checkPath('loadDecoder', folder), configFile)
   const weightsPath = join(folder, weightsFile)
   const json = await readJson(configPath, 'loadDecoder')
@@ -78,7 +78,10 @@ export async function saveDecoder(
   folder: string,
   options: SaveDecoderOptions = {},
 ): Promise<void> {
-  checkOptions('saveDecoder', options, ['config', 'signal'])
+  checkModel('saveDecoder', model)
+  checkOptions('saveDecoder', options, { config: 'any', signal: 'signal' })
+  if (options.config !== undefined && !isObject(options.config))
+    throw new ArgumentError(`saveDecoder: config should be an object, got ${describe(options.config)}`)
   checkPath('saveDecoder', folder)
   const { signal } = options
   const { family, json } = familyOfConfig('saveDecoder', model.config)

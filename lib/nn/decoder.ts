@@ -1,18 +1,20 @@
 import { checkInteger, checkOptions } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import {
   layerForwardOptions,
-  layerOptionNames,
+  layerOptions,
   layerParts,
   residual,
+  stackOptions,
   type StackForwardOptions,
   type TransformerLayerOptions,
   type TransformerStackOptions,
 } from './encoder.ts'
 import type { FeedForward } from './feed-forward.ts'
 import { generatorOf } from './init.ts'
-import { Module } from './module.ts'
-import type { AttendOptions, MultiHeadAttention } from './multi-head-attention.ts'
+import { maxLayers, Module } from './module.ts'
+import { attendOptionNames, type AttendOptions, type MultiHeadAttention } from './multi-head-attention.ts'
 import type { LayerNorm } from './norms.ts'
 
 interface MemoryOptions {
@@ -34,8 +36,8 @@ export class TransformerDecoderLayer extends Module {
 
   constructor(options: TransformerLayerOptions) {
     super()
-    checkOptions('TransformerDecoderLayer', options, layerOptionNames)
-    const parts = layerParts(options)
+    checkOptions('TransformerDecoderLayer', options, layerOptions)
+    const parts = layerParts('TransformerDecoderLayer', options)
     this.selfAttention = parts.selfAttention()
     this.norm1 = parts.norm()
     this.crossAttention = parts.crossAttention()
@@ -47,6 +49,9 @@ export class TransformerDecoderLayer extends Module {
 
   /** Causal unless said. */
   forward(x: Tensor, memory: Tensor, options: DecoderLayerForwardOptions = {}): Tensor {
+    checkTensor('TransformerDecoderLayer', 'x', x)
+    checkTensor('TransformerDecoderLayer', 'memory', memory)
+    checkOptions('TransformerDecoderLayer', options, [...attendOptionNames, 'memoryKeyLengths'])
     const { memoryKeyLengths, causal = true, ...own } = options
     const { dropout } = options
     const attended = residual(x, this.norm1, this.#normFirst, (input) =>
@@ -66,16 +71,18 @@ export class TransformerDecoder extends Module {
 
   constructor(options: TransformerStackOptions) {
     super()
-    checkOptions('TransformerDecoder', options, [...layerOptionNames, 'layers', 'finalNorm'])
+    checkOptions('TransformerDecoder', options, stackOptions)
     const { layers, finalNorm, ...rest } = options
-    checkInteger('TransformerDecoder', 'layers', layers, 0)
-    const layer = { ...rest, random: generatorOf(options) }
+    checkInteger('TransformerDecoder', 'layers', layers, 0, maxLayers)
+    const layer = { ...rest, random: generatorOf('TransformerDecoder', options) }
     this.layers = Array.from({ length: layers }, () => new TransformerDecoderLayer(layer))
-    if (finalNorm ?? options.normFirst) this.norm = layerParts(layer).norm()
+    if (finalNorm ?? options.normFirst) this.norm = layerParts('TransformerDecoder', layer).norm()
   }
 
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
-    const of = layerForwardOptions('TransformerDecoder', options)
+    checkTensor('TransformerDecoder', 'x', x)
+    checkTensor('TransformerDecoder', 'memory', memory)
+    const of = layerForwardOptions('TransformerDecoder', options, ['memoryKeyLengths'])
     const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, memory, of(index)), x)
     return this.norm ? this.norm.forward(out) : out
   }

@@ -1,3 +1,5 @@
+import { ArgumentError, checkOptions, describe } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import { dropout } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
@@ -11,7 +13,7 @@ export class DropoutSource {
 
   /** seed: i32 scalar. */
   constructor(seed: Tensor) {
-    this.#seed = seed
+    this.#seed = checkTensor('DropoutSource', 'seed', seed)
   }
 
   drop(x: Tensor, probability: number): Tensor {
@@ -22,6 +24,16 @@ export class DropoutSource {
 export interface Dropping {
   /** Given while training only. */
   dropout?: DropoutSource | undefined
+}
+
+export function checkSource(operation: string, source: DropoutSource | undefined): void {
+  if (source !== undefined && !(source instanceof DropoutSource))
+    throw new ArgumentError(`${operation}: dropout should be a DropoutSource, got ${describe(source)}`)
+}
+
+export function checkDropping(operation: string, options: Dropping): void {
+  checkOptions(operation, options, ['dropout'])
+  checkSource(operation, options.dropout)
 }
 
 export const dropWith = (x: Tensor, probability: number, { dropout: source }: Dropping): Tensor =>

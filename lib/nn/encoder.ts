@@ -1,11 +1,12 @@
-import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import { add, type Activation } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { FeedForward } from './feed-forward.ts'
 import { generatorOf, type Initialised } from './init.ts'
-import type { KeyValueCache } from './key-value-cache.ts'
-import { Module } from './module.ts'
-import { MultiHeadAttention, type AttendOptions, type RotaryConfig } from './multi-head-attention.ts'
+import { KeyValueCache } from './key-value-cache.ts'
+import { maxLayers, Module } from './module.ts'
+import { attendOptionNames, MultiHeadAttention, type AttendOptions, type RotaryConfig } from './multi-head-attention.ts'
 import { LayerNorm } from './norms.ts'
 
 /** The options of torch.nn.TransformerEncoderLayer, and grouped heads and rotary positions. */
@@ -25,34 +26,36 @@ export interface TransformerLayerOptions extends Initialised {
   epsilon?: number
 }
 
-export const layerOptionNames = [
-  'dim',
-  'heads',
-  'ffn',
-  'kvHeads',
-  'rope',
-  'activation',
-  'normFirst',
-  'bias',
-  'dropout',
-  'epsilon',
-  'random',
-]
+export const layerOptions = {
+  dim: 'any',
+  heads: 'any',
+  ffn: 'any',
+  kvHeads: 'any',
+  rope: 'any',
+  activation: 'any',
+  normFirst: 'boolean',
+  bias: 'boolean',
+  dropout: 'any',
+  epsilon: 'any',
+  random: 'any',
+} as const
+
+export const stackOptions = { ...layerOptions, layers: 'any', finalNorm: 'boolean' } as const
 
 /** The parts that encoder and decoder layers are made of. */
-export function layerParts({
-  dim,
-  heads,
-  ffn = 2048,
-  kvHeads,
-  rope,
-  activation = 'relu',
-  bias = true,
-  dropout = 0,
-  epsilon = 1e-5,
-  random,
-}: TransformerLayerOptions) {
-  const generator = generatorOf({ random })
+export function layerParts(operation: string, options: TransformerLayerOptions) {
+  const {
+    dim,
+    heads,
+    ffn = 2048,
+    kvHeads,
+    rope,
+    activation = 'relu',
+    bias = true,
+    dropout = 0,
+    epsilon = 1e-5,
+  } = options
+  const generator = generatorOf(operation, options)
   const shared = { dim, heads, kvHeads, bias, dropout, random: generator }
   return {
     selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, rope }),
@@ -77,8 +80,8 @@ export class TransformerEncoderLayer extends Module {
 
   constructor(options: TransformerLayerOptions) {
     super()
-    checkOptions('TransformerEncoderLayer', options, layerOptionNames)
-    const parts = layerParts(options)
+    checkOptions('TransformerEncoderLayer', options, layerOptions)
+    const parts = layerParts('TransformerEncoderLayer', options)
     this.selfAttention = parts.selfAttention()
     this.norm1 = parts.norm()
     this.feedForward = parts.feedForward()
@@ -87,8 +90,11 @@ export class TransformerEncoderLayer extends Module {
   }
 
   forward(x: Tensor, options: AttendOptions = {}): Tensor {
+    checkTensor('TransformerEncoderLayer', 'x', x)
+    checkOptions('TransformerEncoderLayer', options, attendOptionNames)
+    const { dropout } = options
     const attended = residual(x, this.norm1, this.#normFirst, (input) => this.selfAttention.forward(input, options))
-    return residual(attended, this.norm2, this.#normFirst, (input) => this.feedForward.forward(input, options))
+    return residual(attended, this.norm2, this.#normFirst, (input) => this.feedForward.forward(input, { dropout }))
   }
 }
 
@@ -108,8 +114,13 @@ export interface StackForwardOptions extends Omit<AttendOptions, 'cache'> {
 /** The options of each layer of a stack. */
 export function layerForwardOptions<O extends StackForwardOptions>(
   operation: string,
-  { cache, position, ...options }: O,
+  given: O,
+  more: readonly string[] = [],
 ): (index: number) => Omit<O, 'cache' | 'position'> & AttendOptions {
+  checkOptions(operation, given, [...attendOptionNames, 'position', ...more])
+  const { cache, position, ...options } = given
+  if (cache !== undefined && !(cache instanceof KeyValueCache))
+    throw new ArgumentError(`${operation}: cache should be a KeyValueCache, got ${describe(cache)}`)
   if (cache && !position) throw new ArgumentError(`${operation}: a cache needs position, how many tokens it holds`)
   return (index) => ({ ...options, cache: cache?.layer(index, position!) })
 }
@@ -121,15 +132,16 @@ export class TransformerEncoder extends Module {
 
   constructor(options: TransformerStackOptions) {
     super()
-    checkOptions('TransformerEncoder', options, [...layerOptionNames, 'layers', 'finalNorm'])
+    checkOptions('TransformerEncoder', options, stackOptions)
     const { layers, finalNorm, ...rest } = options
-    checkInteger('TransformerEncoder', 'layers', layers, 0)
-    const layer = { ...rest, random: generatorOf(options) }
+    checkInteger('TransformerEncoder', 'layers', layers, 0, maxLayers)
+    const layer = { ...rest, random: generatorOf('TransformerEncoder', options) }
     this.layers = Array.from({ length: layers }, () => new TransformerEncoderLayer(layer))
-    if (finalNorm ?? options.normFirst) this.norm = layerParts(layer).norm()
+    if (finalNorm ?? options.normFirst) this.norm = layerParts('TransformerEncoder', layer).norm()
   }
 
   forward(x: Tensor, options: StackForwardOptions = {}): Tensor {
+    checkTensor('TransformerEncoder', 'x', x)
     const of = layerForwardOptions('TransformerEncoder', options)
     const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, of(index)), x)
     return this.norm ? this.norm.forward(out) : out

@@ -2,7 +2,7 @@ import { checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { gated, split, type Activation } from '../ops/index.ts'
 import { checkActivation } from '../ops/matmul.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { dropWith, type Dropping } from './dropout.ts'
+import { checkDropping, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
@@ -17,18 +17,19 @@ export interface FeedForwardOptions extends Initialised {
   dropout?: number
 }
 
-const knownGated = ['dim', 'hidden', 'bias', 'dropout', 'random']
-const known = [...knownGated, 'activation']
+const knownGated = { dim: 'any', hidden: 'any', bias: 'boolean', dropout: 'any', random: 'any' } as const
+const known = { ...knownGated, activation: 'any' } as const
 
 function resolve(operation: string, options: FeedForwardOptions, defaults: { activation: Activation; bias: boolean }) {
   checkOptions(operation, options, known)
-  const { dim, bias = defaults.bias, activation = defaults.activation, dropout = 0 } = options
+  const { bias = defaults.bias, activation = defaults.activation, dropout = 0 } = options
+  const dim = checkInteger(operation, 'dim', options.dim, 1)
   return {
-    dim: checkInteger(operation, 'dim', dim, 1),
+    dim,
     hidden: checkInteger(operation, 'hidden', options.hidden ?? 4 * dim, 1),
     activation: checkActivation(operation, activation),
     dropout: checkNumber(operation, 'dropout', dropout, 0, 0.999999),
-    linear: { bias, random: generatorOf(options) },
+    linear: { bias, random: generatorOf(operation, options) },
   }
 }
 
@@ -52,6 +53,7 @@ export class FeedForward extends Module {
   }
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
+    checkDropping('FeedForward', options)
     const inner = dropWith(this.up.forward(x, { activation: this.#activation }), this.#dropout, options)
     return dropWith(this.down.forward(inner), this.#dropout, options)
   }
@@ -80,6 +82,7 @@ export class GatedFeedForward extends Module {
   }
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
+    checkDropping('GatedFeedForward', options)
     const [gate, up] = split(this.gateUp.forward(x), 2) as [Tensor, Tensor]
     return dropWith(this.down.forward(gated(this.#activation, gate, up)), this.#dropout, options)
   }

@@ -1,3 +1,4 @@
+import { ArgumentError, describe } from '../errors.ts'
 import { Random } from '../tensor/random.ts'
 import type { Shape } from '../tensor/shape.ts'
 import { allocateMemory, Parameter } from '../tensor/tensor.ts'
@@ -10,7 +11,12 @@ export interface Initialised {
   random?: Initializer | undefined
 }
 
-export const generatorOf = ({ random }: Initialised): Initializer => random ?? new Random(Math.random() * 2 ** 48)
+export function generatorOf(operation: string, { random }: Initialised): Initializer {
+  if (random === undefined) return new Random(Math.random() * 2 ** 48)
+  if (random !== 'zeros' && !(random instanceof Random))
+    throw new ArgumentError(`${operation}: random should be a Random or 'zeros', got ${describe(random)}`)
+  return random
+}
 
 const zeros = (shape: Shape): Parameter<'f32'> => new Parameter(shape, 'f32', allocateMemory('Parameter', shape, 'f32'))
 

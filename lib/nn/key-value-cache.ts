@@ -1,5 +1,7 @@
-import { ArgumentError, checkInteger } from '../errors.ts'
+import { checkInteger, checkOptions } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import { allocate, type Tensor } from '../tensor/tensor.ts'
+import { maxLayers } from './module.ts'
 
 export interface CacheShape {
   layers: number
@@ -15,8 +17,11 @@ export class KeyValueCache implements Disposable {
   readonly capacity: number
   readonly layers: readonly { readonly keys: Tensor; readonly values: Tensor }[]
 
-  constructor({ layers, batch = 1, kvHeads, headDim, capacity }: CacheShape) {
-    for (const [name, value] of Object.entries({ layers, batch, kvHeads, headDim, capacity }))
+  constructor(shape: CacheShape) {
+    checkOptions('KeyValueCache', shape, ['layers', 'batch', 'kvHeads', 'headDim', 'capacity'])
+    const { layers, batch = 1, kvHeads, headDim, capacity } = shape
+    checkInteger('KeyValueCache', 'layers', layers, 1, maxLayers)
+    for (const [name, value] of Object.entries({ batch, kvHeads, headDim, capacity }))
       checkInteger('KeyValueCache', name, value, 1)
     this.capacity = capacity
     const make = (): Tensor => allocate('KeyValueCache', [batch, kvHeads, capacity, headDim], 'f32')
@@ -25,10 +30,8 @@ export class KeyValueCache implements Disposable {
 
   /** What layer `index` attends to and adds to. `position` (i32 scalar): how many tokens are there already. */
   layer(index: number, position: Tensor): LayerCache {
-    const layer = this.layers[index]
-    if (!layer)
-      throw new ArgumentError(`KeyValueCache: layer should be from 0 to ${this.layers.length - 1}, got ${index}`)
-    return { ...layer, position }
+    checkInteger('KeyValueCache', 'layer', index, 0, this.layers.length - 1)
+    return { ...this.layers[index]!, position: checkTensor('KeyValueCache', 'position', position) }
   }
 
   dispose(): void {

@@ -20,14 +20,15 @@ export class Linear extends Module {
     super()
     checkInteger('Linear', 'inputs', inputs, 1)
     checkInteger('Linear', 'outputs', outputs, 1)
-    checkOptions('Linear', options, ['bias', 'random'])
-    const random = generatorOf(options)
+    checkOptions('Linear', options, { bias: 'boolean', random: 'any' })
+    const random = generatorOf('Linear', options)
     const bound = 1 / Math.sqrt(inputs)
     this.weight = uniform([outputs, inputs], random, bound)
     if (options.bias ?? true) this.bias = uniform([outputs], random, bound)
   }
 
   forward(x: Tensor, options: { activation?: Activation } = {}): Tensor {
+    checkOptions('Linear', options, ['activation'])
     return matmul(x, transpose(this.weight), { ...options, ...(this.bias && { bias: this.bias }) })
   }
 }
@@ -48,7 +49,7 @@ export class Embedding extends Module {
     checkInteger('Embedding', 'dim', dim, 1)
     checkOptions('Embedding', options, ['paddingIndex', 'random'])
     const { paddingIndex } = options
-    this.weight = normal([count, dim], generatorOf(options))
+    this.weight = normal([count, dim], generatorOf('Embedding', options))
     this.#paddingIndex = paddingIndex
     if (paddingIndex !== undefined) {
       checkInteger('Embedding', 'paddingIndex', paddingIndex, 0, count - 1)

@@ -2,6 +2,9 @@ import { ArgumentError, ShapeError, checkOptions, describe } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { Parameter, Tensor } from '../tensor/tensor.ts'
 
+/** Of a stack: more would not end before the memory does. */
+export const maxLayers = 10_000
+
 /**
  * A layer or a model: a plain class whose fields are parameters, other modules, or arrays of them. A parameter's name
  * is its field path: `layers.0.attention.output.weight`. What differs from call to call (dropout, a cache, a mask) is
@@ -10,13 +13,17 @@ import { Parameter, Tensor } from '../tensor/tensor.ts'
 export abstract class Module implements Disposable {
   /** All parameters by field path, in field order; one that stands in two places has the first name. */
   parameters(): Map<string, Parameter> {
-    const found = new Map<string, Parameter>()
+    return new Map([...this.#tensors()].filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter))
+  }
+
+  #tensors(): Map<string, Tensor> {
+    const found = new Map<string, Tensor>()
     const seen = new Set<unknown>()
     const visit = (value: unknown, path: string): void => {
-      const isParameter = value instanceof Parameter
-      if (seen.has(value) || !(isParameter || value instanceof Module || Array.isArray(value))) return
+      const isTensor = value instanceof Tensor
+      if (seen.has(value) || !(isTensor || value instanceof Module || Array.isArray(value))) return
       seen.add(value)
-      if (isParameter) found.set(path, value)
+      if (isTensor) found.set(path, value)
       else for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
     }
     visit(this, '')
@@ -40,7 +47,7 @@ export abstract class Module implements Disposable {
    * name is an ArgumentError; a wrong shape is a ShapeError in any case. Nothing is changed when it throws.
    */
   loadStateDict(state: ReadonlyMap<string, Tensor>, options: { strict?: boolean } = {}): void {
-    checkOptions('loadStateDict', options, ['strict'])
+    checkOptions('loadStateDict', options, { strict: 'boolean' })
     if (!(state instanceof Map))
       throw new ArgumentError(`loadStateDict: expected a Map of tensors by name, got ${describe(state)}`)
     const parameters = this.parameters()
@@ -69,9 +76,9 @@ export abstract class Module implements Disposable {
     }
   }
 
-  /** Gives the memory of all parameters back. */
+  /** Gives the memory of all parameters back, and that of the tensors beside them in its fields. */
   dispose(): void {
-    for (const parameter of this.parameters().values()) parameter.dispose()
+    for (const tensor of this.#tensors().values()) tensor.dispose()
   }
   [Symbol.dispose](): void {
     this.dispose()

@@ -1,8 +1,9 @@
 import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
+import { checkTensor } from '../ops/define-op.ts'
 import { attention, cacheWrite, reshape, rotaryEmbedding, split, transpose } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
-import { dropWith, type Dropping } from './dropout.ts'
+import { checkSource, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
 import { Linear } from './linear.ts'
@@ -46,19 +47,21 @@ export interface AttendOptions extends Dropping {
   cache?: LayerCache | undefined
 }
 
-const known = [
-  'dim',
-  'heads',
-  'kvHeads',
-  'headDim',
-  'memoryDim',
-  'cross',
-  'bias',
-  'outputBias',
-  'rope',
-  'dropout',
-  'random',
-]
+const known = {
+  dim: 'any',
+  heads: 'any',
+  kvHeads: 'any',
+  headDim: 'any',
+  memoryDim: 'any',
+  cross: 'boolean',
+  bias: 'boolean',
+  outputBias: 'boolean',
+  rope: 'any',
+  dropout: 'any',
+  random: 'any',
+} as const
+
+export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'cache', 'dropout']
 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
@@ -74,7 +77,9 @@ export class MultiHeadAttention extends Module {
   readonly #kvHeads: number
   readonly #headDim: number
   readonly #dropout: number
-  readonly #rope: { frequencies: Tensor; interleaved: boolean } | undefined
+  /** Of the rotary embedding: θ^(−2i/d). */
+  readonly frequencies?: Tensor
+  readonly #interleaved: boolean
 
   constructor(options: MultiHeadAttentionOptions) {
     super()
@@ -83,6 +88,7 @@ export class MultiHeadAttention extends Module {
     const cross = options.cross ?? options.memoryDim !== undefined
     checkInteger('MultiHeadAttention', 'dim', dim, 1)
     checkInteger('MultiHeadAttention', 'heads', heads, 1)
+    const memoryDim = checkInteger('MultiHeadAttention', 'memoryDim', options.memoryDim ?? dim, 1)
     this.#heads = heads
     this.#kvHeads = checkInteger('MultiHeadAttention', 'kvHeads', options.kvHeads ?? heads, 1, heads)
     if (heads % this.#kvHeads !== 0)
@@ -93,29 +99,33 @@ export class MultiHeadAttention extends Module {
       )
     this.#headDim = checkInteger('MultiHeadAttention', 'headDim', options.headDim ?? dim / heads, 1, 256)
     this.#dropout = checkNumber('MultiHeadAttention', 'dropout', options.dropout ?? 0, 0, 0.999999)
-    const random = generatorOf(options)
+    const random = generatorOf('MultiHeadAttention', options)
     const width = heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
     if (cross) {
       this.query = new Linear(dim, width, { bias, random })
-      this.keyValue = new Linear(options.memoryDim ?? dim, 2 * kvWidth, { bias, random })
+      this.keyValue = new Linear(memoryDim, 2 * kvWidth, { bias, random })
     } else this.qkv = new Linear(dim, width + 2 * kvWidth, { bias, random })
     this.output = new Linear(width, dim, { bias: outputBias, random })
-    if (options.rope && cross) throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
-    this.#rope = options.rope && rotary(options.rope, this.#headDim)
+    if (options.rope !== undefined && cross)
+      throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
+    this.#interleaved = options.rope?.interleaved ?? false
+    if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
   }
 
   /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
   forward(x: Tensor, options: AttendOptions & { memory?: Tensor } = {}): Tensor {
-    checkOptions('MultiHeadAttention', options, ['causal', 'keyLengths', 'positions', 'cache', 'memory', 'dropout'])
+    checkOptions('MultiHeadAttention', options, [...attendOptionNames, 'memory'])
+    checkTensor('MultiHeadAttention', 'x', x)
+    if (options.memory !== undefined) checkTensor('MultiHeadAttention', 'memory', options.memory)
+    checkSource('MultiHeadAttention', options.dropout)
     const { memory, causal = false, keyLengths, cache } = options
     if (cache) this.#checkCached(options)
     let [q, k, v] = this.#project(x, memory)
-    if (this.#rope) {
-      const { frequencies, interleaved } = this.#rope
+    if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
-      q = rotaryEmbedding(q, positions, frequencies, { interleaved })
-      k = rotaryEmbedding(k, positions, frequencies, { interleaved })
+      q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
+      k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
     }
     if (cache) {
       k = cacheWrite(cache.keys, k, cache.position)
@@ -123,7 +133,7 @@ export class MultiHeadAttention extends Module {
     }
     const o = attention(q, k, v, {
       causal: causal === true && !cache ? 'start' : causal,
-      ...(keyLengths && { keyLengths }),
+      ...(keyLengths !== undefined && { keyLengths }),
     })
     const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
     return dropWith(this.output.forward(joined), this.#dropout, options)
@@ -133,15 +143,16 @@ export class MultiHeadAttention extends Module {
     if (memory) throw new ArgumentError('MultiHeadAttention: a cache goes with self-attention only')
     if (!keyLengths)
       throw new ArgumentError('MultiHeadAttention: a cache needs keyLengths, how many tokens it holds after this call')
-    if (this.#rope && !positions)
+    if (this.frequencies && !positions)
       throw new ArgumentError('MultiHeadAttention: rotary embedding with a cache needs positions, those of x')
   }
 
   #project(x: Tensor, memory: Tensor | undefined): [Tensor, Tensor, Tensor] {
-    if (x.rank !== 2 && x.rank !== 3)
-      throw new ShapeError(
-        `MultiHeadAttention: x should be [batch, length, dim] or [length, dim], got ${formatShape(x.shape)}`,
-      )
+    for (const [name, sequence] of Object.entries({ x, ...(memory && { memory }) }))
+      if (sequence.rank !== x.rank || (x.rank !== 2 && x.rank !== 3))
+        throw new ShapeError(
+          `MultiHeadAttention: ${name} should be [batch, length, dim] or [length, dim], as the other, got ${formatShape(sequence.shape)}`,
+        )
     const width = this.#heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
     if (this.qkv) {
@@ -161,9 +172,9 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; interleaved: boolean } {
-  checkOptions('MultiHeadAttention: rope', config, ['theta', 'dim', 'interleaved'])
-  const { theta = 1e4, dim, interleaved = false } = config
+function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
+  checkOptions('MultiHeadAttention: rope', config, { theta: 'any', dim: 'any', interleaved: 'boolean' })
+  const { theta = 1e4, dim } = config
   checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
   const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
   if (turned % 2 !== 0)
@@ -171,7 +182,7 @@ function rotary(config: RotaryConfig, headDim: number): { frequencies: Tensor; i
       `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
     )
   const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
-  return { frequencies: fromData(frequencies, { dtype: 'f32' }), interleaved }
+  return fromData(frequencies, { dtype: 'f32' })
 }
 
 function counting(length: number): Tensor {

@@ -18,7 +18,7 @@ export class LayerNorm extends Module {
   constructor(dim: number, options: LayerNormOptions = {}) {
     super()
     checkInteger('LayerNorm', 'dim', dim, 1)
-    checkOptions('LayerNorm', options, ['epsilon', 'bias'])
+    checkOptions('LayerNorm', options, { epsilon: 'any', bias: 'boolean' })
     this.#epsilon = checkNumber('LayerNorm', 'epsilon', options.epsilon ?? 1e-5, 0)
     this.weight = constant([dim], 1)
     if (options.bias ?? true) this.bias = constant([dim], 0)

@@ -1,10 +1,10 @@
-import { ArgumentError, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { TransformerDecoder } from './decoder.ts'
 import type { Dropping } from './dropout.ts'
-import { layerOptionNames, TransformerEncoder, type TransformerLayerOptions } from './encoder.ts'
+import { layerOptions, TransformerEncoder, type TransformerLayerOptions } from './encoder.ts'
 import { generatorOf } from './init.ts'
-import { Module } from './module.ts'
+import { maxLayers, Module } from './module.ts'
 
 /** The options of torch.nn.Transformer, under this package's names. */
 export interface TransformerOptions extends TransformerLayerOptions {
@@ -19,11 +19,11 @@ export interface TransformerStacks {
   decoder: TransformerDecoder
 }
 
-const ownOptions = [...layerOptionNames, 'encoderLayers', 'decoderLayers']
-const stackNames = ['encoder', 'decoder']
+const stacks = { encoder: 'any', decoder: 'any' } as const
+const known = { ...layerOptions, encoderLayers: 'any', decoderLayers: 'any', ...stacks } as const
 
 function checkStacks(options: TransformerStacks): TransformerStacks {
-  checkOptions('Transformer of stacks that exist', options, stackNames)
+  checkOptions('Transformer of stacks that exist', options, stacks)
   const { encoder, decoder } = options
   if (!(encoder instanceof TransformerEncoder) || !(decoder instanceof TransformerDecoder))
     throw new ArgumentError(
@@ -34,7 +34,9 @@ function checkStacks(options: TransformerStacks): TransformerStacks {
 
 function makeStacks(options: TransformerOptions): TransformerStacks {
   const { encoderLayers = 6, decoderLayers = 6, ...rest } = options
-  const layer = { ...rest, finalNorm: true, random: generatorOf(options) }
+  for (const [name, layers] of Object.entries({ encoderLayers, decoderLayers }))
+    checkInteger('Transformer', name, layers, 0, maxLayers)
+  const layer = { ...rest, finalNorm: true, random: generatorOf('Transformer', options) }
   return {
     encoder: new TransformerEncoder({ ...layer, layers: encoderLayers }),
     decoder: new TransformerDecoder({ ...layer, layers: decoderLayers }),
@@ -60,8 +62,8 @@ export class Transformer extends Module {
 
   constructor(options: TransformerOptions | TransformerStacks) {
     super()
-    checkOptions('Transformer', options, [...ownOptions, ...stackNames])
-    const { encoder, decoder } = stackNames.some((name) => name in options)
+    checkOptions('Transformer', options, known)
+    const { encoder, decoder } = Object.keys(stacks).some((name) => name in options)
       ? checkStacks(options as TransformerStacks)
       : makeStacks(options as TransformerOptions)
     this.encoder = encoder
@@ -70,7 +72,12 @@ export class Transformer extends Module {
 
   /** source [batch, sourceLength, dim], target [batch, targetLength, dim] → [batch, targetLength, dim]. */
   forward(source: Tensor, target: Tensor, options: TransformerForwardOptions = {}): Tensor {
-    checkOptions('Transformer', options, ['sourceLengths', 'targetLengths', 'causal', 'dropout'])
+    checkOptions('Transformer', options, {
+      sourceLengths: 'any',
+      targetLengths: 'any',
+      causal: 'boolean',
+      dropout: 'any',
+    })
     const { sourceLengths, targetLengths, causal = true, dropout } = options
     const memory = this.encoder.forward(source, { keyLengths: sourceLengths, dropout })
     return this.decoder.forward(target, memory, {

@@ -1,5 +1,6 @@
-import { ArgumentError, ShapeError, describe } from '../errors.ts'
+import { ArgumentError, ShapeError, TraceError, describe } from '../errors.ts'
 import type { Attributes, OpDefinition, TensorType } from '../graph/op.ts'
+import { activeTrace } from '../graph/trace.ts'
 import { native } from '../native/load.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
@@ -27,10 +28,15 @@ export const numbers =
   (attributes: Attributes): number[] =>
     names.map((name) => Number(attributes[name]))
 
-/** Throws ArgumentError unless `value` is a tensor. */
+/** Throws ArgumentError unless `value` is a tensor, DisposedError or TraceError if it can't be used (any more). */
 export function checkTensor(operation: string, name: string, value: unknown): Tensor {
   if (!(value instanceof Tensor))
     throw new ArgumentError(`${operation}: ${name} should be a tensor, got ${describe(value)}; make one with tensor(…)`)
+  if (value.isDisposed) value.memory(operation)
+  if (value.isTraced && !activeTrace())
+    throw new TraceError(
+      `${operation}: ${name} is a tensor of a traced function, used outside of it; use it inside the function given to compile()`,
+    )
   return value
 }
 

@@ -1,5 +1,6 @@
 import { apply } from '../graph/apply.ts'
 import type { OpDefinition, TensorType } from '../graph/op.ts'
+import { checkDType } from '../tensor/dtype.ts'
 import { broadcastShapes } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkTensor, defineOp, functionIndex, like, noAttributes } from './define-op.ts'
@@ -10,8 +11,8 @@ import { reduceTo } from './view.ts'
 export type Operand = Tensor | number
 
 function operands(operation: string, a: Operand, b: Operand): [Tensor, Tensor] {
-  if (typeof a === 'number' && b instanceof Tensor) return [fill([], a, b.dtype), b]
-  if (typeof b === 'number' && a instanceof Tensor) return [a, fill([], b, a.dtype)]
+  if (typeof a === 'number' && b instanceof Tensor) return [fill([], a, b.dtype), checkTensor(operation, 'b', b)]
+  if (typeof b === 'number' && a instanceof Tensor) return [checkTensor(operation, 'a', a), fill([], b, a.dtype)]
   return [checkTensor(operation, 'a', a), checkTensor(operation, 'b', b)]
 }
 
@@ -156,5 +157,5 @@ const castOp = defineOp({
 
 /** The same numbers as another dtype. To i32: towards zero, saturating, NaN becomes 0. */
 export function cast(x: Tensor, dtype: TensorType['dtype']): Tensor {
-  return apply(castOp, [checkTensor('cast', 'x', x)], { dtype })[0]!
+  return apply(castOp, [checkTensor('cast', 'x', x)], { dtype: checkDType('cast', dtype) })[0]!
 }

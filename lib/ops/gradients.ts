@@ -1,4 +1,4 @@
-import { ArgumentError, describe } from '../errors.ts'
+import { ArgumentError, DTypeError, describe } from '../errors.ts'
 import { compile } from '../graph/compile.ts'
 import { differentiate } from '../graph/differentiate.ts'
 import { activeTrace } from '../graph/trace.ts'
@@ -43,7 +43,13 @@ export function valueAndGrad<I>(
 ): (inputs: I) => { value: Tensor; grads: unknown } {
   if (typeof loss !== 'function') throw new ArgumentError(`valueAndGrad: expected a function, got ${describe(loss)}`)
   const wanted: Tensor[] = []
-  const structure = mapTree('grad', wrt, (leaf, path) => wanted.push(checkTensor('grad', path || 'wrt', leaf)) - 1)
+  const structure = mapTree('grad', wrt, (leaf, path) => {
+    const { dtype } = checkTensor('grad', path || 'wrt', leaf)
+    if (dtype === 'i32') throw new DTypeError(`grad: ${path || 'wrt'} should be f32 or f64, got i32`)
+    return wanted.push(leaf as Tensor) - 1
+  })
+  if (wrt !== undefined && lacks(structure))
+    throw new ArgumentError(`grad: expected tensors only, got undefined or null in ${describe(wrt)}`)
   const traced = (inputs: I): { value: Tensor; grads: unknown } => {
     const trace = activeTrace()
     if (!trace) {
@@ -66,6 +72,12 @@ export function valueAndGrad<I>(
     return { value, grads: mapTree('grad', structure, (leaf) => gradients[leaf as number]!) }
   }
   return traced
+}
+
+/** True if something in a tree is undefined or null. */
+function lacks(tree: unknown): boolean {
+  if (typeof tree !== 'object' || tree === null) return tree === undefined || tree === null
+  return (tree instanceof Map ? [...tree.values()] : Object.values(tree)).some(lacks)
 }
 
 /** Like `valueAndGrad`, without the value. */

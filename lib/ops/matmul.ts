@@ -142,7 +142,7 @@ export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOp
 
 /** f(x) for the name of an activation. */
 export function activate(operation: string, activation: Activation, x: Tensor): Tensor {
-  return activations[checkActivation(operation, activation)](x)
+  return activations[checkActivation(operation, activation)](checkTensor(operation, 'x', x))
 }
 
 export function checkActivation(operation: string, activation: unknown): Activation {

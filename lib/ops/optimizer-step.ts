@@ -92,6 +92,7 @@ export function adamWStep(parameter: Tensor, options: AdamWStep): Tensor {
     weightDecay = 0.01,
   } = options
   for (const [name, x] of Object.entries({ gradient, m, v, learningRate, step })) checkTensor('adamWStep', name, x)
+  if (gradientScale !== undefined) checkTensor('adamWStep', 'gradientScale', gradientScale)
   checkNumber('adamWStep', 'beta1', beta1, 0, 1 - 2 ** -53)
   checkNumber('adamWStep', 'beta2', beta2, 0, 1 - 2 ** -53)
   checkNumber('adamWStep', 'epsilon', epsilon, 0)

@@ -1,4 +1,4 @@
-import { checkOptions } from '../errors.ts'
+import { ArgumentError, checkOptions, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import { checkAxis, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -39,9 +39,12 @@ function reduction(
   })
   return (x, options = {}) => {
     checkTensor(name, 'x', x)
-    checkOptions(name, options, ['axis', 'keepDims'])
+    checkOptions(name, options, { axis: 'any', keepDims: 'boolean' })
     const { axis = x.shape.map((_, i) => i), keepDims = false } = options
-    const axes = [...new Set((typeof axis === 'number' ? [axis] : axis).map((a) => checkAxis(name, a, x.rank)))]
+    const given = typeof axis === 'number' ? [axis] : axis
+    if (!Array.isArray(given))
+      throw new ArgumentError(`${name}: expected an axis or an array of axes, got ${describe(axis)}`)
+    const axes = [...new Set(given.map((a) => checkAxis(name, a, x.rank)))]
     const y = apply(definition, [x], { axes })[0]!
     return keepDims ? y : reshape(y, remaining(y.shape, axes))
   }

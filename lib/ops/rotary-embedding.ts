@@ -55,6 +55,6 @@ export function rotaryEmbedding(
   checkTensor('rotaryEmbedding', 'x', x)
   checkTensor('rotaryEmbedding', 'positions', positions)
   checkTensor('rotaryEmbedding', 'frequencies', frequencies)
-  checkOptions('rotaryEmbedding', options, ['interleaved'])
+  checkOptions('rotaryEmbedding', options, { interleaved: 'boolean' })
   return apply(rotaryOp, [x, positions, frequencies], { interleaved: options.interleaved ?? false, inverse: false })[0]!
 }

@@ -98,7 +98,7 @@ export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
   checkTensor('transpose', 'x', x)
   if (axes === undefined && x.rank < 2)
     throw new ShapeError(`transpose: expected at least two axes, got shape ${formatShape(x.shape)}`)
-  const order = axes ?? x.shape.map((_, i) => (i < x.rank - 2 ? i : 2 * x.rank - 3 - i))
+  const order = axes === undefined ? x.shape.map((_, i) => (i < x.rank - 2 ? i : 2 * x.rank - 3 - i)) : axes
   if (!Array.isArray(order)) throw new ArgumentError(`transpose: expected an array of axes, got ${describe(order)}`)
   const resolved = order.map((a) => checkAxis('transpose', a, x.rank))
   if (new Set(resolved).size !== x.rank || resolved.length !== x.rank)
@@ -189,7 +189,9 @@ export function split(x: Tensor, sections: number | readonly number[], axis = -1
   checkTensor('split', 'x', x)
   const along = checkAxis('split', axis, x.rank)
   const size = x.shape[along]!
-  const count = typeof sections === 'number' ? checkInteger('split', 'sections', sections, 1) : 0
+  if (typeof sections !== 'number' && !Array.isArray(sections))
+    throw new ArgumentError(`split: expected a number of parts or an array of sizes, got ${describe(sections)}`)
+  const count = typeof sections === 'number' ? checkInteger('split', 'sections', sections, 1, Math.max(1, size)) : 0
   if (count && size % count !== 0)
     throw new ShapeError(`split: axis ${axis} of ${formatShape(x.shape)} does not divide into ${count} equal parts`)
   const sizes = count

@@ -12,9 +12,15 @@ interface RandomOptions<D extends DType> extends FillOptions<D> {
   seed?: number
 }
 
-function make<D extends DType>(operation: string, shape: Shape, options: FillOptions<D>, known: string[]): Tensor<D> {
+function make<D extends DType>(
+  operation: string,
+  shape: Shape,
+  options: FillOptions<D>,
+  known: string[],
+  usual: DType = 'f32',
+): Tensor<D> {
   checkOptions(operation, options, known)
-  const dtype = checkDType(operation, options.dtype ?? 'f32') as D
+  const dtype = checkDType(operation, options.dtype ?? usual) as D
   return allocate(operation, checkShape(operation, shape), dtype)
 }
 
@@ -60,28 +66,24 @@ export const tensor = Object.assign(create, {
 
   /** 0, 1, …, n − 1; i32 unless said. */
   arange: <D extends DType = 'i32'>(n: number, options: FillOptions<D> = {}): Tensor<D> =>
-    fill(
-      make('tensor.arange', [checkInteger('tensor.arange', 'n', n, 0)], { dtype: 'i32' as D, ...options }, ['dtype']),
-      (i) => i,
-    ),
+    fill(make('tensor.arange', [checkInteger('tensor.arange', 'n', n, 0)], options, ['dtype'], 'i32'), (i) => i),
 
   /** Standard normal numbers. */
   randn: <D extends DType = 'f32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => {
+    const result = make('tensor.randn', shape, options, ['dtype', 'seed'])
     const random = generator('tensor.randn', options.seed)
-    return fill(make('tensor.randn', shape, options, ['dtype', 'seed']), () => random.normal())
+    return fill(result, () => random.normal())
   },
 
-  /** Uniform numbers in [low, high). */
+  /** Uniform numbers in [low, high), before they are rounded to the dtype. */
   rand: <D extends DType = 'f32'>(
     shape: Shape,
     options: RandomOptions<D> & { low?: number; high?: number } = {},
   ): Tensor<D> => {
+    const result = make('tensor.rand', shape, options, ['dtype', 'seed', 'low', 'high'])
     const random = generator('tensor.rand', options.seed)
     const low = checkNumber('tensor.rand', 'low', options.low ?? 0)
-    const high = checkNumber('tensor.rand', 'high', options.high ?? 1)
-    return fill(
-      make('tensor.rand', shape, options, ['dtype', 'seed', 'low', 'high']),
-      () => low + (high - low) * random.uniform(),
-    )
+    const high = checkNumber('tensor.rand', 'high', options.high ?? 1, low)
+    return fill(result, () => low + (high - low) * random.uniform())
   },
 })

@@ -1,4 +1,4 @@
-import { DTypeError, describe } from '../errors.ts'
+import { ArgumentError, DTypeError, describe } from '../errors.ts'
 
 /** Element types. Arithmetic is f32; f64 runs plain reference loops (tests, gradient checks); i32 holds indices. */
 export const dtypes = ['f32', 'f64', 'i32'] as const
@@ -26,6 +26,20 @@ export function typedArrayOf<D extends DType>(
   length: number,
 ): TypedArrays[D] {
   return new constructors[dtype](buffer, byteOffset, length) as TypedArrays[D]
+}
+
+/** Throws ArgumentError for a typed array whose memory was transferred elsewhere: it would count as empty. */
+export function checkAttached(operation: string, array: ArrayBufferView): void {
+  if (array.byteLength > 0) return
+  try {
+    // Not `buffer.detached`, which Node 20 has not.
+    void new Uint8Array(array.buffer)
+  } catch (cause) {
+    throw new ArgumentError(
+      `${operation}: the memory of this ${array.constructor.name} is detached (it was transferred elsewhere); copy it before`,
+      { cause },
+    )
+  }
 }
 
 /** The dtype that a typed array is data of, or undefined. */

@@ -1,3 +1,5 @@
+import { ArgumentError, checkInteger, checkNumber, describe } from '../errors.ts'
+
 /**
  * xoshiro128** (Blackman & Vigna 2018), seeded through SplitMix32: small, quick, and the same numbers on every
  * platform. `state` can be saved and put back, so that what was interrupted goes on where it stopped.
@@ -6,6 +8,7 @@ export class Random {
   #s: Uint32Array = new Uint32Array(4)
 
   constructor(seed: number) {
+    checkNumber('Random', 'seed', seed)
     let z = (Math.trunc(seed) ^ Math.trunc(seed / 2 ** 32)) >>> 0
     for (let i = 0; i < 4; i++) {
       z = (z + 0x9e3779b9) >>> 0
@@ -20,6 +23,9 @@ export class Random {
     return [...this.#s]
   }
   set state(state: readonly number[]) {
+    const isWord = (word: number): boolean => Number.isInteger(word) && word >>> 0 === word
+    if (!Array.isArray(state) || state.length !== 4 || !state.every(isWord) || state.every((word) => word === 0))
+      throw new ArgumentError(`Random: state should be 4 whole numbers below 2^32, not all 0, got ${describe(state)}`)
     this.#s = Uint32Array.from(state)
   }
 
@@ -43,8 +49,9 @@ export class Random {
     return ((this.uint32() >>> 5) * 2 ** 26 + (this.uint32() >>> 6)) / 2 ** 53
   }
 
-  /** A whole number in [0, n), without bias. */
+  /** A whole number in [0, n). */
   integer(n: number): number {
+    checkInteger('Random', 'n', n, 1)
     return Math.floor(this.uniform() * n)
   }
 

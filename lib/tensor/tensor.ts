@@ -1,8 +1,17 @@
 import { ArgumentError, DisposedError, DTypeError, ExecutionError, ShapeError, describe } from '../errors.ts'
+import { totalmem } from 'node:os'
 import { native } from '../native/load.ts'
 import type { NativeStorage } from '../native/native.ts'
-import { bytesPerElement, checkDType, dtypeOf, typedArrayOf, type DType, type TypedArrays } from './dtype.ts'
-import { checkShape, formatShape, sameShape, sizeOf, type Shape } from './shape.ts'
+import {
+  bytesPerElement,
+  checkAttached,
+  checkDType,
+  dtypeOf,
+  typedArrayOf,
+  type DType,
+  type TypedArrays,
+} from './dtype.ts'
+import { checkShape, formatShape, maxRank, sameShape, sizeOf, type Shape } from './shape.ts'
 
 /** Native memory that one or more tensors share; given back when the last of them is disposed. */
 export class Memory {
@@ -36,6 +45,8 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
   /** @internal Use `tensor(...)`. */
   constructor(shape: Shape, dtype: D, memory?: Memory) {
+    if (!(memory instanceof Memory || this.isTraced))
+      throw new ArgumentError(`${new.target.name}: expected native memory, got ${describe(memory)}; use tensor(…)`)
     this.shape = Object.freeze([...shape])
     this.dtype = dtype
     this.#memory = memory?.retain()
@@ -70,12 +81,24 @@ export class Tensor<D extends DType = DType> implements Disposable {
    * `dispose()` its length is 0.
    */
   data(): TypedArrays[D] {
-    return typedArrayOf(this.dtype, this.memory('data').storage.buffer(), 0, this.size)
+    return this.#read('data')
+  }
+
+  #read(operation: string): TypedArrays[D] {
+    const { storage } = this.memory(operation)
+    try {
+      return typedArrayOf(this.dtype, storage.buffer(), 0, this.size)
+    } catch (cause) {
+      throw new ExecutionError(
+        `${operation}: the data of this tensor ${formatShape(this.shape)} can not be read: ${(cause as Error).message}`,
+        { cause },
+      )
+    }
   }
 
   /** Nested arrays of numbers; a number for a scalar. */
   toArray(): NestedNumbers {
-    const data = this.data()
+    const data = this.#read('toArray')
     let next = 0
     const build = (axis: number): NestedNumbers =>
       axis === this.rank ? data[next++]! : Array.from({ length: this.shape[axis]! }, () => build(axis + 1))
@@ -86,19 +109,20 @@ export class Tensor<D extends DType = DType> implements Disposable {
   item(): number {
     if (this.size !== 1)
       throw new ShapeError(`item: expected a tensor of one element, got shape ${formatShape(this.shape)}`)
-    return this.data()[0]!
+    return this.#read('item')[0]!
   }
 
   /** Overwrites the elements. Shapes must be equal; numbers are converted to this dtype. */
-  copyFrom(source: Tensor | ArrayLike<number>): this {
-    const from = source instanceof Tensor ? source.data() : source
+  copyFrom(source: Tensor | readonly number[] | TypedArrays[DType]): this {
+    const from = source instanceof Tensor ? source.#read('copyFrom') : source
     if (source instanceof Tensor && !sameShape(source.shape, this.shape))
       throw new ShapeError(`copyFrom: expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`)
+    if (!(source instanceof Tensor)) checkNumbers('copyFrom', source)
     if (from.length !== this.size)
       throw new ShapeError(
         `copyFrom: expected ${this.size} elements for shape ${formatShape(this.shape)}, got ${from.length}`,
       )
-    this.data().set(from)
+    this.#read('copyFrom').set(from)
     return this
   }
 
@@ -131,13 +155,28 @@ export function allocate<D extends DType>(operation: string, shape: Shape, dtype
 
 export function allocateMemory(operation: string, shape: Shape, dtype: DType): Memory {
   const bytes = sizeOf(shape) * bytesPerElement[dtype]
-  try {
-    return new Memory(new native.Storage(bytes))
-  } catch (cause) {
+  return new Memory(
+    withMemory(`${operation}: a tensor of shape ${formatShape(shape)}`, bytes, () => new native.Storage(bytes)),
+  )
+}
+
+/** What the system has, or the container that the process runs in. */
+const memoryLimit = Math.min(totalmem(), process.constrainedMemory() || Infinity)
+
+/**
+ * What `allocate` gives, or ExecutionError. Does not even try what can't fit: systems that promise more memory than
+ * they have would kill the process later.
+ */
+export function withMemory<T>(what: string, bytes: number, allocate: () => T): T {
+  const live = native.liveBytes()
+  if (live + bytes > memoryLimit)
     throw new ExecutionError(
-      `${operation}: could not get ${bytes} bytes for a tensor of shape ${formatShape(shape)}: ${(cause as Error).message}`,
-      { cause },
+      `${what} takes ${bytes} bytes, but this machine has ${memoryLimit}, of which ${live} are in use by tensors and programs; dispose what is not needed, or make it smaller`,
     )
+  try {
+    return allocate()
+  } catch (cause) {
+    throw new ExecutionError(`${what}: ${(cause as Error).message}`, { cause })
   }
 }
 
@@ -162,6 +201,7 @@ export function fromData<D extends DType>(
   if (ArrayBuffer.isView(data)) {
     if (dtypeOf(data) === undefined)
       throw new DTypeError(`tensor: expected a Float32Array, Float64Array or Int32Array, got ${describe(data)}`)
+    checkAttached('tensor', data)
     flat = data
     shape = [data.length]
   } else {
@@ -179,9 +219,17 @@ export function fromData<D extends DType>(
   return result
 }
 
+function checkNumbers(operation: string, values: readonly number[] | TypedArrays[DType]): void {
+  if (dtypeOf(values)) checkAttached(operation, values as TypedArrays[DType])
+  else if (!Array.isArray(values) || !values.every((value) => typeof value === 'number'))
+    throw new ArgumentError(`${operation}: expected a tensor, numbers or a typed array, got ${describe(values)}`)
+}
+
 function nestedShape(data: unknown): number[] {
   const shape: number[] = []
-  for (let level = data; Array.isArray(level); level = level[0]) shape.push(level.length)
+  for (let level = data; Array.isArray(level); level = level[0])
+    if (shape.push(level.length) > maxRank)
+      throw new ShapeError(`tensor: expected a rank of at most ${maxRank}, got arrays that are nested deeper`)
   return shape
 }
 

@@ -4,6 +4,7 @@ import { ArgumentError, describe, FileError } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath, fileError } from '../files/file-error.ts'
 import { isObject, readJson } from '../files/read-file.ts'
+import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import { tokenizerFile, type TokenDecoder, type Tokenizer } from './tokenizer.ts'
 
 /** Splits into single code points, newlines included; means the same to JavaScript and to Hugging Face's tokenizers. */
@@ -15,6 +16,10 @@ export class CharTokenizer implements Tokenizer {
   readonly #ids = new Map<string, number>()
 
   private constructor(characters: readonly string[]) {
+    if (!Array.isArray(characters) || !characters.every((character) => typeof character === 'string'))
+      throw new ArgumentError(
+        `CharTokenizer: expected characters, got ${describe(characters)}; use CharTokenizer.train or .load`,
+      )
     this.#characters = characters
     for (const [id, character] of characters.entries()) this.#ids.set(character, id)
   }
@@ -75,6 +80,8 @@ export class CharTokenizer implements Tokenizer {
   }
 
   decode(ids: ArrayLike<number>): string {
+    if (dtypeOf(ids)) checkAttached('decode', ids as Int32Array)
+    else if (!Array.isArray(ids)) throw new ArgumentError(`decode: expected an array of ids, got ${describe(ids)}`)
     let text = ''
     for (let i = 0; i < ids.length; i++) text += this.#character('decode', ids[i]!)
     return text
@@ -104,7 +111,7 @@ export class CharTokenizer implements Tokenizer {
   }
 
   #character(operation: string, id: number): string {
-    const character = this.#characters[id]
+    const character = typeof id === 'number' ? this.#characters[id] : undefined
     if (character === undefined)
       throw new ArgumentError(`${operation}: expected an id from 0 to ${this.vocabSize - 1}, got ${describe(id)}`)
     return character

@@ -30,7 +30,13 @@ export type OptimizerFactory = (parameters: ReadonlyMap<string, Parameter>) => O
 
 /** AdamW (Loshchilov & Hutter 2019) with torch.optim.AdamW's defaults. */
 export function adamW(options: AdamWOptions = {}): OptimizerFactory {
-  checkOptions('adamW', options, ['beta1', 'beta2', 'epsilon', 'weightDecay', 'decayVectors'])
+  checkOptions('adamW', options, {
+    beta1: 'any',
+    beta2: 'any',
+    epsilon: 'any',
+    weightDecay: 'any',
+    decayVectors: 'boolean',
+  })
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, decayVectors = false } = options
   checkNumber('adamW', 'beta1', beta1, 0, 1 - 2 ** -53)
   checkNumber('adamW', 'beta2', beta2, 0, 1 - 2 ** -53)

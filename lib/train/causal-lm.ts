@@ -29,6 +29,12 @@ export interface Task {
   loss(model: DecoderModel, batch: TokenBatch, dropout?: DropoutSource): Tensor
 }
 
+/** Throws ArgumentError unless `task` is one. */
+export function checkTask(operation: string, task: Task): void {
+  if (typeof Object(task).batches !== 'function' || typeof task.loss !== 'function')
+    throw new ArgumentError(`${operation}: task should be a task such as causalLM(…), got ${describe(task)}`)
+}
+
 export interface CausalLmOptions {
   /** Token ids to train on. */
   train: Int32Array
@@ -45,11 +51,13 @@ export function causalLM(options: CausalLmOptions): Task {
   checkOptions('causalLM', options, ['train', 'validation', 'context', 'tokenizer'])
   const { train, validation, tokenizer } = options
   const context = checkInteger('causalLM', 'context', options.context, 1)
-  for (const [name, tokens] of Object.entries({ train, ...(validation && { validation }) }))
+  for (const [name, tokens] of Object.entries({ train, ...(validation !== undefined && { validation }) }))
     if (!(tokens instanceof Int32Array) || tokens.length <= context)
       throw new ArgumentError(
-        `causalLM: ${name} should be an Int32Array of more than ${context} tokens, got ${describe(tokens)} of ${tokens?.length}; use a longer text or a smaller context`,
+        `causalLM: ${name} should be an Int32Array of more than ${context} tokens, got ${tokens instanceof Int32Array ? tokens.length : describe(tokens)}; use a longer text or a smaller context`,
       )
+  if (tokenizer !== undefined && typeof tokenizer.save !== 'function')
+    throw new ArgumentError(`causalLM: tokenizer should be a tokenizer, got ${describe(tokenizer)}`)
   return {
     context,
     tokenizer,

@@ -1,7 +1,7 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
 import { compile, type RunOptions } from '../graph/compile.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
-import type { Task, TokenBatch } from './causal-lm.ts'
+import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
+import { checkTask, type Task, type TokenBatch } from './causal-lm.ts'
 
 /** Mean loss over the whole validation split: non-overlapping windows, each token counting once. */
 export async function evaluate(
@@ -10,6 +10,10 @@ export async function evaluate(
   batchSize = 64,
   options: RunOptions = {},
 ): Promise<number> {
+  checkModel('evaluate', model)
+  checkTask('evaluate', task)
+  checkInteger('evaluate', 'batchSize', batchSize, 1)
+  checkOptions('evaluate', options, { signal: 'signal' })
   if (!task.validation) throw new ArgumentError('evaluate: this task has no validation split')
   using step = compile((batch: TokenBatch) => task.loss(model, batch))
   let sum = 0

@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileError } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
-import { fileError } from '../files/file-error.ts'
+import { checkPath, fileError } from '../files/file-error.ts'
 import { parseJsonObject, readText } from '../files/read-file.ts'
 import type { TrainerEvent } from './trainer-state.ts'
 
@@ -16,6 +16,7 @@ export type Metrics =
 
 /** The whole lines of a folder's metrics, oldest first. Throws FileError for a missing or damaged file. */
 export async function readMetrics(folder: string): Promise<Metrics[]> {
+  checkPath('readMetrics', folder)
   return (await readLines(join(folder, metricsFile))).map(({ metrics }) => metrics)
 }
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
-import { FileError } from '../errors.ts'
+import { ArgumentError, describe, FileError } from '../errors.ts'
 import { readSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
+import { checkPath } from '../files/file-error.ts'
+import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Resumable, TrainerState } from './trainer-state.ts'
 
@@ -12,6 +13,7 @@ const counters = 'counters'
 
 /** Writes parameters, optimizer moments and counters into a folder, atomically. */
 export async function saveTrainerState(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
+  checkArguments('saveTrainerState', folder, model, trainer)
   const { optimizer, ...counts } = trainer.state
   const tensors: [string, Tensor][] = []
   for (const [name, parameter] of model.parameters()) tensors.push([`model.${name}`, parameter])
@@ -21,6 +23,7 @@ export async function saveTrainerState(folder: string, model: DecoderModel, trai
 
 /** Puts a saved run back into a model and trainer made with the same options. Throws FileError for a file that is none. */
 export async function restoreTrainerState(folder: string, model: DecoderModel, trainer: Resumable): Promise<void> {
+  checkArguments('restoreTrainerState', folder, model, trainer)
   const path = join(folder, trainerStateFile)
   const { tensors, metadata } = await readSafetensors(path)
   try {
@@ -36,6 +39,13 @@ export async function restoreTrainerState(folder: string, model: DecoderModel, t
   } finally {
     for (const tensor of tensors.values()) tensor.dispose()
   }
+}
+
+function checkArguments(operation: string, folder: string, model: DecoderModel, trainer: Resumable): void {
+  checkPath(operation, folder)
+  checkModel(operation, model)
+  if (typeof Object(trainer).restore !== 'function')
+    throw new ArgumentError(`${operation}: expected a Trainer, got ${describe(trainer)}`)
 }
 
 function parseCounters(path: string, text: string | undefined): Omit<TrainerState, 'optimizer'> {

@@ -2,7 +2,7 @@ import { access, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileError } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
-import { fileError } from '../files/file-error.ts'
+import { checkPath, fileError } from '../files/file-error.ts'
 import { saveDecoder } from '../models/pretrained.ts'
 import type { DecoderModel } from '../models/decoder-model.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -12,6 +12,7 @@ import type { Resumable } from './trainer-state.ts'
 
 /** Begins a run in a folder. What an earlier run needed to go on is removed; its model stays until the first save. */
 export async function startRun(folder: string): Promise<void> {
+  checkPath('startRun', folder)
   try {
     await mkdir(folder, { recursive: true })
     await rm(join(folder, trainerStateFile), { force: true })

@@ -1,7 +1,7 @@
-import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { checkPath } from '../files/file-error.ts'
 import { adamW, type OptimizerFactory } from './adamw.ts'
-import type { Task } from './causal-lm.ts'
+import { checkTask, type Task } from './causal-lm.ts'
 import { warmupCosine, type Schedule } from './schedule.ts'
 
 export interface TrainerOptions {
@@ -34,20 +34,20 @@ export interface TrainerOptions {
 type Optional = 'signal' | 'evaluateEvery' | 'out' | 'saveEvery'
 export type ResolvedTrainerOptions = Required<Omit<TrainerOptions, Optional>> & Pick<TrainerOptions, Optional>
 
-const known = [
-  'task',
-  'steps',
-  'batchSize',
-  'optimizer',
-  'schedule',
-  'clipNorm',
-  'evaluateEvery',
-  'evaluationBatchSize',
-  'seed',
-  'signal',
-  'out',
-  'saveEvery',
-]
+const known = {
+  task: 'any',
+  steps: 'any',
+  batchSize: 'any',
+  optimizer: 'function',
+  schedule: 'function',
+  clipNorm: 'any',
+  evaluateEvery: 'any',
+  evaluationBatchSize: 'any',
+  seed: 'any',
+  signal: 'signal',
+  out: 'any',
+  saveEvery: 'any',
+} as const satisfies Record<keyof TrainerOptions, unknown>
 
 export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerOptions {
   checkOptions('Trainer', options, known)
@@ -59,8 +59,7 @@ export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerO
     seed: 0,
     ...options,
   }
-  if (typeof resolved.task?.batches !== 'function')
-    throw new ArgumentError(`Trainer: task should be a task such as causalLM(…), got ${describe(resolved.task)}`)
+  checkTask('Trainer', resolved.task)
   for (const name of ['steps', 'batchSize', 'evaluationBatchSize'] as const)
     checkInteger('Trainer', name, resolved[name], 1)
   for (const name of ['evaluateEvery', 'saveEvery'] as const)

@@ -1,3 +1,4 @@
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 export type TrainerEvent =
@@ -21,6 +22,15 @@ export interface TrainerState {
   /** Of the batches' random numbers. */
   batches: number[]
   optimizer: ReadonlyMap<string, Tensor>
+}
+
+/** Throws ArgumentError unless `state` has the form of one. */
+export function checkTrainerState(state: TrainerState): TrainerState {
+  checkOptions('Trainer.restore', state, { step: 'any', evaluated: 'boolean', batches: 'any', optimizer: 'any' })
+  checkInteger('Trainer.restore', 'step', state.step, 0)
+  if (!(state.optimizer instanceof Map))
+    throw new ArgumentError(`Trainer.restore: optimizer should be a map of tensors, got ${describe(state.optimizer)}`)
+  return state
 }
 
 /** What can be stopped and put back to where it was. */

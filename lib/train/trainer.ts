@@ -1,12 +1,12 @@
 import { ArgumentError, FileError } from '../errors.ts'
 import type { Compiled, RunOptions } from '../graph/compile.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
+import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
 import type { Optimizer } from './adamw.ts'
 import type { BatchSource, TokenBatch } from './causal-lm.ts'
 import { evaluate } from './evaluate.ts'
 import { MetricsWriter, type Metrics } from './metrics.ts'
 import { resumeRun, saveRun, startRun } from './run-folder.ts'
-import type { Resumable, TrainerEvent, TrainerState } from './trainer-state.ts'
+import { checkTrainerState, type Resumable, type TrainerEvent, type TrainerState } from './trainer-state.ts'
 import { trainingStep, type StepArguments, type StepResult } from './training-step.ts'
 import { resolveTrainerOptions, type ResolvedTrainerOptions, type TrainerOptions } from './trainer-options.ts'
 
@@ -30,6 +30,7 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Resumable, Disposab
   #resumed = false
 
   constructor(model: DecoderModel, options: TrainerOptions) {
+    checkModel('Trainer', model)
     const resolved = resolveTrainerOptions(options)
     const { task, batchSize, seed, clipNorm } = resolved
     const parameters = new Map([...model.parameters()].filter(([, parameter]) => parameter.trainable))
@@ -65,7 +66,8 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Resumable, Disposab
   }
 
   /** Puts back what `state` gave. The model's parameters have to be those of that moment. */
-  restore({ step, evaluated, batches, optimizer }: TrainerState): void {
+  restore(state: TrainerState): void {
+    const { step, evaluated, batches, optimizer } = checkTrainerState(state)
     for (const [name, moment] of this.#optimizer.state) {
       const saved = optimizer.get(name)
       if (!saved) throw new FileError(`Trainer: the saved optimizer has no ${name}; it belongs to another model`)

@@ -1,3 +1,4 @@
+import { ArgumentError, checkNumber, checkOptions, describe } from '../errors.ts'
 import { compile, type Compiled } from '../graph/compile.ts'
 import { DropoutSource } from '../nn/dropout.ts'
 import { clipScale, globalNorm, reshape } from '../ops/index.ts'
@@ -32,12 +33,15 @@ export interface TrainingStepOptions<Batch> {
  * One training step as one native program: forward, backward, clipping and the optimizer. An abort stops it before the
  * first parameter changes, or not at all.
  */
-export function trainingStep<Batch>({
-  parameters,
-  loss,
-  optimizer,
-  clipNorm,
-}: TrainingStepOptions<Batch>): Compiled<StepArguments<Batch>, StepResult> {
+export function trainingStep<Batch>(options: TrainingStepOptions<Batch>): Compiled<StepArguments<Batch>, StepResult> {
+  checkOptions('trainingStep', options, { parameters: 'any', loss: 'function', optimizer: 'any', clipNorm: 'any' })
+  const { parameters, loss, optimizer, clipNorm } = options
+  if (!(parameters instanceof Map))
+    throw new ArgumentError(`trainingStep: parameters should be a map of parameters, got ${describe(parameters)}`)
+  if (typeof loss !== 'function') throw new ArgumentError('trainingStep: loss is missing')
+  if (typeof Object(optimizer).update !== 'function')
+    throw new ArgumentError(`trainingStep: optimizer should be what adamW(…) makes, got ${describe(optimizer)}`)
+  if (clipNorm !== undefined) checkNumber('trainingStep', 'clipNorm', clipNorm, 0)
   return compile(({ batch, learningRate, step, seed }: StepArguments<Batch>) => {
     const dropout = new DropoutSource(reshape(seed, []))
     const { value, grads } = valueAndGrad((given: Batch) => loss(given, dropout), parameters)(batch)

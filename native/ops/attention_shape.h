@@ -78,8 +78,8 @@ class AttentionMask {
                                                         std::to_string(keys_));
     }
   }
-  // L. Bounded again, because JavaScript could write there meanwhile.
-  int64_t Keys(int64_t b) const { return data_ ? std::clamp<int64_t>(data_[b * stride_], 0, keys_) : keys_; }
+  // L.
+  int64_t Keys(int64_t b) const { return data_ ? data_[b * stride_] : keys_; }
   bool IsCausal() const { return causal_ != Causal::kNo; }
   // Query i sees keys j ≤ i + offset when causal.
   int64_t CausalOffset(int64_t keys) const { return causal_ == Causal::kFromEnd ? keys - queries_ : 0; }

@@ -56,19 +56,6 @@ class Reader {
 // a · b, or kLargest when it is more than that; a, b >= 0.
 int64_t CappedProduct(int64_t a, int64_t b) { return b && a > kLargest / b ? kLargest : a * b; }
 
-// Elements from the first to behind the last one that an operand with these dims may touch; 0 when it has
-// none.
-int64_t Extent(const Operand& operand) {
-  int64_t last = 0;
-  bool empty = false;
-  for (int d = 0; d < operand.rank; ++d) {
-    if (operand.dims[d] == 0) empty = true;
-    const int64_t steps = std::max<int64_t>(operand.dims[d] - 1, 0);
-    last = std::min(kLargest, last + CappedProduct(steps, operand.strides[d]));
-  }
-  return empty ? 0 : last + 1;
-}
-
 void ReadOperand(Reader& reader, const ProgramLimits& limits, bool output, Operand& operand,
                  OperandPlace& place) {
   place.slot = static_cast<int>(reader.Integer("slot", -1, limits.bindings));
@@ -130,6 +117,17 @@ Step ReadStep(Reader& reader, const ProgramLimits& limits) {
 }
 
 }  // namespace
+
+int64_t Extent(const Operand& operand) {
+  int64_t last = 0;
+  bool empty = false;
+  for (int d = 0; d < operand.rank; ++d) {
+    if (operand.dims[d] == 0) empty = true;
+    const int64_t steps = std::max<int64_t>(operand.dims[d] - 1, 0);
+    last = std::min(kLargest, last + CappedProduct(steps, operand.strides[d]));
+  }
+  return empty ? 0 : last + 1;
+}
 
 const std::vector<const OpInfo*>& Operations() {
   // Never destroyed: threads may outlive the destructors of static objects.

@@ -29,6 +29,10 @@ struct ProgramLimits {
   int64_t capacity;    // 0: no symbolic rows
 };
 
+// Elements from the first to behind the last one that an operand with these dims may touch; 0 when it has
+// none.
+int64_t Extent(const Operand& operand);
+
 // Throws Error unless each number is what its place demands: counts, ranges, whole numbers, alignment of
 // offsets, strides >= 0, extents without overflow, no output that writes one element twice by a stride of 0.
 // Then sets the rows to the capacity.

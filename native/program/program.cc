@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <string>
 
+#include "ops/op_list.h"
 #include "runtime/dispatch.h"
 
 namespace heedful {
@@ -28,14 +30,41 @@ void CheckBindings(const Bindings& bindings, const std::vector<int64_t>& slotByt
                       " bytes, it holds " + std::to_string(bindings[i]->size()));
 }
 
-size_t WorkspaceBytes(const std::vector<Step>& steps, int threads) {
-  size_t bytes = 0;
-  for (const Step& step : steps)
-    if (!step.reference) bytes = std::max(bytes, step.instruction.op->workspace(step.instruction, threads));
+// Calls fn(operand, bytes) for every input of indices, bytes being a multiple of the workspace's alignment.
+template <class F>
+void ForIndices(Instruction& in, F&& fn) {
+  if (in.op == &kCopyOp) return;  // there, integers are only numbers
+  for (size_t i = 0; i + in.op->outputs < in.operands.size(); ++i) {
+    Operand& operand = in.operands[i];
+    if (!operand || operand.dtype != DType::kI32) continue;
+    fn(operand, (static_cast<size_t>(Extent(operand)) * sizeof(int32_t) + 63) / 64 * 64);
+  }
+}
+
+size_t WorkspaceBytes(Step& step, int threads) {
+  size_t bytes = step.reference ? 0 : step.instruction.op->workspace(step.instruction, threads);
+  ForIndices(step.instruction, [&](Operand&, size_t index_bytes) { bytes += index_bytes; });
   return bytes;
 }
 
-void RunStep(const Step& step, Context& context) {
+size_t WorkspaceBytes(std::vector<Step>& steps, int threads) {
+  size_t most = 0;
+  for (Step& step : steps) most = std::max(most, WorkspaceBytes(step, threads));
+  return most;
+}
+
+// Indices are copied before they are checked: neither what the instruction writes nor JavaScript, which may
+// hold the same memory, can change them between the check and their use.
+void CopyIndices(Instruction& in, std::byte*& workspace) {
+  ForIndices(in, [&](Operand& operand, size_t bytes) {
+    std::memcpy(workspace, operand.data, static_cast<size_t>(Extent(operand)) * sizeof(int32_t));
+    operand.data = workspace;
+    workspace += bytes;
+  });
+}
+
+void RunStep(Step& step, Context& context) {
+  CopyIndices(step.instruction, context.workspace);
   if (step.reference)
     step.instruction.op->reference(step.instruction);
   else
@@ -48,9 +77,8 @@ const std::atomic<bool> kNeverAborted{false};
 constexpr std::byte kGuardByte{0xa5};
 constexpr size_t kGuardBytes = 64;
 
-void RunGuarded(const Step& step, Context& context) {
-  std::byte* guard = context.workspace;
-  if (!step.reference) guard += step.instruction.op->workspace(step.instruction, context.threads());
+void RunGuarded(Step& step, Context& context) {
+  std::byte* guard = context.workspace + WorkspaceBytes(step, context.threads());
   std::fill_n(guard, kGuardBytes, kGuardByte);
   RunStep(step, context);
   HEEDFUL_CHECK(

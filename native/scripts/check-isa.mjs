@@ -49,10 +49,9 @@ const isAvx = (text) => /%[yz]mm|^v[a-z]+\S*\s.*%xmm/.test(text)
 const isAvx512 = (text) => /%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b/.test(text)
 const isBf16 = (text) => /^v\w+bf16/.test(text)
 const isMultiplyAdd = (text) => /^(vfmadd|vdpbf16|fmla)/.test(text)
-// A vector is stored, which these loops have no other reason for, or read from the frame. %rbp may be an ordinary pointer.
+// A vector to or from the frame. Clang keeps ordinary pointers in %rbp; frames lie below it.
 const isSpill = (text) =>
-  /^v?mov\w+\s+%[xyz]mm\d+,.*\(|^st[rp]\s+[qdsv]\d/.test(text) ||
-  /\(%rsp[,)].*%[xyz]mm|-0x[0-9a-f]+\(%rbp\).*%[xyz]mm|^ld[rp]\s+[qdsv]\d.*\[(sp|x29)\b/.test(text)
+  (/%[xyz]mm/.test(text) && /\(%rsp[,)]|-0x[0-9a-f]+\(%rbp\)/.test(text)) || /^(ld|st)[rp]\s+q.*\[(sp|x29)\b/.test(text)
 
 // The instructions between a backward branch and its target that multiply: the loops over k. With a return among them
 // the branch only leaves such a loop.

@@ -82,12 +82,15 @@ describe('parameters', () => {
     expect(valueAndGrad(loss, net.parameters())({}).grads.size).toBe(5)
   })
 
-  it('are disposed with the module', () => {
+  it('are disposed with the module, and so are its other tensors', () => {
     const linear = new Linear(3, 4)
     linear.dispose()
     linear.dispose()
     expect([linear.weight.isDisposed, linear.bias!.isDisposed]).toEqual([true, true])
     expect(() => linear.forward(tensor.zeros([1, 3]))).toThrow(DisposedError)
+    const net = new Net(1)
+    net.dispose()
+    expect([...net.parameters().values(), net.constant].every((held) => held.isDisposed)).toBe(true)
   })
 
   it('are read and written at each run of a program that uses them', () => {

@@ -66,7 +66,9 @@ describe('a stack with a cache', () => {
     const position = tensor(0, { dtype: 'i32' })
     const keyLengths = i32(length, length)
     expect(() => stack.forward(x, { cache, keyLengths })).toThrow('a cache needs position')
-    expect(() => stack.forward(x, { cache, position, keyLengths })).toThrow('layer should be from 0 to 1, got 2')
+    expect(() => stack.forward(x, { cache, position, keyLengths })).toThrow(
+      'layer should be an integer from 0 to 1, got 2',
+    )
     using narrow = new KeyValueCache({ layers: 3, batch, kvHeads: 2, headDim: 4, capacity: length })
     expect(() => stack.forward(x, { cache: narrow, position, keyLengths })).toThrow(ShapeError)
   })

@@ -6,11 +6,11 @@
 template <Unary kFunction>
 struct Function;
 
-#define HEEDFUL_FUNCTION(name, value, derivative)      \
-  template <>                                          \
-  struct Function<Unary::name> {                       \
-    static inline Vec Value(Vec x) { value }           \
-    static inline Vec Derivative(Vec x) { derivative } \
+#define HEEDFUL_FUNCTION(name, value, derivative)                       \
+  template <>                                                           \
+  struct Function<Unary::name> {                                        \
+    static inline Vec Value(Vec x) { value }                            \
+    static inline Vec Derivative([[maybe_unused]] Vec x) { derivative } \
   };
 
 inline Vec One() { return Set1(1.0f); }

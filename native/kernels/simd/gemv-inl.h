@@ -6,7 +6,7 @@
 
 constexpr int kGemvVectors = 3;
 // Rows of w at a time, such that the accumulators, two for each pair, fit the registers beside the operands.
-constexpr int GemvRowsAtOnce(int vectors) { return vectors == 1 || kGemmRows >= 12 ? 4 : 2; }
+constexpr int GemvRowsAtOnce(int vectors) { return vectors == 1 || kGemmRows * kGemmVectors >= 24 ? 4 : 2; }
 
 template <int kRows, int kVectors>
 inline void GemvBlock(const float* w, int64_t ld, const float* x, int64_t x_row, float* y, int64_t y_row,

@@ -1,0 +1,45 @@
+import { join } from 'node:path'
+import { optional, but, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
+import { on, folder, trusted, oneTensor, make, type Call } from './call.ts'
+
+export const files: Readonly<Record<string, Call>> = {
+  readSafetensors: { args: [path(() => join(folder(), 'a')), options({}, { signal })], fails: /no such file/ },
+  writeSafetensors: {
+    args: [
+      path(() => join(folder(), 'a')),
+      but(mapOf('x', but(oneTensor, 'i32')), 'array'),
+      optional(
+        but(
+          instance(() => ({})),
+          'object',
+        ),
+      ),
+      options({}, { signal }),
+    ],
+  },
+  CharTokenizer: {
+    args: [
+      but(
+        instance(() => ['a']),
+        'array',
+      ),
+    ],
+    named: /^CharTokenizer/,
+  },
+  'CharTokenizer.train': { args: [text] },
+  'CharTokenizer.load': { args: [path(folder)], fails: /no such file/ },
+  'CharTokenizer.fromJson': { args: [trusted({}), trusted('a file')], fails: /^a file: not a tokenizer/ },
+  'CharTokenizer#encode': { args: [text], ...on(make.tokenizer) },
+  'CharTokenizer#decode': {
+    args: [
+      but(
+        tokens(() => Int32Array.of(1)),
+        'array',
+      ),
+    ],
+    ...on(make.tokenizer),
+  },
+  'CharTokenizer#decoder': { args: [], ...on(make.tokenizer) },
+  'CharTokenizer#save': { args: [path(folder)], ...on(make.tokenizer) },
+  loadTokenizer: { args: [path(folder)], fails: /no such file/ },
+}

@@ -1,0 +1,114 @@
+import { tensorOf, but, integer, number, boolean, oneOf, signal, path, tokens, instance, options } from '../kinds.ts'
+import { on, any, folder, activation, seed, random, dropProbability, gpt, dropping, make, type Call } from './call.ts'
+
+const tokenIds = tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 5]] })
+const decoderInputs = options({ tokens: tokenIds }, { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) })
+const hiddenStates = tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] })
+
+const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0, 1), seed }
+
+export const models: Readonly<Record<string, Call>> = {
+  DecoderModel: {
+    args: [
+      options(
+        {
+          vocabSize: integer(1, any, 5),
+          hiddenSize: integer(1, any, 4),
+          numLayers: integer(1, 10_000, 1),
+          numHeads: integer(1, any, 2),
+          context: integer(1, any, 4),
+        },
+        {
+          numKeyValueHeads: integer(1, 2),
+          headDim: integer(1, 256),
+          intermediateSize: integer(1, any),
+          norm: oneOf('layer', 'rms'),
+          normEpsilon: number(0),
+          activation,
+          gated: boolean,
+          positions: oneOf('learned', 'rotary'),
+          ropeTheta: number(1),
+          bias: boolean,
+          tieEmbeddings: boolean,
+          dropout: dropProbability,
+        },
+      ),
+      options({}, { random }),
+    ],
+    named: /^(DecoderModel|DecoderConfig|Parameter)/,
+  },
+  'DecoderModel#initializeAsGpt2': { args: [options({}, { random })], ...on(make.gpt) },
+  'DecoderModel#dispose': { args: [], ...on(make.gpt) },
+  'DecoderModel#hidden': { args: [decoderInputs, dropping], ...on(make.gpt), named: /^(DecoderModel|embedding|add)/ },
+  'DecoderModel#logits': { args: [hiddenStates], ...on(make.gpt), named: /^matmul/ },
+  'DecoderModel#forward': { args: [decoderInputs, dropping], ...on(make.gpt), named: /^(DecoderModel|embedding|add)/ },
+  'DecoderModel#loss': {
+    args: [
+      options(
+        { tokens: tokenIds, targets: tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 2], []] }) },
+        { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) },
+      ),
+      dropping,
+    ],
+    ...on(make.gpt),
+    named: /^(DecoderModel|embedding|add|crossEntropy)/,
+  },
+  'DecoderModel#logitsOfRow': {
+    args: [hiddenStates, tensorOf([1], { dtype: 'i32' })],
+    ...on(make.gpt),
+    named: /^(embedding|matmul)/,
+  },
+  GPT: {
+    args: [
+      options(
+        {
+          vocabSize: integer(1, any, 5),
+          layers: integer(1, 10_000, 1),
+          heads: integer(1, any, 2),
+          hiddenSize: integer(1, any, 4),
+          context: integer(1, any, 4),
+        },
+        { bias: boolean, dropout: dropProbability, tieEmbeddings: boolean, seed },
+      ),
+    ],
+    named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
+  },
+  loadDecoder: { args: [path(folder), options({}, { signal })], fails: /no such file/ },
+  saveDecoder: {
+    args: [
+      gpt,
+      path(folder),
+      options(
+        {},
+        {
+          config: but(
+            instance(() => ({})),
+            'object',
+            'unknownOption',
+            'tensor',
+          ),
+          signal,
+        },
+      ),
+    ],
+  },
+  generate: {
+    args: [
+      gpt,
+      tokens(() => Int32Array.of(1), 0),
+      options(
+        {},
+        {
+          ...sampling,
+          maxNewTokens: but(integer(0, any), 'huge'),
+          stopTokens: but(
+            instance(() => [1]),
+            'array',
+          ),
+          signal,
+        },
+      ),
+    ],
+    named: /^(generate|sampler)/,
+  },
+}

@@ -1,0 +1,213 @@
+import {
+  tensorOf,
+  optional,
+  but,
+  integer,
+  number,
+  boolean,
+  oneOf,
+  dtype,
+  shape,
+  axis,
+  arrayOf,
+  instance,
+  options,
+} from '../kinds.ts'
+import { any, activation, trusted, oneTensor, scalar, intScalar, binary, reduce, softmax, type Call } from './call.ts'
+
+const matrix = tensorOf([2, 3], { wrongShapes: [[], [3]] })
+const unary: Call = { args: [tensorOf([2, 3])] }
+const heads = tensorOf([1, 2, 3, 4], {
+  wrongShapes: [
+    [2, 3, 4],
+    [2, 2, 3, 4],
+    [1, 3, 3, 4],
+    [1, 2, 5, 4],
+  ],
+})
+const queries = tensorOf([1, 2, 3, 4], {
+  wrongShapes: [
+    [2, 3, 4],
+    [2, 2, 3, 4],
+    [1, 3, 3, 4],
+    [1, 2, 3, 5],
+  ],
+})
+const gate = tensorOf([2, 3], { wrongShapes: [[3], [2, 4]] })
+const vector3 = optional(tensorOf([3], { wrongShapes: [[], [2], [1, 3]] }))
+
+export const operations: Readonly<Record<string, Call>> = {
+  ...Object.fromEntries(
+    [
+      'absolute',
+      'cosine',
+      'exp',
+      'gelu',
+      'geluTanh',
+      'log',
+      'negate',
+      'reciprocal',
+      'reciprocalSquareRoot',
+      'relu',
+      'sigmoid',
+      'sign',
+      'silu',
+      'sine',
+      'square',
+      'squareRoot',
+      'tanh',
+    ].map((name) => [`ops.${name}`, unary]),
+  ),
+  ...Object.fromEntries(
+    ['add', 'subtract', 'multiply', 'divide', 'power', 'maximum', 'minimum', 'greater', 'greaterEqual', 'equal'].map(
+      (name) => [`ops.${name}`, binary],
+    ),
+  ),
+  ...Object.fromEntries(['sum', 'mean', 'max', 'min'].map((name) => [`ops.${name}`, reduce])),
+  'ops.softmax': softmax,
+  'ops.logSoftmax': softmax,
+  'ops.activate': { args: [trusted('activate'), activation, tensorOf([2])], named: /^(activate|relu):/ },
+  'ops.matmul': {
+    args: [
+      matrix,
+      tensorOf([3, 2], { wrongShapes: [[2, 2], [3], []] }),
+      options({}, { bias: tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }), activation }),
+    ],
+  },
+  'ops.attention': {
+    args: [
+      queries,
+      heads,
+      heads,
+      options(
+        {},
+        { causal: boolean, scale: number(), keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+      ),
+    ],
+  },
+  'ops.cacheWrite': {
+    args: [
+      tensorOf([1, 2, 4, 4], {
+        wrongShapes: [
+          [2, 4, 4],
+          [1, 2, 2, 4],
+          [1, 1, 4, 4],
+        ],
+      }),
+      tensorOf([1, 2, 3, 4], {
+        wrongShapes: [
+          [2, 3, 4],
+          [2, 2, 3, 4],
+          [1, 2, 5, 4],
+        ],
+      }),
+      intScalar,
+    ],
+  },
+  'ops.embedding': {
+    args: [
+      tensorOf([5, 3], { wrongShapes: [[], [5], [5, 3, 1]] }),
+      tensorOf([2], { dtype: 'i32', wrongShapes: [[1, 1, 1, 1, 1, 1]] }),
+      options({}, { paddingIndex: integer(0, 4) }),
+    ],
+  },
+  'ops.crossEntropy': {
+    args: [
+      tensorOf([2, 3], { wrongShapes: [[], [3], [1, 2, 3]] }),
+      tensorOf([2], { dtype: 'i32', wrongShapes: [[], [3], [2, 1]] }),
+      options(
+        {},
+        {
+          ignoreIndex: integer(-(2 ** 31), 2 ** 31 - 1),
+          labelSmoothing: number(0, 1),
+          reduction: oneOf('none', 'mean', 'sum'),
+        },
+      ),
+    ],
+  },
+  'ops.dropout': {
+    args: [
+      tensorOf([2]),
+      options({ probability: number(0, 0.999999, 0.5), seed: intScalar }, { stream: integer(0, 2 ** 31 - 1) }),
+    ],
+  },
+  'ops.gated': { args: [activation, gate, gate] },
+  'ops.swiglu': { args: [gate, gate], named: /^(swiglu|gated)/ },
+  'ops.geglu': { args: [gate, gate], named: /^(geglu|gated)/ },
+  'ops.layerNorm': {
+    named: /^(layerNorm|norm):/,
+    args: [tensorOf([2, 3], { wrongShapes: [[]] }), vector3, vector3, options({}, { epsilon: number(0) })],
+  },
+  'ops.rmsNorm': {
+    named: /^(rmsNorm|norm):/,
+    args: [tensorOf([2, 3], { wrongShapes: [[]] }), vector3, options({}, { epsilon: number(0) })],
+  },
+  'ops.adamWStep': {
+    args: [
+      tensorOf([2], { wrongShapes: [[3]] }),
+      options(
+        {
+          gradient: tensorOf([2], { wrongShapes: [[3], []] }),
+          m: tensorOf([2], { wrongShapes: [[3], []] }),
+          v: tensorOf([2], { wrongShapes: [[3], []] }),
+          learningRate: scalar,
+          step: intScalar,
+        },
+        {
+          gradientScale: scalar,
+          beta1: number(0, 1 - 2 ** -53),
+          beta2: number(0, 1 - 2 ** -53),
+          epsilon: number(0),
+          weightDecay: number(0),
+        },
+      ),
+    ],
+  },
+  'ops.globalNorm': { args: [arrayOf(oneTensor)] },
+  'ops.clipScale': { args: [tensorOf([]), number(0, Infinity, 1)], named: /^(clipScale|add):/ },
+  'ops.fill': { args: [shape(), but(number(), 'NaN', 'infinity'), optional(dtype)] },
+  'ops.rotaryEmbedding': {
+    args: [
+      tensorOf([1, 2, 3, 4], {
+        wrongShapes: [
+          [2, 3, 4],
+          [1, 2, 4, 4],
+          [1, 2, 3, 3],
+        ],
+      }),
+      tensorOf([3], { dtype: 'i32', wrongShapes: [[], [2], [2, 3]] }),
+      tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }),
+      options({}, { interleaved: boolean }),
+    ],
+  },
+  'ops.cast': { args: [tensorOf([2], { wrongDTypes: [] }), dtype] },
+  'ops.broadcastTo': { args: [tensorOf([2], { wrongDTypes: [], wrongShapes: [[3], [1, 1, 1]] }), shape()] },
+  'ops.concat': { args: [arrayOf(tensorOf([2], { wrongShapes: [[2, 2], []] })), optional(axis(1))] },
+  'ops.pad': {
+    args: [
+      tensorOf([2], { wrongDTypes: [], wrongShapes: [[]] }),
+      axis(1),
+      but(integer(0, any), 'huge'),
+      integer(0, any),
+    ],
+  },
+  'ops.reshape': { args: [tensorOf([2], { wrongDTypes: [], wrongShapes: [[3]] }), but(shape(), '[-1]')] },
+  'ops.slice': {
+    args: [
+      tensorOf([2], { wrongDTypes: [], wrongShapes: [[]] }),
+      axis(1),
+      integer(-any, any, 0),
+      optional(integer(-any, any, 0)),
+    ],
+  },
+  'ops.split': {
+    args: [
+      tensorOf([2], { wrongDTypes: [], wrongShapes: [[3], []] }),
+      but(integer(1, any, 2), 'detached'),
+      optional(axis(1)),
+    ],
+  },
+  'ops.transpose': {
+    args: [tensorOf([2, 3], { wrongDTypes: [], wrongShapes: [[2]] }), optional(instance(() => [1, 0]))],
+  },
+}
