@@ -53,6 +53,8 @@ inline Vec CopySign(Vec a, Vec s) {
   return {_mm512_castsi512_ps(
       _mm512_ternarylogic_epi32(sign, _mm512_castps_si512(s.v), _mm512_castps_si512(a.v), 0xca))};
 }
+inline Vec LowBf16(Vec a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))}; }
+inline Vec HighBf16(Vec a) { return {_mm512_and_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(~0xffff)))}; }
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m512i half = _mm512_set1_epi32(0x3f3504f3);  // √½
   const __m512i u = _mm512_sub_epi32(_mm512_castps_si512(x.v), half);

@@ -10,7 +10,8 @@
 //   Broadcast(p): all lanes *p, in a register of its own for several uses; Pin(v): v, in a register, computed
 //   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
 //   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
-//   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes.
+//   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
+//   upper half of each lane.
 #pragma once
 
 #include <stdint.h>
@@ -88,6 +89,8 @@ inline Vec ScaleB(Vec a, Vec n) {
 inline Vec CopySign(Vec a, Vec s) {
   return {AsFloats((AsWords(a.v) & ~kSignBit) | (AsWords(s.v) & kSignBit))};
 }
+inline Vec LowBf16(Vec a) { return {AsFloats(AsWords(a.v) << 16)}; }
+inline Vec HighBf16(Vec a) { return {AsFloats(AsWords(a.v) & ~0xffff)}; }
 inline Vec SplitExponent(Vec x, Vec* m) {
   constexpr int32_t kHalf = 0x3f3504f3;  // √½
   const Words u = AsWords(x.v) - kHalf;
