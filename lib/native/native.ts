@@ -57,6 +57,7 @@ export interface Native {
   readonly unaryFunctions: readonly string[]
   readonly binaryFunctions: readonly string[]
   readonly reduceFunctions: readonly string[]
+  readonly panelFormats: readonly string[]
 
   Storage: new (byteLength: number) => NativeStorage
   /**

@@ -1,11 +1,28 @@
-import { ArgumentError, ShapeError, checkOptions, describe, nearest } from '../errors.ts'
+import { ArgumentError, ShapeError, TraceError, checkOptions, describe, nearest } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
-import { broadcastShapes, formatShape, sizeOf } from '../tensor/shape.ts'
+import type { Attributes, OpDefinition, TensorType } from '../graph/op.ts'
+import { broadcastShapes, formatShape, sizeOf, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, functionIndex, like } from './define-op.ts'
 import { activations, type Activation } from './elementwise.ts'
 import { sum } from './reduce.ts'
+import { QuantizedMatrix, unpack, weightFormatIndex, type WeightFormat } from './quantize.ts'
 import { reduceTo, reshape, transpose } from './view.ts'
+
+const outputs: OpDefinition['outputs'] = [
+  { name: 'y', layout: 'rows' },
+  { name: 'preActivation', optional: true, layout: 'rows' },
+]
+
+const lowering = (format: (attributes: Attributes) => number): OpDefinition['lowering'] => ({
+  kind: 'instruction',
+  instruction: 'matmul',
+  attributes: (attributes) => [
+    functionIndex('unaryFunctions', attributes['function']),
+    attributes['gradient'] ? 1 : 0,
+    format(attributes),
+  ],
+})
 
 /*
  * y[…, i, j] = f(Σ_k a[…, i, k] · b[…, k, j] + bias[j]);  with `gradient`, (Σ + bias) · f'(aux[…, i, j]) instead.
@@ -20,19 +37,13 @@ const matmulOp = defineOp({
     { name: 'bias', kind: 'float', optional: true, layout: 'contiguous' },
     { name: 'aux', kind: 'float', optional: true, layout: 'rows' },
   ],
-  outputs: [
-    { name: 'y', layout: 'rows' },
-    { name: 'preActivation', optional: true, layout: 'rows' },
-  ],
+  outputs,
   infer: ([a, b, bias]) => {
     checkRank('matmul', 'a', a!, 2, 6)
     checkRank('matmul', 'b', b!, 2, 6)
-    const [m, k] = a!.shape.slice(-2) as [number, number]
-    const [inner, n] = b!.shape.slice(-2) as [number, number]
-    if (k !== inner)
-      throw new ShapeError(
-        `matmul: a ${formatShape(a!.shape)} has ${k} columns, b ${formatShape(b!.shape)} has ${inner} rows; they should be equal`,
-      )
+    const m = a!.shape.at(-2)!
+    const [k, n] = b!.shape.slice(-2) as [number, number]
+    checkInner(a!, b!.shape, k)
     if (bias) checkShapeOf('matmul', 'bias', bias, [n])
     const type = like(a!, [...broadcastShapes('matmul', a!.shape.slice(0, -2), b!.shape.slice(0, -2)), m, n])
     return [type, type]
@@ -40,14 +51,58 @@ const matmulOp = defineOp({
   gradient: ({ inputs: [a, b, bias], gradOutputs: [gradient], wanted }) => [
     wanted[0] ? reduceTo(matmul(gradient!, transpose(b!)), a!) : undefined,
     wanted[1] ? gradientOfB(a!, gradient!, b!) : undefined,
-    bias && wanted[2] ? sum(gradient!, { axis: gradient!.shape.slice(0, -1).map((_, axis) => axis) }) : undefined,
+    bias && wanted[2] ? gradientOfBias(gradient!) : undefined,
   ],
-  lowering: {
-    kind: 'instruction',
-    instruction: 'matmul',
-    attributes: ({ function: f, gradient }) => [functionIndex('unaryFunctions', f), gradient ? 1 : 0],
-  },
+  lowering: lowering(() => -1),
 })
+
+/** The same with a b that was packed before: `panels` of a matrix of `shape` [k, n] in a `format`. */
+const quantizedMatmulOp = defineOp({
+  name: 'quantizedMatmul',
+  operands: [
+    { name: 'a', kind: 'float', layout: 'rows' },
+    { name: 'panels', kind: 'index', layout: 'contiguous' },
+    { name: 'bias', kind: 'float', optional: true, layout: 'contiguous' },
+    { name: 'aux', kind: 'float', optional: true, layout: 'rows' },
+  ],
+  outputs,
+  infer: ([a, , bias], { shape }) => {
+    checkRank('matmul', 'a', a!, 2, 6)
+    const [k, n] = shape as [number, number]
+    checkInner(a!, shape as Shape, k)
+    if (bias) checkShapeOf('matmul', 'bias', bias, [n])
+    const type = like(a!, [...a!.shape.slice(0, -1), n])
+    return [type, type]
+  },
+  gradient: ({ inputs: [a, panels, bias], gradOutputs: [gradient], attributes, wanted }) => {
+    if (wanted[1])
+      throw new TraceError(
+        'grad: what was given to quantize has no gradient; train the matrix itself, and quantize it afterwards',
+      )
+    return [
+      wanted[0] ? matmul(gradient!, transpose(unpack(panels!, attributes as unknown as Packed, a!.dtype))) : undefined,
+      undefined,
+      bias && wanted[2] ? gradientOfBias(gradient!) : undefined,
+    ]
+  },
+  lowering: lowering(({ format }) => weightFormatIndex(format)),
+})
+
+interface Packed {
+  readonly shape: Shape
+  readonly format: WeightFormat
+}
+
+function checkInner(a: TensorType, b: Shape, rows: number): void {
+  const columns = a.shape.at(-1)
+  if (columns !== rows)
+    throw new ShapeError(
+      `matmul: a ${formatShape(a.shape)} has ${columns} columns, b ${formatShape(b)} has ${rows} rows; they should be equal`,
+    )
+}
+
+const gradientOfBias = (gradient: Tensor): Tensor =>
+  sum(gradient, { axis: gradient.shape.slice(0, -1).map((_, axis) => axis) })
 
 /** aᵀ·dy. Batches of `a` that share one `b` are one long product instead of many that are added. */
 function gradientOfB(a: Tensor, gradient: Tensor, b: Tensor): Tensor {
@@ -69,15 +124,19 @@ export interface MatmulOptions {
 
 /**
  * Matrix product: y[…, i, j] = f(Σ_k a[…, i, k] · b[…, k, j] + bias[j]), a […, m, k], b […, k, n]. Leading dimensions
- * broadcast. Transposed views are read in place.
+ * broadcast. Transposed views are read in place. b may be one matrix packed by `quantize`.
  */
-export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOptions = {}): Tensor {
   checkTensor('matmul', 'a', a)
-  checkTensor('matmul', 'b', b)
+  if (!(b instanceof QuantizedMatrix)) checkTensor('matmul', 'b', b)
   checkOptions('matmul', options, ['bias', 'activation'])
   const { bias, activation } = options
   if (bias !== undefined) checkTensor('matmul', 'bias', bias)
-  const y = apply(matmulOp, [a, b, bias, undefined], { function: 'identity', gradient: false })[0]!
+  const plain = { function: 'identity', gradient: false }
+  const y =
+    b instanceof QuantizedMatrix
+      ? apply(quantizedMatmulOp, [a, b.panels, bias, undefined], { ...plain, shape: b.shape, format: b.format })[0]!
+      : apply(matmulOp, [a, b, bias, undefined], plain)[0]!
   return activation === undefined ? y : activate('matmul', activation, y)
 }
 

@@ -26,7 +26,7 @@ declare module '../tensor/tensor.ts' {
     extends
       Record<(typeof unary)[number], () => Tensor<D>>,
       Record<(typeof binary)[number], (other: Operand) => Tensor<D>> {
-    matmul(other: Tensor, options?: ops.MatmulOptions): Tensor
+    matmul(other: Tensor | ops.QuantizedMatrix, options?: ops.MatmulOptions): Tensor
     softmax(options?: ops.SoftmaxOptions): Tensor
     sum(options?: ops.ReduceOptions): Tensor
     mean(options?: ops.ReduceOptions): Tensor

@@ -26,13 +26,18 @@ namespace heedful {
 
 #define HEEDFUL_REDUCE_FUNCTIONS(X) X(sum) X(mean) X(maximum) X(minimum)
 
+// What a right operand of the matrix product may be packed into (see PanelKernels).
+#define HEEDFUL_PANEL_FORMATS(X) X(f32) X(bf16)
+
 #define HEEDFUL_ENUM(name) name,
 enum class Unary : int { HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Binary : int { HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Reduce : int { HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_ENUM) kCount };
+enum class PanelFormat : int { HEEDFUL_PANEL_FORMATS(HEEDFUL_ENUM) kCount };
 #undef HEEDFUL_ENUM
 constexpr int kUnaryCount = static_cast<int>(Unary::kCount);
 constexpr int kBinaryCount = static_cast<int>(Binary::kCount);
+constexpr int kPanelFormatCount = static_cast<int>(PanelFormat::kCount);
 
 struct ElementwiseKernels {
   // y[i] = f(x[i]), i < n. y may be x.
@@ -89,12 +94,27 @@ struct GemmEpilogue {
   int64_t pre_activation_row;
 };
 
+// A right operand B (k, n) that was packed once, for every instruction set alike: panels of 32 columns one after
+// another, each of them rows of 32 words of 32 bits. A word holds as many elements along k as fit, the first in its
+// lowest bits: word (w, j) of panel p has B[e·w … e·w + e − 1, 32·p + j], e = 1 (f32) or 2 (bf16); 0 outside of B.
+constexpr int kPanelColumns = 32;
+
+struct PanelKernels {
+  int row_floats;  // floats that a row of A has for each word of B
+  int panel_rows;  // up to so many rows, a tile may have all columns of a panel
+  // As GemmKernels::tile, of words: k counts words, b_row is kPanelColumns, a_k is 1, row i of A begins at a + i·a_row.
+  void (*tile)(const GemmTile&);
+  // n elements of A to what tile reads, whole words. nullptr: it reads f32.
+  void (*convert)(const float* x, int64_t n, float* row);
+};
+
 struct GemmKernels {
   int mr, nr;        // tile
   int kc;            // depth of a block: mr·kc of A and nr·kc of B fit the caches they should
   int in_place_rows; // up to this m, reading a row-major B where it lies is faster than packing it
   int gemv_rows;     // up to this m, gemv is faster than tiles for a transposed B
   void (*tile)(const GemmTile&);
+  PanelKernels panels[kPanelFormatCount];
   void (*epilogue)(const GemmEpilogue&, float* c, int64_t c_row, int rows, int columns);
   // Panel of `nr` columns: panel[k·nr + j] = B[k, j], zero for columns ≤ j < nr.
   //   pack_rows:    B[k, j] at b[k·ld + j]      (row-major)

@@ -4,7 +4,8 @@
 //   into the same cache sets. A few panels of B at a time are packed just before their first use and stay in
 //   the second-level cache, while the micro-kernels already ask for the memory that the next ones are packed
 //   from. Where that packs less, Cᵀ = Bᵀ·Aᵀ is computed, into a scratch block that is transposed into C: a
-//   weight matrix stored (n, k), the usual layout, is then never packed for a small m.
+//   weight matrix stored (n, k), the usual layout, is then never packed for a small m. A B that was packed
+//   before is read in place.
 #include <algorithm>
 #include <utility>
 
@@ -46,34 +47,53 @@ class Item {
         plan_(plan),
         vector_width_(table.vector_width),
         kernels_(table.gemm),
+        packed_(g.format ? &kernels_.panels[static_cast<int>(*g.format)] : nullptr),
+        tile_kernel_(packed_ ? packed_->tile : kernels_.tile),
         copy_(table.elementwise.unary[static_cast<int>(Unary::identity)]),
         scratch_(scratch),
         view_(MakeGemmView(g, plan.transposed)),
         item_rows_(rows),
         item_columns_(columns),
-        blocks_(RowBlocks(rows.size(), plan.depth)) {
-    tile_.next = &prefetch_;
-  }
+        blocks_(RowBlocks(rows.size(), plan.depth * plan.row_floats)) {}
 
   void Run() {
-    const int64_t width = plan_.group * kernels_.nr;
-    for (int64_t k = 0, d = 0; d < plan_.depth_blocks; ++d, k += plan_.depth) {
-      depth_ = {k, std::min(g_.k, k + plan_.depth)};
-      for (int64_t j = item_columns_.begin; j < item_columns_.end; j += width) {
-        group_ = {j, std::min(item_columns_.end, j + width)};
-        if (view_.column_stride == 1) PackRows();
-        PrefetchNext();
-        for (int64_t r = 0; r < blocks_; ++r) {
-          rows_ = item_rows_.Part(blocks_, r);
-          if (blocks_ > 1 || j == item_columns_.begin) SetRows();
-          for (int64_t panel = group_.begin; panel < group_.end; panel += kernels_.nr) Panel(panel, r == 0);
-        }
-      }
-    }
+    if (plan_.stream) return Stream();
+    tile_.next = &prefetch_;
+    columns_ = item_columns_;
+    RunColumns();
     if (plan_.transposed) FinishTransposed();
   }
 
  private:
+  // Panel by panel. Where one tile has all rows, prefetching would only disturb what the hardware does by
+  // itself.
+  void Stream() {
+    rows_ = item_rows_;
+    if (rows_.size() > plan_.mr) tile_.next = &prefetch_;
+    if (plan_.copy_rows) CopyRows({0, plan_.steps});
+    for (int64_t j = item_columns_.begin; j < item_columns_.end; j += plan_.panel) {
+      columns_ = {j, std::min(item_columns_.end, j + plan_.panel)};
+      RunColumns();
+    }
+  }
+
+  void RunColumns() {
+    const int64_t width = plan_.group * plan_.nr;
+    for (int64_t k = 0, d = 0; d < plan_.depth_blocks; ++d, k += plan_.depth) {
+      depth_ = {k, std::min(plan_.steps, k + plan_.depth)};
+      for (int64_t j = columns_.begin; j < columns_.end; j += width) {
+        group_ = {j, std::min(columns_.end, j + width)};
+        if (!packed_ && view_.column_stride == 1) PackRows();
+        if (tile_.next) PrefetchNext();
+        for (int64_t r = 0; r < blocks_; ++r) {
+          rows_ = item_rows_.Part(blocks_, r);
+          if (blocks_ > 1 || j == columns_.begin) SetRows();
+          for (int64_t panel = group_.begin; panel < group_.end; panel += plan_.nr) Panel(panel, r == 0);
+        }
+      }
+    }
+  }
+
   // A part of a matrix: `runs` rows of `floats` consecutive elements.
   struct Region {
     const float* at;
@@ -86,36 +106,48 @@ class Item {
     }
   };
 
+  const float* ColumnsAt(int64_t j, int64_t k) const {
+    const int64_t within = packed_ ? j % kPanelColumns : j;
+    const float* columns = view_.columns + (j - within) * plan_.steps;  // those of the panel
+    return columns + within * view_.column_stride + k * view_.column_k;
+  }
+
   Region ColumnsRegion(Range columns, Range depth) const {
-    const float* at = view_.columns + columns.begin * view_.column_stride + depth.begin * view_.column_k;
+    const float* at = ColumnsAt(columns.begin, depth.begin);
     if (view_.column_stride == 1) return {at, depth.size(), columns.size(), view_.column_k};
     return {at, columns.size(), depth.size(), view_.column_stride};
   }
 
+  const float* RowsAt(int64_t i, int64_t step) const {
+    return view_.rows + i * view_.row_stride + step * plan_.elements * view_.row_k;
+  }
+
   Region RowsRegion(Range rows, Range depth) const {
-    const float* at = view_.rows + rows.begin * view_.row_stride + depth.begin * view_.row_k;
+    const float* at = RowsAt(rows.begin, depth.begin);
     if (view_.row_k != 1) return {at, depth.size(), rows.size(), view_.row_k};
-    return {at, rows.size(), depth.size(), view_.row_stride};
+    return {at, rows.size(), depth.size() * plan_.elements, view_.row_stride};
   }
 
   // While the micro-kernels work on this group they ask for what the next one packs and, a share with each
   // group, the rows that the next block of k copies; evenly, step by step.
   void PrefetchNext() {
-    const int64_t width = plan_.group * kernels_.nr;
-    const Range next_depth = {depth_.end, std::min(g_.k, depth_.end + plan_.depth)};
+    const int64_t width = plan_.group * plan_.nr;
+    const Range next_depth = {depth_.end, std::min(plan_.steps, depth_.end + plan_.depth)};
     Region columns = {}, rows = {};
-    if (group_.end < item_columns_.end) {
-      columns = ColumnsRegion({group_.end, std::min(item_columns_.end, group_.end + width)}, depth_);
+    if (group_.end < columns_.end) {
+      columns = ColumnsRegion({group_.end, std::min(columns_.end, group_.end + width)}, depth_);
     } else if (next_depth.size() > 0) {
-      columns = ColumnsRegion({item_columns_.begin, std::min(item_columns_.end, item_columns_.begin + width)},
-                              next_depth);
+      columns = ColumnsRegion({columns_.begin, std::min(columns_.end, columns_.begin + width)}, next_depth);
+    } else if (columns_.end < item_columns_.end) {
+      columns = ColumnsRegion({columns_.end, std::min(item_columns_.end, columns_.end + width)},
+                              {0, std::min(plan_.steps, plan_.depth)});
     }
     if (plan_.copy_rows && blocks_ == 1 && next_depth.size() > 0) {
-      const int64_t groups = CeilDiv(item_columns_.size(), width);
-      rows = RowsRegion(item_rows_.Part(groups, (group_.begin - item_columns_.begin) / width), next_depth);
+      const int64_t groups = CeilDiv(columns_.size(), width);
+      rows = RowsRegion(item_rows_.Part(groups, (group_.begin - columns_.begin) / width), next_depth);
     }
-    const int64_t tiles = CeilDiv(group_.size(), kernels_.nr) * blocks_ *
-                          CeilDiv(CeilDiv(item_rows_.size(), blocks_), kernels_.mr);
+    const int64_t tiles =
+        CeilDiv(group_.size(), plan_.nr) * blocks_ * CeilDiv(CeilDiv(item_rows_.size(), blocks_), plan_.mr);
     int64_t step = kCacheLine;
     while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= tiles * depth_.size())
       step /= 2;
@@ -127,32 +159,46 @@ class Item {
   void SetRows() {
     tile_.k = depth_.size();
     tile_.accumulate = depth_.begin > 0;
-    const float* source = view_.rows + rows_.begin * view_.row_stride + depth_.begin * view_.row_k;
     if (!plan_.copy_rows) {
       tile_.a_row = view_.row_stride;
       tile_.a_k = view_.row_k;
-      a_ = source;
-      return;
+      a_ = RowsAt(rows_.begin, depth_.begin);
+    } else if (plan_.stream) {
+      a_ = scratch_.rows + depth_.begin * plan_.row_floats;
+    } else {
+      CopyRows(depth_);
+      a_ = scratch_.rows;
     }
+  }
+
+  // To the scratch, as tiles read them.
+  void CopyRows(Range depth) {
+    const float* source = RowsAt(rows_.begin, depth.begin);
     const bool by_rows = view_.row_k == 1;
-    const int64_t outer = by_rows ? rows_.size() : depth_.size(),
-                  inner = by_rows ? depth_.size() : rows_.size();
+    const int64_t elements = std::min(g_.k, depth.end * plan_.elements) - depth.begin * plan_.elements;
+    const int64_t outer = by_rows ? rows_.size() : elements, inner = by_rows ? elements : rows_.size();
     const int64_t stride = by_rows ? view_.row_stride : view_.row_k;
-    const int64_t padded = by_rows ? plan_.depth + kRowPadding : inner;
+    const int64_t floats = depth.size() * plan_.row_floats;
+    const int64_t padded = by_rows ? floats + kRowPadding : inner;
     for (int64_t i = 0; i < outer; ++i) {
+      float* row = scratch_.rows + i * padded;
+      if (packed_ && packed_->convert) {
+        packed_->convert(source + i * stride, inner, row);
+        continue;
+      }
       // Not memcpy: REP MOVSB crawls on some CPUs where both sides lie alike within a page (glibc bug 30994).
-      copy_(source + i * stride, scratch_.rows + i * padded, inner);
+      copy_(source + i * stride, row, inner);
+      if (by_rows) std::fill(row + inner, row + floats, 0.0f);
     }
     tile_.a_row = by_rows ? padded : 1;
     tile_.a_k = by_rows ? 1 : padded;
-    a_ = scratch_.rows;
   }
 
-  bool ReadsInPlace(int columns) const { return plan_.in_place && columns % vector_width_ == 0; }
+  bool ReadsInPlace(int columns) const { return packed_ || (plan_.in_place && columns % vector_width_ == 0); }
 
   // All panels of the group from a row-major B, a few rows at a time: long runs of memory.
   void PackRows() {
-    const int64_t nr = kernels_.nr;
+    const int64_t nr = plan_.nr;
     const float* source = view_.columns + group_.begin + depth_.begin * view_.column_k;
     for (int64_t k = 0; k < depth_.size(); k += kDepthStep) {
       for (int64_t j = 0; j < group_.size(); j += nr) {
@@ -167,7 +213,7 @@ class Item {
 
   // Points the tile at columns [j, j + columns).
   void SetColumns(int64_t j, int columns, bool pack) {
-    const float* source = view_.columns + j * view_.column_stride + depth_.begin * view_.column_k;
+    const float* source = ColumnsAt(j, depth_.begin);
     if (ReadsInPlace(columns)) {
       tile_.b = source;
       tile_.b_row = view_.column_k;
@@ -177,26 +223,26 @@ class Item {
     if (pack && view_.column_stride != 1)
       kernels_.pack_columns(source, view_.column_stride, depth_.size(), columns, panel);
     tile_.b = panel;
-    tile_.b_row = kernels_.nr;
+    tile_.b_row = plan_.nr;
   }
 
   void Panel(int64_t j, bool pack) {
-    const int columns = static_cast<int>(std::min<int64_t>(kernels_.nr, group_.end - j));
+    const int columns = static_cast<int>(std::min(plan_.nr, group_.end - j));
     SetColumns(j, columns, pack);
     tile_.columns = columns;
     tile_.c_row = plan_.transposed ? item_columns_.size() : g_.c_row;
     float* c = plan_.transposed
                    ? scratch_.block + (rows_.begin - item_rows_.begin) * tile_.c_row + j - item_columns_.begin
                    : g_.c + rows_.begin * g_.c_row + j;
-    const int64_t tiles = CeilDiv(rows_.size(), kernels_.mr);
+    const int64_t tiles = CeilDiv(rows_.size(), plan_.mr);
     for (int64_t t = 0; t < tiles; ++t) {
       const Range part = Range{0, rows_.size()}.Part(tiles, t);
       tile_.rows = static_cast<int>(part.size());
       tile_.a = a_ + part.begin * tile_.a_row;
       tile_.c = c + part.begin * tile_.c_row;
       if (prefetch_.total <= 0) prefetch_ = std::exchange(prefetch_then_, {});
-      kernels_.tile(tile_);
-      if (depth_.end == g_.k && !plan_.transposed)
+      tile_kernel_(tile_);
+      if (depth_.end == plan_.steps && !plan_.transposed)
         FinishBlock(g_, kernels_, rows_.begin + part.begin, j, tile_.rows, columns);
     }
   }
@@ -215,12 +261,14 @@ class Item {
   const GemmPlan& plan_;
   const int vector_width_;
   const GemmKernels& kernels_;
+  const PanelKernels* const packed_;
+  void (*const tile_kernel_)(const GemmTile&);
   void (*const copy_)(const float*, float*, int64_t);
   const Scratch scratch_;
   const GemmView view_;
   const Range item_rows_, item_columns_;
-  const int64_t blocks_;  // of rows
-  Range depth_ = {}, group_ = {}, rows_ = {};
+  const int64_t blocks_;                                      // of rows
+  Range columns_ = {}, depth_ = {}, group_ = {}, rows_ = {};  // depth_: steps
   GemmTile tile_ = {};
   GemmPrefetch prefetch_ = {}, prefetch_then_ = {};
   const float* a_ = nullptr;
@@ -236,7 +284,7 @@ int64_t RowFloats(int64_t m, int64_t n, int64_t k) {
 int64_t BlockFloats(int64_t m, int64_t n) { return std::min(kBlockFloats, RoundUp((m + 64) * (n + 64), 16)); }
 
 bool UsesGemv(const Gemm& g, const GemmKernels& kernels) {
-  return g.m <= kernels.gemv_rows && g.a_k == 1 && g.b_k == 1;
+  return !g.format && g.m <= kernels.gemv_rows && g.a_k == 1 && g.b_k == 1;
 }
 
 // A few rows times a transposed B: chunks of B's columns, each read once for all rows.
@@ -294,7 +342,7 @@ void RunGemm(const Gemm& gemm, Context& context) {
                 row_floats = RowFloats(gemm.m, gemm.n, gemm.k);
   const int64_t worker_floats = panel_floats + row_floats + BlockFloats(gemm.m, gemm.n);
   const int64_t items = plan.column_parts * plan.row_parts;
-  const Range panels = {0, CeilDiv(plan.columns, kernels.nr)}, rows = {0, plan.rows};
+  const Range panels = {0, CeilDiv(plan.columns, plan.panel)}, rows = {0, plan.rows};
   context.Parallel(count * items, [&](int64_t index, int worker) {
     const Gemm g = gemm.At(index / items);
     const int64_t item = index % items;
@@ -302,7 +350,7 @@ void RunGemm(const Gemm& gemm, Context& context) {
     float* scratch = reinterpret_cast<float*>(context.workspace) + worker * worker_floats;
     Item(g, plan, context.kernels, {scratch, scratch + panel_floats, scratch + panel_floats + row_floats},
          rows.Part(plan.row_parts, item / plan.column_parts),
-         {part.begin * kernels.nr, std::min(plan.columns, part.end * kernels.nr)})
+         {part.begin * plan.panel, std::min(plan.columns, part.end * plan.panel)})
         .Run();
   });
 }

@@ -1,6 +1,8 @@
 // Blocked, threaded f32 matrix product over the kernels of one instruction set.
 #pragma once
 
+#include <optional>
+
 #include "ops/instruction.h"
 
 namespace heedful {
@@ -9,13 +11,14 @@ constexpr int kGemmBatchRank = 4;
 
 // C[i, j] = epilogue(Σ_k A[i, k] · B[k, j]),  A (m, k), B (k, n), C (m, n), for every index of a batch.
 // In A and in B one of the two strides is 1; rows of C, aux and pre_activation are contiguous. C overlaps
-// nothing.
+// nothing. B may be packed (panels.h): then rows of A are contiguous too.
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
   const float* a = nullptr;
   int64_t a_row = 0, a_k = 0;  // A[i, k] at a[i·a_row + k·a_k]
   const float* b = nullptr;
-  int64_t b_k = 0, b_column = 0;  // B[k, j] at b[k·b_k + j·b_column]
+  int64_t b_k = 0, b_column = 0;      // B[k, j] at b[k·b_k + j·b_column]
+  std::optional<PanelFormat> format;  // b: words of panels; b_k and b_column mean nothing
   float* c = nullptr;
   int64_t c_row = 0;
   GemmEpilogue epilogue = {};
@@ -34,6 +37,8 @@ size_t GemmWorkspace(int64_t m, int64_t n, int64_t k, int threads);
 
 // The result of an element depends only on k and the instruction set, not on the number of threads; that of a
 // row not on m either, except that a few rows by a transposed B are summed as matrix-vector products.
+// Packed bf16: where the CPU multiplies pairs of bfloat16, A is rounded to them as well (to nearest even),
+// and denormals are 0; elsewhere the result is that of the same numbers in f32.
 void RunGemm(const Gemm& gemm, Context& context);
 
 }  // namespace heedful

@@ -20,9 +20,14 @@ struct Planner {
   const KernelTable& table;
   int64_t count, threads;
   const GemmKernels& kernels = table.gemm;
+  const PanelKernels* packed = g.format ? &kernels.panels[static_cast<int>(*g.format)] : nullptr;
+  const int64_t elements = g.format ? PanelElements(*g.format) : 1;
+  const int64_t steps = CeilDiv(g.k, elements), row_floats = packed ? packed->row_floats : 1;
 
   // A set of a cache that thrashes holds 8 lines: enough for a tile of few rows.
   bool CopiesRows(bool transposed) const {
+    // Converted, or filled up to whole words.
+    if (packed && (packed->convert || g.k % elements)) return true;
     const GemmView v = MakeGemmView(g, transposed);
     const int64_t rows = transposed ? g.n : g.m;
     if (v.row_k == 1) return std::min<int64_t>(rows, kernels.mr) > 8 && Thrashes(v.row_stride);
@@ -30,6 +35,7 @@ struct Planner {
   }
 
   double PackCost(bool transposed) const {
+    if (packed) return 0;
     if (MakeGemmView(g, transposed).column_stride != 1) return kTransposeCost;
     return (transposed ? g.n : g.m) <= kernels.in_place_rows ? 0 : kCopyCost;
   }
@@ -37,7 +43,7 @@ struct Planner {
   // Copying the rows, or reading a few of them at every k where they lie side by side.
   double RowsCost(bool transposed, int64_t rows, int64_t columns) const {
     if (!CopiesRows(transposed)) return MakeGemmView(g, transposed).row_k == 1 ? 0 : kCopyCost * rows * g.k;
-    const bool once = RowBlocks(rows, Depth()) == 1;
+    const bool once = RowBlocks(rows, Depth() * row_floats) == 1;
     return kCopyCost * rows * g.k * (once ? 1 : CeilDiv(columns, Group(Depth()) * kernels.nr));
   }
 
@@ -49,22 +55,29 @@ struct Planner {
   }
 
   int64_t Depth() const {
-    const int64_t blocks = std::max<int64_t>(1, CeilDiv(g.k, kernels.kc));
-    return std::max<int64_t>(1, RoundUp(CeilDiv(g.k, blocks), kDepthStep));
+    const int64_t floats = steps * row_floats, blocks = std::max<int64_t>(1, CeilDiv(floats, kernels.kc));
+    return std::max<int64_t>(1, RoundUp(CeilDiv(floats, blocks), kDepthStep) / row_floats);
   }
 
   int64_t Group(int64_t depth) const { return std::max<int64_t>(1, kPanelFloats / (depth * kernels.nr)); }
 
   GemmPlan Make() const {
     GemmPlan p = {};
-    p.transposed = Cost(true) < Cost(false);
+    p.transposed = !packed && Cost(true) < Cost(false);
     p.rows = p.transposed ? g.n : g.m;
     p.columns = p.transposed ? g.m : g.n;
     const double pack = PackCost(p.transposed);
     p.in_place = pack == 0;
     p.copy_rows = CopiesRows(p.transposed);
+    p.steps = steps;
+    p.elements = elements;
+    p.row_floats = row_floats;
     p.depth = Depth();
-    p.depth_blocks = std::max<int64_t>(1, CeilDiv(g.k, p.depth));
+    p.depth_blocks = std::max<int64_t>(1, CeilDiv(steps, p.depth));
+    p.panel = packed ? kPanelColumns : kernels.nr;
+    p.stream = packed && g.m <= kStreamRows && g.m * (steps * row_floats + kRowPadding) <= kBlockFloats;
+    p.mr = p.stream ? packed->panel_rows : kernels.mr;
+    p.nr = p.stream ? kPanelColumns : kernels.nr;
     p.group = p.in_place ? 1 : Group(p.depth);
     Split(p, pack);
     return p;
@@ -72,12 +85,14 @@ struct Planner {
 
   // Fewest seconds on the busiest worker, if each takes items as it gets free.
   void Split(GemmPlan& p, double pack) const {
-    const int64_t panels = CeilDiv(p.columns, kernels.nr), most = 8 * threads;
+    const int64_t panels = CeilDiv(p.columns, p.panel), most = 8 * threads;
     double best = -1;
     for (int64_t column_parts = 1; column_parts <= std::min(panels, most); ++column_parts) {
-      const int64_t columns = std::min(p.columns, CeilDiv(panels, column_parts) * kernels.nr);
-      // The scratch block of a transposed C holds all rows of an item.
-      const int64_t fewest = p.transposed ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / columns)) : 1;
+      const int64_t columns = std::min(p.columns, CeilDiv(panels, column_parts) * p.panel);
+      // The scratch block of a transposed C holds all rows of an item; rows for a packed B are copied once.
+      const int64_t fewest = p.transposed ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / columns))
+                             : packed && p.copy_rows ? RowBlocks(p.rows, p.depth * row_floats)
+                                                     : 1;
       for (int64_t row_parts = fewest; row_parts <= std::max(fewest, p.rows / kernels.mr);
            row_parts += std::max<int64_t>(1, row_parts / 2)) {
         const int64_t items = count * column_parts * row_parts;
@@ -100,12 +115,13 @@ struct Planner {
 }  // namespace
 
 GemmView MakeGemmView(const Gemm& g, bool transposed) {
+  if (g.format) return {g.a, g.b, g.a_row, 1, 1, kPanelColumns};
   if (transposed) return {g.b, g.a, g.b_column, g.b_k, g.a_row, g.a_k};
   return {g.a, g.b, g.a_row, g.a_k, g.b_column, g.b_k};
 }
 
-int64_t RowBlocks(int64_t rows, int64_t depth) {
-  return CeilDiv(rows, std::max<int64_t>(kMinBlockRows, kBlockFloats / (depth + kRowPadding)));
+int64_t RowBlocks(int64_t rows, int64_t floats) {
+  return CeilDiv(rows, std::max<int64_t>(kMinBlockRows, kBlockFloats / (floats + kRowPadding)));
 }
 
 GemmPlan PlanGemm(const Gemm& g, const KernelTable& table, int64_t count, int threads) {

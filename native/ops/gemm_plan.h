@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/gemm.h"
+#include "ops/panels.h"
 
 namespace heedful {
 
@@ -15,6 +16,7 @@ constexpr int64_t kBlockFloats = 104 * 1024;  // A copied to padded rows; as muc
 constexpr int64_t kMinBlockRows = 32;
 constexpr int64_t kRowPadding = 16;  // a cache line: consecutive rows fall into consecutive sets
 constexpr int64_t kDepthStep = 16;   // blocks of k begin at multiples, so that packing moves whole vectors
+constexpr int64_t kStreamRows = 8;   // up to here the time is that of reading B
 
 // The product as the micro-kernel sees it: rows are those of A, or of Bᵀ when `transposed`; columns those of
 // B or Aᵀ.
@@ -27,15 +29,20 @@ GemmView MakeGemmView(const Gemm& g, bool transposed);
 struct GemmPlan {
   bool transposed;                  // Cᵀ = Bᵀ·Aᵀ
   bool in_place;                    // whole vectors of B are read where they lie
-  bool copy_rows;                   // rows of A are copied, padded
+  bool copy_rows;                   // rows of A are copied, padded, converted
   int64_t rows, columns;            // of the view
-  int64_t depth, depth_blocks;      // a block of k, and how many
+  int64_t mr, nr;                   // of a tile, at most
+  int64_t steps;                    // of the micro-kernel over all of k: words of a packed B, elements else
+  int64_t elements, row_floats;     // of k in a step; of a row as it is read
+  int64_t depth, depth_blocks;      // a block of steps, and how many
+  int64_t panel;                    // columns that one item takes together
+  bool stream;                      // the whole of k for a panel, then the next: B is read in order
   int64_t group;                    // panels that are packed together
   int64_t column_parts, row_parts;  // items: parts of the panels × parts of the rows
 };
 
-// Rows are worked on in so many even blocks, each of which stays in the second-level cache.
-int64_t RowBlocks(int64_t rows, int64_t depth);
+// Rows of so many floats are worked on in so many even blocks, each of which stays in the second-level cache.
+int64_t RowBlocks(int64_t rows, int64_t floats);
 
 // The plan that takes the fewest seconds on the busiest of `threads` workers, for `count` such products.
 GemmPlan PlanGemm(const Gemm& g, const KernelTable& table, int64_t count, int threads);

@@ -4,15 +4,20 @@
 // a (…, m, k), b (…, k, n) → y (…, m, n), rank 2 to 6; leading dimensions of a and b are those of y or 1. All
 // of one type, f32 or f64. Layouts: a and b: one of the last two strides is 1 (a dimension of size 1 has
 // any), the others arbitrary; bias (n) contiguous; aux, preActivation and y: the last dimension contiguous,
-// the others arbitrary. y and preActivation overlap no other operand, except that y may be preActivation when
-// f is the identity. k = 0 gives f(bias). Accuracy: ops/gemm.h; f as in kernel_table.h.
+// the others arbitrary. With format ≥ 0, b is i32: the panels (panels.cc) of one (k, n) matrix that all of a
+// is multiplied by, and the last dimension of a is contiguous. y and preActivation overlap no other operand,
+// except that y may be preActivation when f is the identity. k = 0 gives f(bias). Accuracy: ops/gemm.h; f as
+// in kernel_table.h. The f64 loops multiply by the numbers that panels hold.
 #include "kernels/reference/matmul.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "kernels/reference/elementwise.h"
 #include "ops/gemm.h"
 #include "ops/op_list.h"
+#include "ops/panels.h"
 
 namespace heedful {
 namespace {
@@ -23,6 +28,8 @@ enum { kA, kB, kBias, kAux, kY, kPreActivation };
 bool UnitStride(const Operand& x, int from_end) {
   return x.DimFromEnd(from_end) <= 1 || x.StrideFromEnd(from_end) == 1;
 }
+
+bool Packed(const Instruction& in) { return in.attributes[2] >= 0; }
 
 std::string Shape(const Operand& x) {
   std::string s = "(";
@@ -58,15 +65,22 @@ void Check(const Instruction& in) {
   HEEDFUL_CHECK(y.present && y.rank >= 2 && y.rank <= kGemmBatchRank + 2,
                 "matmul: the result must have 2 to 6 dimensions, not " + Shape(y));
   for (const Operand& x : in.operands) {
-    HEEDFUL_CHECK(!x.present || (x.dtype == y.dtype && x.dtype != DType::kI32),
+    const bool panels = Packed(in) && &x == &b;
+    HEEDFUL_CHECK(!x.present || panels || (x.dtype == y.dtype && x.dtype != DType::kI32),
                   "matmul: all operands must be of one floating-point type");
   }
   CheckFactor(a, y, "a");
-  CheckFactor(b, y, "b");
   CheckLikeResult(y, y, "the result");
-  HEEDFUL_CHECK(a.DimFromEnd(1) == y.DimFromEnd(1) && b.DimFromEnd(0) == y.DimFromEnd(0) &&
-                    a.DimFromEnd(0) == b.DimFromEnd(1),
-                "matmul: " + Shape(a) + " by " + Shape(b) + " does not give " + Shape(y));
+  HEEDFUL_CHECK(a.DimFromEnd(1) == y.DimFromEnd(1),
+                "matmul: a " + Shape(a) + " must have the rows of the result " + Shape(y));
+  if (Packed(in)) {
+    CheckPanels("matmul", b, in.attributes[2], a.DimFromEnd(0), y.DimFromEnd(0));
+    HEEDFUL_CHECK(UnitStride(a, 0), "matmul: the last dimension of a must be contiguous where b is packed");
+  } else {
+    CheckFactor(b, y, "b");
+    HEEDFUL_CHECK(b.DimFromEnd(0) == y.DimFromEnd(0) && a.DimFromEnd(0) == b.DimFromEnd(1),
+                  "matmul: " + Shape(a) + " by " + Shape(b) + " does not give " + Shape(y));
+  }
   if (bias) {
     HEEDFUL_CHECK(bias.rank == 1 && bias.dims[0] == y.DimFromEnd(0) && bias.Contiguous(),
                   "matmul: bias must be a contiguous row of " + std::to_string(y.DimFromEnd(0)) + ", not " +
@@ -135,7 +149,13 @@ Gemm MakeGemm(const Instruction& in) {
   g.b = b.As<float>();
   g.c = y.As<float>();
   SetStrides(a, &g.a_row, &g.a_k);
-  SetStrides(b, &g.b_k, &g.b_column);
+  if (Packed(in)) {
+    g.format = static_cast<PanelFormat>(static_cast<int>(in.attributes[2]));
+    g.a_row = a.StrideFromEnd(1);
+    g.a_k = 1;
+  } else {
+    SetStrides(b, &g.b_k, &g.b_column);
+  }
   g.c_row = y.StrideFromEnd(1);
   g.epilogue.function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
   g.epilogue.gradient = in.attributes[1] == 1;
@@ -150,8 +170,9 @@ Gemm MakeGemm(const Instruction& in) {
   }
   for (int d = 0; d < kGemmBatchRank; ++d) {
     const int from_end = kGemmBatchRank + 1 - d;
-    g.batch[d] = {y.DimFromEnd(from_end),   BatchStride(a, from_end),   BatchStride(b, from_end),
-                  BatchStride(y, from_end), BatchStride(aux, from_end), BatchStride(pre, from_end)};
+    g.batch[d] = {
+        y.DimFromEnd(from_end),   BatchStride(a, from_end),   Packed(in) ? 0 : BatchStride(b, from_end),
+        BatchStride(y, from_end), BatchStride(aux, from_end), BatchStride(pre, from_end)};
   }
   MergeBatch(g);
   return g;
@@ -175,11 +196,27 @@ T* BatchData(const Operand& x, const Operand& y, int64_t index) {
   return data;
 }
 
+// The (k, n) matrix that was packed, contiguous.
+std::vector<double> Unpacked(const Instruction& in) {
+  const auto format = static_cast<PanelFormat>(static_cast<int>(in.attributes[2]));
+  const int64_t k = in[kA].DimFromEnd(0), n = in[kY].DimFromEnd(0);
+  std::vector<double> matrix(k * n);
+  std::vector<float> rows(k * kPanelColumns);
+  for (int64_t j = 0; j < n; j += kPanelColumns) {
+    UnpackRows(format, in[kB].As<uint32_t>() + j * PanelRows(format, k), 0, k, rows.data());
+    for (int64_t i = 0; i < k; ++i)
+      std::copy_n(rows.data() + i * kPanelColumns, std::min<int64_t>(kPanelColumns, n - j),
+                  &matrix[i * n + j]);
+  }
+  return matrix;
+}
+
 void Reference(const Instruction& in) {
   const Operand &a = in[kA], &b = in[kB], &y = in[kY];
   const int64_t m = y.DimFromEnd(1), n = y.DimFromEnd(0);
   const Unary function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
   const int64_t count = m && n ? y.Size() / (m * n) : 0;
+  const std::vector<double> unpacked = Packed(in) ? Unpacked(in) : std::vector<double>{};
   for (int64_t index = 0; index < count; ++index) {
     const auto matrix = [&](const Operand& x) {
       return reference::Matrix<double>{BatchData<double>(x, y, index), x.StrideFromEnd(1),
@@ -190,7 +227,9 @@ void Reference(const Instruction& in) {
                                              x.StrideFromEnd(0)};
     };
     const reference::Matrix<double> result = matrix(y);
-    reference::Matmul<double>(constant(a), constant(b), result, m, n, a.DimFromEnd(0));
+    const reference::Matrix<const double> factor =
+        Packed(in) ? reference::Matrix<const double>{unpacked.data(), n, 1} : constant(b);
+    reference::Matmul<double>(constant(a), factor, result, m, n, a.DimFromEnd(0));
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
         const double x = result(i, j) + (in[kBias] ? in[kBias].As<double>()[j] : 0);
@@ -208,7 +247,7 @@ const OpInfo kMatmulOp = {
     .name = "matmul",
     .inputs = 4,
     .outputs = 2,
-    .attributes = 2,
+    .attributes = 3,
     .check = Check,
     .workspace = Workspace,
     .run = Run,

@@ -17,12 +17,28 @@ HEEDFUL_DECLARE_TABLE(avx2)
 HEEDFUL_DECLARE_TABLE(avx512)
 HEEDFUL_DECLARE_TABLE(neon)
 #undef HEEDFUL_DECLARE_TABLE
+namespace avx512_bf16 {
+extern const PanelKernels kKernels;
+}
 
 namespace {
+
+#ifdef HEEDFUL_WITH_avx512_bf16
+// The kernels of avx512, but pairs of bfloat16 are multiplied as such.
+const KernelTable& Avx512Bf16() {
+  static KernelTable table = avx512::kKernels;
+  table.name = "avx512_bf16";
+  table.gemm.panels[static_cast<int>(PanelFormat::bf16)] = avx512_bf16::kKernels;
+  return table;
+}
+#endif
 
 std::vector<const KernelTable*> FindTables() {
   [[maybe_unused]] const CpuFeatures cpu = DetectCpu();
   std::vector<const KernelTable*> tables;
+#ifdef HEEDFUL_WITH_avx512_bf16
+  if (cpu.avx512_bf16) tables.push_back(&Avx512Bf16());
+#endif
 #ifdef HEEDFUL_WITH_avx512
   if (cpu.avx512) tables.push_back(&avx512::kKernels);
 #endif

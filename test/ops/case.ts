@@ -20,6 +20,8 @@ export interface Case<Key extends string = string> {
   readonly gradient?: readonly string[]
   /** How many times what rounding costs the result may be off (see rounding.ts): 8 unless said. */
   readonly ulps?: number
+  /** Instruction sets that round more, as they say, and how many times as far they may be off then. */
+  readonly coarser?: Readonly<Record<string, number>>
   /** The same for the gradient; `ulps` unless said. */
   readonly gradientUlps?: number
   /** How large the numbers are that cancel inside of the operation, to a result that may be smaller. */

@@ -29,7 +29,8 @@ describe.each(Object.entries(families))('%s: f32 on every instruction set agains
       runtime.setThreads(threads)
       for (const isa of runtime.availableIsas()) {
         runtime.setIsa(isa)
-        const problem = forwardCheck.problem(isa, shift) ?? gradientCheck?.problem(isa, shift)
+        const factor = given.coarser?.[isa]
+        const problem = forwardCheck.problem(isa, shift, factor) ?? gradientCheck?.problem(isa, shift, factor)
         if (problem) throw new Error(`${isa}, ${threads} threads, shifted by ${shift}: ${problem}`)
       }
     }
@@ -51,13 +52,13 @@ class Check implements Disposable {
     this.#program = subject.program('f32')
   }
 
-  problem(isa: string, shift: number): string | undefined {
+  problem(isa: string, shift: number, factor?: number): string | undefined {
     const results = this.#program.run(this.#subject.data, shift)
     const first = this.#first.get(isa) ?? results
     this.#first.set(isa, first)
     for (const [i, result] of results.entries()) {
       const problem =
-        mismatch(result, this.#expected[i]!) ??
+        mismatch(result, this.#expected[i]!, factor) ??
         (sameBits(result, first[i]!) ? undefined : 'the bits are not those of one thread')
       if (problem) return `${this.#subject.name}, result ${i}: ${problem}`
     }

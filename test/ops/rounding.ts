@@ -54,13 +54,14 @@ export function exactly(program: GuardedProgram, inputs: Inputs): Expectation[] 
 
 const finite = (x: number): number => (Number.isFinite(x) ? Math.abs(x) : 0)
 
-/** What is wrong with `actual`, or undefined. */
-export function mismatch(actual: ArrayLike<number>, { expected, error }: Expectation): string | undefined {
+/** What is wrong with `actual`, or undefined. It may be off `factor` times as far as expected. */
+export function mismatch(actual: ArrayLike<number>, { expected, error }: Expectation, factor = 1): string | undefined {
   if (actual.length !== expected.length) return `expected ${expected.length} elements, got ${actual.length}`
   for (let i = 0; i < expected.length; i++) {
     const [is, should] = [actual[i]!, expected[i]!]
-    if (!agree(is, should, error[i]!))
-      return `element ${i} of ${expected.length} is ${is}, expected ${should} ± ${error[i]}`
+    const tolerance = factor * error[i]!
+    if (!agree(is, should, tolerance))
+      return `element ${i} of ${expected.length} is ${is}, expected ${should} ± ${tolerance}`
   }
   return undefined
 }

@@ -1,10 +1,16 @@
 import type { Rule } from './rewriter.ts'
 import type { Node, Value } from '../trace.ts'
 
-const plain = (node: Node): boolean =>
-  node.attributes['function'] === 'identity' && node.attributes['gradient'] !== true
-export const isPlainMatmul = (value: Value | undefined): value is Value & { node: Node } =>
-  value?.node?.definition.name === 'matmul' && value.index === 0 && plain(value.node)
+const becomes = ({ definition: { lowering } }: Node, instruction: string): boolean =>
+  lowering.kind === 'instruction' && lowering.instruction === instruction
+
+/** The product itself, of operations that become the instruction of the matrix product: nothing is fused into it yet. */
+export const isPlainProduct = (value: Value | undefined): value is Value & { node: Node } =>
+  value?.node !== undefined &&
+  value.index === 0 &&
+  becomes(value.node, 'matmul') &&
+  value.node.attributes['function'] === 'identity' &&
+  value.node.attributes['gradient'] !== true
 
 const operandsOf = (node: Node): Record<string, Value | undefined> =>
   Object.fromEntries(node.definition.operands.map(({ name }, i) => [name, node.inputs[i]]))
@@ -17,7 +23,7 @@ export const fuseBias: Rule = (node, rewriter) => {
     [left, right],
     [right, left],
   ] as const) {
-    if (!isPlainMatmul(product) || !bias || rewriter.uses(product) !== 1) continue
+    if (!isPlainProduct(product) || !bias || rewriter.uses(product) !== 1) continue
     const columns = product.shape.at(-1)
     if (product.node.inputs[2] || bias.shape.length !== 1 || bias.shape[0] !== columns || product.shape.length < 2)
       continue
@@ -32,9 +38,9 @@ export const fuseBias: Rule = (node, rewriter) => {
  * tile stores it.
  */
 export const fuseActivation: Rule = (node, rewriter) => {
-  if (node.definition.lowering.kind !== 'instruction' || node.definition.lowering.instruction !== 'unary') return
+  if (!becomes(node, 'unary')) return
   const product = rewriter.input(node, 'x')
-  if (!isPlainMatmul(product)) return
+  if (!isPlainProduct(product)) return
   const attributes = { ...product.node.attributes, function: node.definition.name }
   const fused = rewriter.make(product.node.definition, operandsOf(product.node), attributes)
   rewriter.replace(node.outputs[0]!, fused.outputs[0]!)
@@ -46,7 +52,7 @@ export const fuseActivationGradient: Rule = (node, rewriter) => {
   if (node.definition.name !== 'unaryGradient') return
   const product = rewriter.input(node, 'gradOutput')
   const aux = rewriter.input(node, 'x')
-  if (!isPlainMatmul(product) || !aux || rewriter.uses(product) !== 1) return
+  if (!isPlainProduct(product) || !aux || rewriter.uses(product) !== 1) return
   const attributes = { ...product.node.attributes, function: node.attributes['function'], gradient: true }
   const fused = rewriter.make(product.node.definition, { ...operandsOf(product.node), aux }, attributes)
   rewriter.replace(node.outputs[0]!, fused.outputs[0]!)

@@ -1,11 +1,11 @@
-import { isPlainMatmul } from './fuse-matmul.ts'
+import { isPlainProduct } from './fuse-matmul.ts'
 import type { Rule } from './rewriter.ts'
 
 /** (a·b)ᵀ  →  bᵀ·aᵀ: gradients of transposed weights are made as the weights lie, instead of being copied over. */
 export const transposeProduct: Rule = (node, rewriter) => {
   if (node.definition.name !== 'transpose') return
   const product = rewriter.input(node, 'x')
-  if (!isPlainMatmul(product) || rewriter.uses(product) !== 1) return
+  if (!isPlainProduct(product) || product.node.definition.name !== 'matmul' || rewriter.uses(product) !== 1) return
   const [a, b, bias] = product.node.inputs
   const rank = product.shape.length
   const axes = product.shape.map((_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i))

@@ -1,4 +1,5 @@
-// Micro-kernels of the matrix product, C[i, j] (+)= Σ_k A[i, k] · B[k, j], one per tile shape.
+// Micro-kernels of the matrix product, C[i, j] (+)= Σ_k A[i, k] · B[k, j], one per format of B and tile
+// shape.
 //
 // Each instruction set defines kGemmRows and kGemmVectors (a tile is at most kGemmRows × kGemmVectors
 // vectors, all accumulators in registers), kGemmDepth, kGemmInPlaceRows and kGemvRows (GemmKernels' kc,
@@ -15,6 +16,22 @@
 
 constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
+static_assert(kPanelColumns % kGemmColumns == 0, "tiles read panels in whole parts");
+
+// How the words of B are multiplied: kParts floats of a row of A, one after another, each with a part of the
+// word.
+struct F32Words {
+  static constexpr int kParts = 1;
+  static Vec Part(Index<0>, const float* b) { return Load(b); }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+};
+// Two bfloat16, widened: the products are those of f32.
+struct Bf16Words {
+  static constexpr int kParts = 2;
+  static Vec Part(Index<0>, const float* b) { return LowBf16(Load(b)); }
+  static Vec Part(Index<1>, const float* b) { return HighBf16(Load(b)); }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+};
 
 // Keeps the compiler from rewriting `p` as an offset from another pointer.
 template <class T>
@@ -35,7 +52,7 @@ inline void PrefetchTile(const GemmTile& tile, int rows) {
 }
 
 // kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
-template <int kRows, int kVectors, bool kTransposed>
+template <class Words, int kRows, int kVectors, bool kTransposed>
 HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   Vec acc[kRows][kVectors];
   Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Zero(); }); });
@@ -44,7 +61,7 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   // directly.
   constexpr int kPointers = kTransposed ? 1 : (kRows + 2) / 3;
   const float* a[kPointers];
-  const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : 1, b_row = tile.b_row;
+  const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : Words::kParts, b_row = tile.b_row;
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
@@ -54,14 +71,18 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   const int64_t step = asks ? tile.next->step : 0;
   int64_t left = asks ? tile.next->left : tile.k + 1;
   for (int64_t k = tile.k; k > 0; --k) {
-    Vec bk[kVectors];
-    Unroll<kVectors>([&](auto j) { bk[j] = Load(b + j * Vec::kLanes); });
-    Unroll<kRows>([&](auto i) {
-      const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row);
-      Unroll<kVectors>([&](auto j) { acc[i][j] = Fma(aik, bk[j], acc[i][j]); });
+    Unroll<Words::kParts>([&](auto part) {
+      Vec bk[kVectors];
+      Unroll<kVectors>([&](auto j) { bk[j] = Words::Part(part, b + j * Vec::kLanes); });
+      Unroll<kRows>([&](auto i) {
+        const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row + part);
+        Unroll<kVectors>([&](auto j) { acc[i][j] = Words::MultiplyAdd(aik, bk[j], acc[i][j]); });
+      });
     });
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
+    // Clang would put off the products behind the branch, their operands waiting, and spill.
+    Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
     PrefetchFar(wanted);
     wanted += step;
     if (--left == 0) {
@@ -105,96 +126,46 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   });
 }
 
-// GemmMicroKernel<r, v, t> at [r − 1][v − 1][t].
+// GemmMicroKernel<Words, r, v, kTransposed> at [r − 1][v − kFirst].
+template <class Words, int kMaxRows, int kFirst, int kMaxVectors, bool kTransposed>
 struct GemmMicroKernels {
-  void (*at[kGemmRows][kGemmVectors][2])(const GemmTile&);
+  void (*at[kMaxRows][kMaxVectors - kFirst + 1])(const GemmTile&);
 
   template <int kRows, int kVectors>
   constexpr void Fill() {
-    at[kRows - 1][kVectors - 1][0] = GemmMicroKernel<kRows, kVectors, false>;
-    at[kRows - 1][kVectors - 1][1] = GemmMicroKernel<kRows, kVectors, true>;
-    if constexpr (kVectors > 1) {
+    at[kRows - 1][kVectors - kFirst] = GemmMicroKernel<Words, kRows, kVectors, kTransposed>;
+    if constexpr (kVectors > kFirst) {
       Fill<kRows, kVectors - 1>();
     } else if constexpr (kRows > 1) {
-      Fill<kRows - 1, kGemmVectors>();
+      Fill<kRows - 1, kMaxVectors>();
     }
   }
-  constexpr GemmMicroKernels() : at{} { Fill<kGemmRows, kGemmVectors>(); }
+  constexpr GemmMicroKernels() : at{} { Fill<kMaxRows, kMaxVectors>(); }
+
+  void operator()(const GemmTile& tile) const {
+    at[tile.rows - 1][(tile.columns - 1) / Vec::kLanes + 1 - kFirst](tile);
+  }
 };
-constexpr GemmMicroKernels kGemmMicroKernels;
 
-void GemmTileKernel(const GemmTile& tile) {
-  const int vector = (tile.columns - 1) / Vec::kLanes;
-  kGemmMicroKernels.at[tile.rows - 1][vector][tile.a_k != 1](tile);
+template <class Words, bool kTransposed = false>
+void WordsTileKernel(const GemmTile& tile) {
+  static constexpr GemmMicroKernels<Words, kGemmRows, 1, kGemmVectors, kTransposed> kTiles;
+  kTiles(tile);
 }
 
-// A block of C at most this large goes through the activation at once, rows laid end to end: one call, one
-// tail.
-constexpr int kEpilogueSize = 1024;
+// Rows of a tile with all columns of a panel. The words need registers too, which accumulators leave.
+constexpr int kSpareRows = kGemmRows * kGemmColumns / kPanelColumns - 1;
+constexpr int kGemmPanelRows = kGemmColumns == kPanelColumns ? kGemmRows : kSpareRows > 0 ? kSpareRows : 1;
 
-// c += bias, and c itself to `block`, `columns` apart.
-inline void EpilogueGather(const float* bias, const float* c, int64_t c_row, int rows, int columns,
-                           float* block) {
-  for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < columns; j += Vec::kLanes) {
-      const int n = columns - j < Vec::kLanes ? columns - j : Vec::kLanes;
-      const Vec x = LoadPartial(c + i * c_row + j, n);
-      Store(block + i * columns + j, bias ? x + LoadPartial(bias + j, n) : x);
+template <class Words>
+void PanelTileKernel(const GemmTile& tile) {
+  if constexpr (kGemmColumns < kPanelColumns) {
+    if (tile.columns > kGemmColumns) {
+      static constexpr GemmMicroKernels<Words, kGemmPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes,
+                                        false>
+          kTiles;
+      return kTiles(tile);
     }
   }
-}
-
-inline void EpilogueScatter(const float* block, float* c, int64_t c_row, int rows, int columns) {
-  for (int i = 0; i < rows; ++i) {
-    int j = 0;
-    for (; j + Vec::kLanes <= columns; j += Vec::kLanes)
-      Store(c + i * c_row + j, Load(block + i * columns + j));
-    if (j < columns) StorePartial(c + i * c_row + j, Load(block + i * columns + j), columns - j);
-  }
-}
-
-inline void EpilogueBias(const float* bias, float* c, int64_t c_row, int rows, int columns) {
-  for (int j = 0; j < columns; j += Vec::kLanes) {
-    const int n = columns - j < Vec::kLanes ? columns - j : Vec::kLanes;
-    const Vec shift = LoadPartial(bias + j, n);
-    for (int i = 0; i < rows; ++i) {
-      float* p = c + i * c_row + j;
-      if (n == Vec::kLanes) {
-        Store(p, Load(p) + shift);
-      } else {
-        StorePartial(p, LoadPartial(p, n) + shift, n);
-      }
-    }
-  }
-}
-
-void GemmEpilogueKernel(const GemmEpilogue& e, float* c, int64_t c_row, int rows, int columns) {
-  if (e.function == Unary::identity && !e.pre_activation) {
-    if (e.bias) EpilogueBias(e.bias, c, c_row, rows, columns);
-    return;
-  }
-  // The last row's last vector may reach beyond the block's end.
-  alignas(64) float block[kEpilogueSize + Vec::kLanes], aux[kEpilogueSize + Vec::kLanes];
-  const int function = static_cast<int>(e.function);
-  const int column_step = columns < kEpilogueSize ? columns : kEpilogueSize,
-            row_step = kEpilogueSize / column_step;
-  for (int j = 0; j < columns; j += column_step) {
-    const int n = columns - j < column_step ? columns - j : column_step;
-    const float* bias = e.bias ? e.bias + j : nullptr;
-    for (int i = 0; i < rows; i += row_step) {
-      const int m = rows - i < row_step ? rows - i : row_step;
-      float* tile = c + i * c_row + j;
-      EpilogueGather(bias, tile, c_row, m, n, block);
-      if (e.gradient) {
-        EpilogueGather(nullptr, e.aux + i * e.aux_row + j, e.aux_row, m, n, aux);
-        kElementwiseKernels.unary_gradient[function](aux, block, block, m * n);
-      } else {
-        if (e.pre_activation) {
-          EpilogueScatter(block, e.pre_activation + i * e.pre_activation_row + j, e.pre_activation_row, m, n);
-        }
-        kElementwiseKernels.unary[function](block, block, m * n);
-      }
-      EpilogueScatter(block, tile, c_row, m, n);
-    }
-  }
+  WordsTileKernel<Words>(tile);
 }

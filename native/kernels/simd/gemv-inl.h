@@ -56,17 +56,3 @@ void GemvKernel(const float* w, int64_t ld, const float* x, int64_t x_row, float
   if (m == 2) GemvRows<2>(w, ld, x, x_row, y, y_row, n, k);
   if (m == 1) GemvRows<1>(w, ld, x, x_row, y, y_row, n, k);
 }
-
-constexpr GemmKernels kGemmKernels = {
-    .mr = kGemmRows,
-    .nr = kGemmColumns,
-    .kc = kGemmDepth,
-    .in_place_rows = kGemmInPlaceRows,
-    .gemv_rows = kGemvRows,
-    .tile = GemmTileKernel,
-    .epilogue = GemmEpilogueKernel,
-    .pack_rows = PackRowsKernel,
-    .pack_columns = PackColumnsKernel,
-    .gemv = GemvKernel,
-    .transpose = TransposeKernel,
-};

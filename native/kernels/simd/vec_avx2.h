@@ -21,6 +21,10 @@ inline __m256i FirstLanes(int n) {
 }
 inline Vec Set1(float x) { return {_mm256_set1_ps(x)}; }
 inline Vec Zero() { return {_mm256_setzero_ps()}; }
+inline Vec Pin(Vec a) {
+  asm("" : "+x"(a.v));
+  return a;
+}
 inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
 inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
@@ -58,6 +62,8 @@ inline Vec CopySign(Vec a, Vec s) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_or_ps(_mm256_andnot_ps(sign, a.v), _mm256_and_ps(sign, s.v))};
 }
+inline Vec LowBf16(Vec a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 16))}; }
+inline Vec HighBf16(Vec a) { return {_mm256_and_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(~0xffff)))}; }
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m256i half = _mm256_set1_epi32(0x3f3504f3);  // √½
   const __m256i u = _mm256_sub_epi32(_mm256_castps_si256(x.v), half);

@@ -19,13 +19,12 @@ struct Mask {
 inline __mmask16 FirstLanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 inline Vec Set1(float x) { return {_mm512_set1_ps(x)}; }
 inline Vec Zero() { return {_mm512_setzero_ps()}; }
-inline Vec Broadcast(const float* p) {
-  Vec v = {_mm512_set1_ps(*p)};
-#if defined(__GNUC__)
-  asm("" : "+v"(v.v));  // else every use becomes a load of its own ({1to16})
-#endif
-  return v;
+inline Vec Pin(Vec a) {
+  asm("" : "+v"(a.v));
+  return a;
 }
+// Pinned, else every use becomes a load of its own ({1to16}).
+inline Vec Broadcast(const float* p) { return Pin(Set1(*p)); }
 inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -54,6 +53,8 @@ inline Vec CopySign(Vec a, Vec s) {
   return {_mm512_castsi512_ps(
       _mm512_ternarylogic_epi32(sign, _mm512_castps_si512(s.v), _mm512_castps_si512(a.v), 0xca))};
 }
+inline Vec LowBf16(Vec a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))}; }
+inline Vec HighBf16(Vec a) { return {_mm512_and_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(~0xffff)))}; }
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m512i half = _mm512_set1_epi32(0x3f3504f3);  // √½
   const __m512i u = _mm512_sub_epi32(_mm512_castps_si512(x.v), half);

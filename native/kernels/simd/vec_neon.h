@@ -18,6 +18,7 @@ struct Mask {
 
 inline Vec Set1(float x) { return {vdupq_n_f32(x)}; }
 inline Vec Zero() { return {vdupq_n_f32(0)}; }
+inline Vec Pin(Vec a) { return a; }
 inline Vec Broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
 inline void Prefetch(const float* p) { __builtin_prefetch(p); }
 inline void PrefetchFar(const char* p) { __builtin_prefetch(p, 0, 2); }
@@ -63,6 +64,10 @@ inline Mask Equal(Vec a, Vec b) { return {vceqq_f32(a.v, b.v)}; }
 inline Mask IsNaN(Vec a) { return {vmvnq_u32(vceqq_f32(a.v, a.v))}; }
 inline Vec Select(Mask m, Vec a, Vec b) { return {vbslq_f32(m.v, a.v, b.v)}; }
 inline Vec CopySign(Vec a, Vec s) { return {vbslq_f32(vdupq_n_u32(0x80000000u), s.v, a.v)}; }
+inline Vec LowBf16(Vec a) { return {vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a.v), 16))}; }
+inline Vec HighBf16(Vec a) {
+  return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(0xffff0000u)))};
+}
 inline Vec SplitExponent(Vec x, Vec* m) {
   const int32x4_t half = vdupq_n_s32(0x3f3504f3);  // √½
   const int32x4_t u = vsubq_s32(vreinterpretq_s32_f32(x.v), half);

@@ -7,6 +7,7 @@ import { matmul } from './matmul.ts'
 import { norm } from './norm.ts'
 import { optimizer } from './optimizer.ts'
 import { position } from './position.ts'
+import { quantize } from './quantize.ts'
 import { reduce } from './reduce.ts'
 import { softmax } from './softmax.ts'
 import { view } from './view.ts'
@@ -21,6 +22,7 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   norm,
   optimizer,
   position,
+  quantize,
   reduce,
   softmax,
   view,

@@ -1,0 +1,114 @@
+import { ArgumentError, describe, DTypeError } from '../errors.ts'
+import { apply } from '../graph/apply.ts'
+import { native } from '../native/load.ts'
+import { bytesPerElement, type DType } from '../tensor/dtype.ts'
+import { formatShape, type Shape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { checkRank, checkTensor, defineOp } from './define-op.ts'
+
+/** Numbers along the rows of a panel's 32-bit word. The panels are the same for every instruction set. */
+const elementsPerWord = { f32: 1, bf16: 2 } as const
+const panelColumns = 32
+
+/** What a right operand of `matmul` may be packed into. */
+export type WeightFormat = keyof typeof elementsPerWord
+export const weightFormats = Object.keys(elementsPerWord) as readonly WeightFormat[]
+
+const formatIndex = (format: unknown): number => native.panelFormats.indexOf(format as string)
+
+const quantizeOp = defineOp({
+  name: 'quantize',
+  operands: [{ name: 'x', kind: 'float' }],
+  outputs: [{ name: 'panels', layout: 'contiguous' }],
+  infer: ([x], { format }) => {
+    checkRank('quantize', 'matrix', x!, 2)
+    const [k, n] = x!.shape as [number, number]
+    const rows = Math.ceil(k / elementsPerWord[format as WeightFormat])
+    return [{ shape: [Math.ceil(n / panelColumns), rows, panelColumns], dtype: 'i32' }]
+  },
+  lowering: { kind: 'instruction', instruction: 'quantize', attributes: ({ format }) => [formatIndex(format)] },
+})
+
+const dequantizeOp = defineOp({
+  name: 'dequantize',
+  operands: [{ name: 'panels', kind: 'index', layout: 'contiguous' }],
+  outputs: [{ name: 'y', layout: 'rows' }],
+  infer: (_, { shape, dtype }) => [{ shape: shape as Shape, dtype: dtype as DType }],
+  lowering: { kind: 'instruction', instruction: 'dequantize', attributes: ({ format }) => [formatIndex(format)] },
+})
+
+/**
+ * A matrix [k, n] that was rounded to a format and packed once for the right side of `matmul`; no other operation takes
+ * it. Made by `quantize`. Memory comes back with `dispose()` or `using`.
+ */
+export class QuantizedMatrix implements Disposable {
+  readonly shape: readonly [number, number]
+  readonly format: WeightFormat
+  /** @internal The packed words, as an i32 tensor. */
+  readonly panels: Tensor
+
+  /** @internal Use `quantize(...)`. */
+  constructor(shape: Shape, format: WeightFormat, panels: Tensor) {
+    this.shape = Object.freeze([shape[0]!, shape[1]!] as const)
+    this.format = format
+    this.panels = panels
+  }
+
+  /** Bytes of memory that it takes. */
+  get bytes(): number {
+    return this.panels.size * bytesPerElement[this.panels.dtype]
+  }
+  get isDisposed(): boolean {
+    return this.panels.isDisposed
+  }
+  /** Gives the memory back. A second call does nothing. */
+  dispose(): void {
+    this.panels.dispose()
+  }
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+  toString(): string {
+    return `QuantizedMatrix ${this.format} ${formatShape(this.shape)}`
+  }
+}
+
+/**
+ * Packs a matrix [k, n] for the right side of `matmul`: y = x · quantize(w, format). The products then read it once, in
+ * order, at the speed of the memory.
+ *
+ * - `f32`: the numbers as they are.
+ * - `bf16`: each rounded to bfloat16, to nearest even: relative error at most 2⁻⁸. CPUs that multiply pairs of bfloat16
+ *   (the instruction set avx512_bf16) round the left operand to it as well; others multiply by it in f32.
+ *
+ * A layer's weight [outputs, inputs] goes in as `quantize(transpose(weight), format)`. There is no gradient of what was
+ * quantized; that of the left operand is dY · Wᵀ with the rounded W.
+ */
+export function quantize(matrix: Tensor, format: WeightFormat): QuantizedMatrix {
+  checkTensor('quantize', 'matrix', matrix)
+  if (!weightFormats.includes(format))
+    throw new ArgumentError(`quantize: format should be one of ${weightFormats.join(', ')}, got ${describe(format)}`)
+  const panels = apply(quantizeOp, [matrix], { format })[0]!
+  return new QuantizedMatrix(matrix.shape, format, panels)
+}
+
+/** The numbers that a quantized matrix holds, as a tensor [k, n]. f64 is for tests. */
+export function dequantize(matrix: QuantizedMatrix, dtype: 'f32' | 'f64' = 'f32'): Tensor {
+  if (!(matrix instanceof QuantizedMatrix))
+    throw new ArgumentError(`dequantize: expected what quantize() made, got ${describe(matrix)}`)
+  if (dtype !== 'f32' && dtype !== 'f64')
+    throw new DTypeError(`dequantize: dtype should be f32 or f64, got ${describe(dtype)}`)
+  return unpack(matrix.panels, matrix, dtype)
+}
+
+/** @internal `dequantize` of panels in a graph. */
+export function unpack(
+  panels: Tensor,
+  { shape, format }: { readonly shape: Shape; readonly format: WeightFormat },
+  dtype: DType,
+): Tensor {
+  return apply(dequantizeOp, [panels], { shape, format, dtype })[0]!
+}
+
+/** Number of a format in the addon's list, which `matmul` takes. */
+export { formatIndex as weightFormatIndex }

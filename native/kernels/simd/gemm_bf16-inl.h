@@ -1,0 +1,18 @@
+// bf16 panels where the CPU multiplies pairs of bfloat16: rows of A are rounded to them, then a word of A
+// meets a word of B. Accuracy: A to nearest even, sums in f32 in the order of k.
+
+struct Bf16Pairs {
+  static constexpr int kParts = 1;
+  static Vec Part(Index<0>, const float* b) { return Load(b); }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBf16(a, b, sum); }
+};
+
+// x[0 … n − 1] to ⌈n / 2⌉ words.
+void ConvertRowKernel(const float* x, int64_t n, float* row) {
+  constexpr int kLanes = Vec::kLanes;
+  for (; n >= 2 * kLanes; n -= 2 * kLanes, x += 2 * kLanes, row += kLanes)
+    Store(row, RoundToBf16(Load(x), Load(x + kLanes)));
+  if (n == 0) return;
+  const int left = static_cast<int>(n), low = left < kLanes ? left : kLanes;
+  StorePartial(row, RoundToBf16(LoadPartial(x, low), LoadPartial(x + low, left - low)), (left + 1) / 2);
+}

@@ -1,0 +1,112 @@
+import * as ops from '../../../lib/ops/index.ts'
+import { weightFormats } from '../../../lib/ops/quantize.ts'
+import type { Shape } from '../../../lib/tensor/shape.ts'
+import type { Tensor } from '../../../lib/tensor/tensor.ts'
+import { define, normal, text, values, type Case } from '../case.ts'
+
+/** The matrix as it lies in memory. */
+const layouts: Readonly<Record<string, { stored(k: number, n: number): Shape; view(x: Tensor): Tensor }>> = {
+  plain: { stored: (k, n) => [k, n], view: (x) => x },
+  transposed: { stored: (k, n) => [n, k], view: (x) => ops.transpose(x) },
+  window: { stored: (k, n) => [k + 2, n + 5], view: (x) => ops.slice(ops.slice(x, 0, 1, -1), 1, 3, -2) },
+}
+
+/** Rounding is that of k terms one after another: it grows with √k beyond what the operands' rounding costs. */
+const ulpsFor = (k: number): number => 4 + Math.sqrt(k)
+
+/** Pairs of bfloat16 take the left operand at 2⁻⁹ instead of 2⁻²⁴; the rest of `ulps` is for sums, which stay f32. */
+const coarserFor = (format: ops.WeightFormat): Pick<Case, 'coarser'> =>
+  format === 'bf16' ? { coarser: { avx512_bf16: 2 ** 15 } } : {}
+
+function product(format: ops.WeightFormat, x: Shape, n: number, layout = 'transposed'): Case {
+  const k = x.at(-1)!
+  const { stored, view } = layouts[layout]!
+  return define({
+    name: `matmul ${text(x)} by ${format} [${k},${n}] ${layout}`,
+    inputs: { x: normal(x), w: normal(stored(k, n)) },
+    run: ({ x, w }) => ops.matmul(x, ops.quantize(view(w), format)),
+    gradient: ['x'],
+    ulps: ulpsFor(k),
+    gradientUlps: ulpsFor(n),
+    ...coarserFor(format),
+  })
+}
+
+/** Tiles have up to 14 rows, panels 32 columns; up to 8 rows go panel by panel; words hold 2 bf16. */
+const edges = [0, 1, 2, 3, 8, 9, 14, 15, 31, 32, 33, 65]
+
+const productCases = weightFormats.flatMap((format) => [
+  ...edges.flatMap((s) => [
+    product(format, [s, 18], 35),
+    product(format, [5, s], 40),
+    product(format, [17, s], 20, 'plain'),
+    product(format, [10, 7], s),
+  ]),
+  product(format, [40, 30], 50, 'window'),
+  // Blocks of k and of rows; row strides that compete for the same cache sets, which are copied.
+  product(format, [4, 1537], 70),
+  product(format, [30, 1537], 70),
+  product(format, [180, 400], 70, 'plain'),
+  product(format, [300, 1024], 40),
+  // Batches: one long product, or not.
+  product(format, [2, 3, 9], 40),
+  product(format, [4, 1, 21], 33),
+  product(format, [2, 0, 9], 11),
+])
+
+const operandCases = weightFormats.flatMap((format) => [
+  define({
+    name: `matmul of a transposed operand and of parts of rows by ${format}`,
+    inputs: { x: normal([21, 11]), w: normal([21, 34]), w2: normal([34, 5]) },
+    run: ({ x, w, w2 }) => {
+      const wide = ops.matmul(ops.transpose(x), ops.quantize(w, format))
+      return ops.matmul(wide, ops.quantize(w2, format))
+    },
+    gradient: ['x'],
+    ulps: 16,
+    ...coarserFor(format),
+  }),
+  define({
+    name: `matmul of a batch of parts of rows by ${format}`,
+    inputs: { x: normal([3, 4, 40]), w: normal([21, 34]) },
+    run: ({ x, w }) => ops.matmul(ops.slice(ops.slice(x, 2, 3, 24), 1, 0, 3), ops.quantize(w, format)),
+    gradient: ['x'],
+    ...coarserFor(format),
+  }),
+  ...[1, 9].map((m) =>
+    define({
+      name: `matmul of ${m} rows by ${format} with bias and gelu, twice`,
+      inputs: { x: normal([m, 21]), w: normal([21, 37], 0.3), b: normal([37]), w2: normal([37, 18], 0.3) },
+      run: ({ x, w, b, w2 }) => {
+        const hidden = ops.matmul(x, ops.quantize(w, format), { bias: b, activation: 'gelu' })
+        return ops.matmul(hidden, ops.quantize(w2, format), { bias: ops.slice(b, 0, 0, 18), activation: 'silu' })
+      },
+      gradient: ['x', 'b'],
+      ulps: 16,
+      ...coarserFor(format),
+    }),
+  ),
+])
+
+/** Between two bfloat16, halfway, next to halfway; beyond the largest; what is no number. */
+const hard = [1, 1 + 2 ** -8, 1 + 2 ** -8 + 2 ** -20, 1 + 2 ** -8 - 2 ** -20, 1 + 3 * 2 ** -8, -1.005, 3.4e38, -3.4e38]
+const odd = [0, -0, Infinity, -Infinity, NaN, 1e-40, -1e-40, 2 ** -149, 2 ** -126]
+
+const roundTrips = weightFormats.flatMap((format) =>
+  [
+    { name: 'rounding', inputs: { w: values([...hard, ...odd], [17, 5]) } },
+    { name: 'packing', inputs: { w: normal([130, 67]) } },
+    { name: 'no rows', inputs: { w: normal([0, 67]) } },
+    { name: 'no columns', inputs: { w: normal([9, 0]) } },
+  ].map(({ name, inputs }) =>
+    define({
+      name: `quantize and dequantize ${format}: ${name}`,
+      inputs,
+      run: ({ w }, dtype) => ops.dequantize(ops.quantize(w, format), dtype),
+      gradient: [],
+      exact: true,
+    }),
+  ),
+)
+
+export const quantize: readonly Case[] = [...productCases, ...operandCases, ...roundTrips]
