@@ -3,6 +3,7 @@
 
 #include "binding/arguments.h"
 #include "binding/environment.h"
+#include "binding/measurement.h"
 #include "binding/program.h"
 #include "binding/runtime.h"
 #include "binding/storage.h"
@@ -33,7 +34,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("threads", Function::New<Threads>(env, "threads"));
   exports.Set("setThreads", Function::New<SetThreads>(env, "setThreads"));
   exports.Set("cpuName", Function::New<CpuBrand>(env, "cpuName"));
-  exports.Set("measurePeak", Function::New<MeasurePeak>(env, "measurePeak"));
+  exports.Set("cacheBytes", Function::New<CacheBytes>(env, "cacheBytes"));
+  exports.Set("computeFormats", Function::New<ComputeFormatNames>(env, "computeFormats"));
+  exports.Set("measure", Function::New<Measure>(env, "measure"));
   return exports;
 }
 

@@ -17,7 +17,7 @@ const nnLevel = [...opsLevel, 'nn']
 const modelLevel = [...nnLevel, 'checkpoint', 'text', 'models']
 const runLevel = [...modelLevel, 'data']
 const pipelineLevel = [...runLevel, 'train', 'generate']
-const applicationLevel = [...pipelineLevel, 'pipelines', 'inspect', 'runtime.ts']
+const applicationLevel = [...pipelineLevel, 'pipelines', 'inspect', 'bench', 'runtime.ts']
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   native: [],
@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   graph: [...tensorLevel, 'native'],
   ops: [...graphLevel, 'native'],
   nn: opsLevel,
+  bench: [...opsLevel, 'native'],
   models: [...nnLevel, 'checkpoint', 'text'],
   generate: runLevel,
   train: runLevel,

@@ -82,6 +82,20 @@ export interface Native {
   threads(): number
   setThreads(threads: number): void
   cpuName(): string
-  /** GFLOP/s of multiply-adds in registers, one thread, the instruction set in use. Takes about 20 ms. */
-  measurePeak(): number
+  /** Bytes of the data caches of a core; 0 where the system does not tell. */
+  cacheBytes(): { L1: number; L2: number; L3: number }
+  /** The formats that the instruction set in use computes in, e.g. `f32`. */
+  computeFormats(): string[]
+  /**
+   * What the machine can do at most, with all threads, off the event loop. A format: GFLOP/s in registers. `read`,
+   * `write`, `copy` and `update` (in place): GB/s (bytes read plus bytes written), each thread in `workingSet` bytes of its own
+   * of `memory[0]`. `handshake`: nanoseconds from one thread to another and back. One figure per sample.
+   */
+  measure(
+    name: string,
+    samples: number,
+    memory: NativeStorage[],
+    workingSet: number,
+    done: (error: Error | undefined, figures: Float64Array) => void,
+  ): void
 }

@@ -1,7 +1,5 @@
 #include "binding/runtime.h"
 
-#include <algorithm>
-#include <chrono>
 #include <vector>
 
 #include "binding/arguments.h"
@@ -60,21 +58,6 @@ Napi::Value LiveBytes(const Napi::CallbackInfo& info) {
 
 Napi::Value Isa(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), Kernels().name); }
 
-// GFLOP/s of one thread in registers: the best of several short runs, so that an interruption does not count.
-Napi::Value MeasurePeak(const Napi::CallbackInfo& info) {
-  const PeakKernels& peak = Kernels().peak;
-  constexpr int64_t kRounds = 200000;
-  double best = 0;
-  for (int run = 0; run < 20; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    volatile float keep = peak.multiply_add(kRounds);
-    (void)keep;
-    const std::chrono::duration<double, std::nano> elapsed = std::chrono::steady_clock::now() - start;
-    best = std::max(best, static_cast<double>(kRounds * peak.flops_per_round) / elapsed.count());
-  }
-  return Napi::Number::New(info.Env(), best);
-}
-
 Napi::Value AvailableIsas(const Napi::CallbackInfo& info) {
   std::vector<const char*> names;
   for (const KernelTable* table : AvailableKernels()) names.push_back(table->name);
@@ -93,6 +76,15 @@ Napi::Value Threads(const Napi::CallbackInfo& info) {
 void SetThreads(const Napi::CallbackInfo& info) {
   const int64_t threads = IntegerArgument(info, 0, "threads", 1, kMaxThreads);
   Guard(info.Env(), [&] { Environment::Of(info.Env())->pool().SetThreads(static_cast<int>(threads)); });
+}
+
+Napi::Value CacheBytes(const Napi::CallbackInfo& info) {
+  const CacheSizes sizes = DetectCaches();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("L1", static_cast<double>(sizes.l1));
+  result.Set("L2", static_cast<double>(sizes.l2));
+  result.Set("L3", static_cast<double>(sizes.l3));
+  return result;
 }
 
 Napi::Value CpuBrand(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), CpuName()); }

@@ -20,6 +20,6 @@ void SetIsa(const Napi::CallbackInfo& info);
 Napi::Value Threads(const Napi::CallbackInfo& info);
 void SetThreads(const Napi::CallbackInfo& info);
 Napi::Value CpuBrand(const Napi::CallbackInfo& info);
-Napi::Value MeasurePeak(const Napi::CallbackInfo& info);
+Napi::Value CacheBytes(const Napi::CallbackInfo& info);
 
 }  // namespace heedful

@@ -223,9 +223,27 @@ struct OptimizerKernels {
 
 // ---- measurement ------------------------------------------------------------------------------------------------
 
+// Formats that products are computed in: the names of peaks of computing.
+#define HEEDFUL_COMPUTE_FORMATS(X) X(f32)
+
+// Multiply-adds of one format that never leave the registers.
+struct ComputePeak {
+  float (*run)(int64_t rounds) = nullptr;  // nullptr: the instruction set has none. The result only keeps it alive
+  int64_t operations = 0;                  // of a round; a multiply-add is two
+};
+
+constexpr int64_t kMemoryPeakBlock = 256;  // floats: what these take a multiple of
+
 struct PeakKernels {
-  float (*multiply_add)(int64_t rounds);  // arithmetic in registers only
-  int64_t flops_per_round;
+#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
+  HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
+#undef HEEDFUL_COMPUTE_PEAK
+  // Reads n floats from the first to the last, `repeats` times; gives their sum.
+  float (*read)(const float* x, int64_t n, int64_t repeats);
+  // y = x, n floats, `repeats` times.
+  void (*copy)(const float* x, float* y, int64_t n, int64_t repeats);
+  // y = −y, n floats, `repeats` times.
+  void (*update)(float* y, int64_t n, int64_t repeats);
 };
 
 struct KernelTable {

@@ -12,6 +12,8 @@
 #endif
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
+#elif defined(__linux__)
+#include <unistd.h>
 #endif
 
 namespace heedful {
@@ -69,6 +71,26 @@ CpuFeatures DetectCpu() {
   return cpu;
 }
 
+CacheSizes DetectCaches() {
+  CacheSizes sizes;
+  // AMD's leaf has the layout of Intel's, which AMD leaves empty.
+  for (const uint32_t leaf : {0x4u, 0x8000001du}) {
+    for (uint32_t i = 0; i < 16; ++i) {
+      const Registers r = CpuId(leaf, i);
+      const uint32_t kind = r.eax & 31, level = (r.eax >> 5) & 7;
+      if (!kind) break;
+      if (kind == 2) continue;  // instructions
+      const int64_t ways = (r.ebx >> 22) + 1, partitions = ((r.ebx >> 12) & 1023) + 1;
+      const int64_t bytes = ways * partitions * ((r.ebx & 4095) + 1) * (int64_t{r.ecx} + 1);
+      if (level == 1) sizes.l1 = bytes;
+      if (level == 2) sizes.l2 = bytes;
+      if (level == 3) sizes.l3 = bytes;
+    }
+    if (sizes.l1) break;
+  }
+  return sizes;
+}
+
 std::string CpuName() {
   char name[49] = {};
   for (uint32_t i = 0; i < 3; ++i) {
@@ -85,6 +107,25 @@ std::string CpuName() {
 #else
 
 CpuFeatures DetectCpu() { return {}; }
+
+CacheSizes DetectCaches() {
+  CacheSizes sizes;
+#if defined(__APPLE__)
+  const auto read = [](const char* name) {
+    int64_t bytes = 0;
+    size_t size = sizeof bytes;
+    return sysctlbyname(name, &bytes, &size, nullptr, 0) == 0 ? bytes : 0;
+  };
+  sizes = {read("hw.perflevel0.l1dcachesize"), read("hw.perflevel0.l2cachesize"), read("hw.l3cachesize")};
+#elif defined(_SC_LEVEL1_DCACHE_SIZE)
+  const auto read = [](int name) {
+    const long bytes = sysconf(name);
+    return int64_t{bytes > 0 ? bytes : 0};
+  };
+  sizes = {read(_SC_LEVEL1_DCACHE_SIZE), read(_SC_LEVEL2_CACHE_SIZE), read(_SC_LEVEL3_CACHE_SIZE)};
+#endif
+  return sizes;
+}
 
 std::string CpuName() {
 #if defined(__APPLE__)

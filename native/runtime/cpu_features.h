@@ -1,6 +1,7 @@
 // What this CPU and operating system can run.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace heedful {
@@ -12,6 +13,13 @@ struct CpuFeatures {
 };
 
 CpuFeatures DetectCpu();
+
+// Bytes of the data caches that one core sees; 0 where the system does not tell.
+struct CacheSizes {
+  int64_t l1 = 0, l2 = 0, l3 = 0;
+};
+
+CacheSizes DetectCaches();
 
 // As the maker writes it, e.g. "AMD EPYC 9654 96-Core Processor".
 std::string CpuName();

@@ -72,10 +72,11 @@ describe('the installed package', () => {
       app(),
       `const { tensor } = require('heedful')
        const { adamW } = require('heedful/train')
-       console.log(tensor([1, 2]).add(1).toArray().join(), typeof adamW, require('heedful/package.json').name)`,
+       const { bench } = require('heedful/bench')
+       console.log(tensor([1, 2]).add(1).toArray().join(), typeof adamW, typeof bench, require('heedful/package.json').name)`,
       { NODE_NO_WARNINGS: '1' },
     )
-    expect({ stdout, stderr, status }).toEqual({ stdout: '2,3 function heedful\n', stderr: '', status: 0 })
+    expect({ stdout, stderr, status }).toEqual({ stdout: '2,3 function function heedful\n', stderr: '', status: 0 })
   })
 
   it('is loaded by import, and is the same module then', () => {

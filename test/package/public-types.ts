@@ -15,6 +15,7 @@ import {
   type Parameter,
   type Tensor,
 } from '../../lib/index.ts'
+import { bench, type BenchResult } from '../../lib/bench/index.ts'
 import { adamW, causalLM, Trainer, type TrainerEvent } from '../../lib/train/index.ts'
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -99,3 +100,8 @@ expectType<AsyncIterator<TrainerEvent>>()(trainer[Symbol.asyncIterator]() as Asy
 void new Trainer(model, { task, batchSize: 1 })
 // @ts-expect-error tokens are integers
 causalLM({ train: new Float32Array(9), context: 4 })
+
+// ---- measurements
+expectType<Promise<BenchResult>>()(bench('sum', () => 1, { flops: 2, bytes: { read: 8 } }))
+// @ts-expect-error bytes are read, written or updated
+void bench('sum', () => 1, { bytes: { wrote: 8 } })

@@ -16,6 +16,7 @@ const compile = (cwd: string, ...args: string[]): string => {
 const usage = readFileSync(new URL('public-types.ts', import.meta.url), 'utf8')
   .replace("'../../lib/index.ts'", "'heedful'")
   .replace("'../../lib/train/index.ts'", "'heedful/train'")
+  .replace("'../../lib/bench/index.ts'", "'heedful/bench'")
 
 describe('the published declarations', () => {
   let project: string

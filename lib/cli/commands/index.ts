@@ -1,7 +1,8 @@
 import type { Command } from '../command.ts'
+import { benchCommand } from './bench.ts'
 import { generateCommand } from './generate.ts'
 import { info } from './info.ts'
 import { train } from './train.ts'
 
 /** In the order of `heedful --help`. */
-export const commands: readonly Command[] = [train, generateCommand, info]
+export const commands: readonly Command[] = [train, generateCommand, benchCommand, info]

@@ -82,6 +82,8 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
     });
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
+    // Clang would put off the products behind the branch, their operands waiting, and spill.
+    Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
     PrefetchFar(wanted);
     wanted += step;
     if (--left == 0) {

@@ -16,7 +16,49 @@ float MultiplyAddInRegisters(int64_t rounds) {
   return ReduceAdd(total);
 }
 
+// Keeps the passes over memory apart: a compiler may well do two of them in one.
+inline void EndPass() { __asm__ volatile("" ::: "memory"); }
+
+// One stream; 8 accumulators cover two additions per clock at a latency of 4.
+float ReadMemory(const float* x, int64_t n, int64_t repeats) {
+  constexpr int kAccumulators = 8, kStep = kAccumulators * Vec::kLanes;
+  static_assert(kMemoryPeakBlock % kStep == 0);
+  Vec sum[kAccumulators];
+  Unroll<kAccumulators>([&](auto j) { sum[j] = Zero(); });
+  for (int64_t repeat = 0; repeat < repeats; ++repeat, EndPass()) {
+    for (int64_t i = 0; i < n; i += kStep) {
+      Unroll<kAccumulators>([&](auto j) { sum[j] = sum[j] + Load(x + i + j * Vec::kLanes); });
+    }
+  }
+  Vec total = Zero();
+  Unroll<kAccumulators>([&](auto j) { total = total + sum[j]; });
+  return ReduceAdd(total);
+}
+
+void CopyMemory(const float* x, float* y, int64_t n, int64_t repeats) {
+  constexpr int kVectors = 4, kStep = kVectors * Vec::kLanes;
+  static_assert(kMemoryPeakBlock % kStep == 0);
+  for (int64_t repeat = 0; repeat < repeats; ++repeat, EndPass()) {
+    for (int64_t i = 0; i < n; i += kStep) {
+      Unroll<kVectors>([&](auto j) { Store(y + i + j * Vec::kLanes, Load(x + i + j * Vec::kLanes)); });
+    }
+  }
+}
+
+void UpdateMemory(float* y, int64_t n, int64_t repeats) {
+  constexpr int kVectors = 4, kStep = kVectors * Vec::kLanes;
+  static_assert(kMemoryPeakBlock % kStep == 0);
+  for (int64_t repeat = 0; repeat < repeats; ++repeat, EndPass()) {
+    for (int64_t i = 0; i < n; i += kStep) {
+      Unroll<kVectors>(
+          [&](auto j) { Store(y + i + j * Vec::kLanes, Zero() - Load(y + i + j * Vec::kLanes)); });
+    }
+  }
+}
+
 constexpr PeakKernels kPeakKernels = {
-    .multiply_add = &MultiplyAddInRegisters,
-    .flops_per_round = 2 * 12 * Vec::kLanes,
+    .f32 = {.run = &MultiplyAddInRegisters, .operations = 2 * 12 * Vec::kLanes},
+    .read = &ReadMemory,
+    .copy = &CopyMemory,
+    .update = &UpdateMemory,
 };

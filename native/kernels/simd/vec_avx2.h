@@ -21,6 +21,10 @@ inline __m256i FirstLanes(int n) {
 }
 inline Vec Set1(float x) { return {_mm256_set1_ps(x)}; }
 inline Vec Zero() { return {_mm256_setzero_ps()}; }
+inline Vec Pin(Vec a) {
+  asm("" : "+x"(a.v));
+  return a;
+}
 inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
 inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }

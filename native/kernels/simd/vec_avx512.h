@@ -19,13 +19,12 @@ struct Mask {
 inline __mmask16 FirstLanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 inline Vec Set1(float x) { return {_mm512_set1_ps(x)}; }
 inline Vec Zero() { return {_mm512_setzero_ps()}; }
-inline Vec Broadcast(const float* p) {
-  Vec v = {_mm512_set1_ps(*p)};
-#if defined(__GNUC__)
-  asm("" : "+v"(v.v));  // else every use becomes a load of its own ({1to16})
-#endif
-  return v;
+inline Vec Pin(Vec a) {
+  asm("" : "+v"(a.v));
+  return a;
 }
+// Pinned, else every use becomes a load of its own ({1to16}).
+inline Vec Broadcast(const float* p) { return Pin(Set1(*p)); }
 inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }

@@ -7,10 +7,11 @@
 //   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral n; Mask: Less(a, b),
 //   LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x,
 //   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
-//   Broadcast(p): all lanes *p, in a register of its own for several uses; Prefetch(p): p's cache line is to
-//   be read soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst,
-//   dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the
-//   lower or upper half of each lane.
+//   Broadcast(p): all lanes *p, in a register of its own for several uses; Pin(v): v, in a register, computed
+//   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
+//   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
+//   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
+//   upper half of each lane.
 #pragma once
 
 #include <stdint.h>
@@ -38,6 +39,7 @@ constexpr int32_t kSignBit = INT32_MIN;
 
 inline Vec Set1(float x) { return {Floats{x, x, x, x}}; }
 inline Vec Zero() { return Set1(0); }
+inline Vec Pin(Vec a) { return a; }
 inline Vec Broadcast(const float* p) { return Set1(*p); }
 inline void Prefetch(const float*) {}
 inline void PrefetchFar(const char*) {}

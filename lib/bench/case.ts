@@ -1,0 +1,77 @@
+import type { Shape } from '../tensor/shape.ts'
+import { sizeOf } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Work } from './roofline.ts'
+
+export interface Input {
+  readonly shape: Shape
+  readonly dtype: 'f32' | 'i32'
+  /** i32: numbers from the first to below the second. */
+  readonly range?: readonly [low: number, below: number]
+  /** Another tensor each time, so many that none is in a cache any more when its turn comes: weights of a deep model. */
+  readonly cold?: boolean
+}
+
+export const floats = (...shape: number[]): Input => ({ shape, dtype: 'f32' })
+export const cold = (...shape: number[]): Input => ({ shape, dtype: 'f32', cold: true })
+export const indices = (below: number, ...shape: number[]): Input => ({ shape, dtype: 'i32', range: [0, below] })
+export const integer = (value: number): Input => ({ shape: [], dtype: 'i32', range: [value, value + 1] })
+
+export const bytesOf = (...shape: number[]): number => 4 * sizeOf(shape)
+
+export type Tensors = Readonly<Record<string, Tensor>>
+
+/** One computation at one size. */
+export interface Subject {
+  /** Nothing is updated in place unless said. */
+  readonly work: Omit<Work, 'updated'> & Partial<Work>
+  readonly inputs: Readonly<Record<string, Input>>
+  run(inputs: Tensors): Tensor
+}
+
+export interface Example {
+  /** Where it comes from: a model, a layer, how many tokens. */
+  readonly name: string
+  readonly sizes: readonly number[]
+  /** Part of `--quick`. */
+  readonly quick?: boolean
+}
+
+/** An operation as something that has speed: how to make a subject of sizes, and the sizes of real models. */
+export interface Family {
+  /** As people call it: what `heedful bench` selects by. Several families may share it. */
+  readonly op: string
+  /** What tells it from the other families of the operation, e.g. `causal`. */
+  readonly variant?: string
+  /** The native instruction that is timed. */
+  readonly instruction: string
+  /** Names of the sizes, e.g. M, N, K: what `--shapes MxNxK` gives. */
+  readonly dimensions: readonly string[]
+  readonly examples: readonly Example[]
+  subject(...sizes: number[]): Subject
+}
+
+export interface Case extends Subject {
+  readonly work: Work
+  readonly op: string
+  readonly name: string
+  readonly shape: string
+  readonly dtype: 'f32'
+  readonly instruction: string
+  readonly quick: boolean
+}
+
+export function caseOf(family: Family, { name, sizes, quick = false }: Example): Case {
+  const { op, variant, instruction } = family
+  const subject = family.subject(...sizes)
+  return {
+    ...subject,
+    work: { updated: 0, ...subject.work },
+    op,
+    name: [name, variant].filter(Boolean).join(', '),
+    shape: sizes.join('x'),
+    dtype: 'f32',
+    instruction,
+    quick,
+  }
+}

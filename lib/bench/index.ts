@@ -1,0 +1,7 @@
+export { bench, type BenchOptions, type BenchResult } from './bench.ts'
+export { Machine, type MemoryLevel, type Peaks, type Placement } from './machine.ts'
+export { roofOf, type Bandwidths, type Level, type LevelPeaks, type Roof, type Work } from './roofline.ts'
+export type { Case } from './case.ts'
+export { cases } from './cases/index.ts'
+export type { CaseResult } from './run-case.ts'
+export { runCases, type BenchEvent, type PlacedResult, type RunCasesOptions, type Setting } from './run-cases.ts'

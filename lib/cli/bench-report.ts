@@ -1,0 +1,33 @@
+import type { BenchEvent } from '../bench/index.ts'
+import { resultLine, resultText, settingText } from './bench-table.ts'
+import { StatusLine, terminalOf } from './terminal.ts'
+
+/** Shows a bench on standard output as it goes on, and what is under way on standard error. */
+export class BenchReport {
+  readonly #json: boolean
+  readonly #status = new StatusLine()
+
+  constructor(json: boolean) {
+    this.#json = json
+  }
+
+  show(event: BenchEvent): void {
+    const { color } = terminalOf(process.stdout)
+    if (event.type === 'start') {
+      const { op, name, shape } = event.case
+      this.#status.update(() => `${event.index + 1}/${event.count}  ${op}  ${name}  ${shape}`)
+      return
+    }
+    this.clear()
+    if (this.#json) {
+      if (event.type === 'result') process.stdout.write(`${resultLine(event.result)}\n`)
+    } else {
+      const text = event.type === 'setting' ? settingText(event.setting, color) : resultText(event.result, color)
+      process.stdout.write(`${text}\n`)
+    }
+  }
+
+  clear(): void {
+    this.#status.clear()
+  }
+}
