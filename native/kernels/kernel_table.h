@@ -100,6 +100,7 @@ struct GemmEpilogue {
 constexpr int kPanelColumns = 32;
 
 struct PanelKernels {
+  int mr;          // rows of a tile, at most
   int row_floats;  // floats that a row of A has for each word of B
   int panel_rows;  // up to so many rows, a tile may have all columns of a panel
   // As GemmKernels::tile, of words: k counts words, b_row is kPanelColumns, a_k is 1, row i of A begins at a + i·a_row.

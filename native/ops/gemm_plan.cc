@@ -76,7 +76,7 @@ struct Planner {
     p.depth_blocks = std::max<int64_t>(1, CeilDiv(steps, p.depth));
     p.panel = packed ? kPanelColumns : kernels.nr;
     p.stream = packed && g.m <= kStreamRows && g.m * (steps * row_floats + kRowPadding) <= kBlockFloats;
-    p.mr = p.stream ? packed->panel_rows : kernels.mr;
+    p.mr = p.stream ? packed->panel_rows : packed ? packed->mr : kernels.mr;
     p.nr = p.stream ? kPanelColumns : kernels.nr;
     p.group = p.in_place ? 1 : Group(p.depth);
     Split(p, pack);

@@ -15,6 +15,7 @@ constexpr int kGemmRows = 14, kGemmVectors = 2;
 
 extern const PanelKernels kKernels;
 const PanelKernels kKernels = {
+    .mr = Bf16Pairs::kRows,
     .row_floats = 1,
     .panel_rows = kGemmPanelRows,
     .tile = PanelTileKernel<Bf16Pairs>,

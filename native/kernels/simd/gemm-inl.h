@@ -21,13 +21,14 @@ static_assert(kPanelColumns % kGemmColumns == 0, "tiles read panels in whole par
 // How the words of B are multiplied: kParts floats of a row of A, one after another, each with a part of the
 // word.
 struct F32Words {
-  static constexpr int kParts = 1;
+  static constexpr int kParts = 1, kRows = kGemmRows;
   static Vec Part(Index<0>, const float* b) { return Load(b); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
 };
 // Two bfloat16, widened: the products are those of f32.
 struct Bf16Words {
-  static constexpr int kParts = 2;
+  // A row less where widening would need the last registers.
+  static constexpr int kParts = 2, kRows = kGemmVectors > 2 ? kGemmRows - 1 : kGemmRows;
   static Vec Part(Index<0>, const float* b) { return LowBf16(Load(b)); }
   static Vec Part(Index<1>, const float* b) { return HighBf16(Load(b)); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
@@ -149,7 +150,7 @@ struct GemmMicroKernels {
 
 template <class Words, bool kTransposed = false>
 void WordsTileKernel(const GemmTile& tile) {
-  static constexpr GemmMicroKernels<Words, kGemmRows, 1, kGemmVectors, kTransposed> kTiles;
+  static constexpr GemmMicroKernels<Words, Words::kRows, 1, kGemmVectors, kTransposed> kTiles;
   kTiles(tile);
 }
 

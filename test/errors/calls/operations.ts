@@ -13,6 +13,7 @@ import {
   instance,
   options,
 } from '../kinds.ts'
+import { ops, tensor } from '../../../lib/index.ts'
 import { any, activation, trusted, oneTensor, scalar, intScalar, binary, reduce, softmax, type Call } from './call.ts'
 
 const matrix = tensorOf([2, 3], { wrongShapes: [[], [3]] })
@@ -73,6 +74,10 @@ export const operations: Readonly<Record<string, Call>> = {
       tensorOf([3, 2], { wrongShapes: [[2, 2], [3], []] }),
       options({}, { bias: tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }), activation }),
     ],
+  },
+  'ops.quantize': { args: [tensorOf([2, 3], { wrongShapes: [[], [3], [1, 2, 3]] }), oneOf('bf16', 'f32')] },
+  'ops.dequantize': {
+    args: [instance(() => ops.quantize(tensor.ones([2, 3]), 'bf16')), optional(oneOf('f32', 'f64'))],
   },
   'ops.attention': {
     args: [
