@@ -159,7 +159,7 @@ void ReferenceFill(const Instruction& in) {
 
 }  // namespace
 
-const OpInfo kCopyOp = {"copy", 1, 1, 0, CheckCopy, NoWorkspace, RunCopy, ReferenceCopy};
+const OpInfo kCopyOp = {"copy", 1, 1, 0, CheckCopy, NoWorkspace, RunCopy, ReferenceCopy, true};
 const OpInfo kFillOp = {"fill", 0, 1, 1, CheckFill, NoWorkspace, RunFill, ReferenceFill};
 
 }  // namespace heedful

@@ -104,6 +104,9 @@ struct OpInfo {
   void (*run)(const Instruction&, Context&);
   // The same by plain loops in double, from kernels/reference: taken when the operands are f64.
   void (*reference)(const Instruction&);
+  // Integers that are read are numbers or packed words: nothing is looked up by them, so that they need not
+  // be kept from changing while it runs.
+  bool integers_are_data = false;
 };
 
 }  // namespace heedful

@@ -252,6 +252,7 @@ const OpInfo kMatmulOp = {
     .workspace = Workspace,
     .run = Run,
     .reference = Reference,
+    .integers_are_data = true,
 };
 
 }  // namespace heedful

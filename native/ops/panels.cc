@@ -182,6 +182,7 @@ const OpInfo kDequantizeOp = {
     .workspace = NoWorkspace,
     .run = RunDequantize,
     .reference = ReferenceDequantize,
+    .integers_are_data = true,
 };
 
 }  // namespace heedful

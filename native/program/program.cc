@@ -5,7 +5,6 @@
 #include <cstring>
 #include <string>
 
-#include "ops/op_list.h"
 #include "runtime/dispatch.h"
 
 namespace heedful {
@@ -33,7 +32,7 @@ void CheckBindings(const Bindings& bindings, const std::vector<int64_t>& slotByt
 // Calls fn(operand, bytes) for every input of indices, bytes being a multiple of the workspace's alignment.
 template <class F>
 void ForIndices(Instruction& in, F&& fn) {
-  if (in.op == &kCopyOp) return;  // there, integers are only numbers
+  if (in.op->integers_are_data) return;
   for (size_t i = 0; i + in.op->outputs < in.operands.size(); ++i) {
     Operand& operand = in.operands[i];
     if (!operand || operand.dtype != DType::kI32) continue;

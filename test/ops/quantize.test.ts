@@ -146,6 +146,15 @@ describe('QuantizedMatrix', () => {
     expect(program.instructions).toEqual(['matmul'])
   })
 
+  it('is read where it lies, by programs too', () => {
+    runtime.setThreads(1)
+    const packed = ops.quantize(matrix(1500, 1500), 'f32')
+    using program = compile(({ x }: { x: Tensor }) => ops.matmul(x, packed))
+    const before = liveBytes()
+    program.runSync({ x: matrix(1, 1500) }).dispose()
+    expect(liveBytes() - before).toBeLessThan(packed.bytes / 2)
+  })
+
   it('multiplies as many rows as there are', () => {
     const packed = ops.quantize(matrix(20, 40), 'f32')
     using program = compile(({ x }: { x: Tensor }) => x.matmul(packed), { rows: { capacity: 16, inputs: ['x'] } })
