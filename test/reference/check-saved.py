@@ -1,7 +1,7 @@
 """Opens with Hugging Face's transformers what saveDecoder wrote, and compares logits and token ids.
 
-    python -m venv /tmp/venv && /tmp/venv/bin/pip install torch transformers safetensors
-    npx tsx test/reference/save-models.ts /tmp/saved && /tmp/venv/bin/python test/reference/check-saved.py /tmp/saved
+    python -m venv .venv && .venv/bin/pip install torch transformers safetensors
+    npx tsx test/reference/save-models.ts runs/saved && .venv/bin/python test/reference/check-saved.py runs/saved
 
 With transformers 5.18.0 and torch 2.13.0 the largest deviation was 4.8e-7 of the largest logit. Not part of
 the test suite: neither users nor CI need Python.
