@@ -68,7 +68,7 @@ export async function writeSafetensors(
   checkOptions('writeSafetensors', options, { signal: 'signal' })
   const { signal } = options
   signal?.throwIfAborted()
-  const entries = checkEntries(tensors)
+  const entries = checkEntries('writeSafetensors', tensors)
   if (!isObject(metadata))
     throw new ArgumentError(`writeSafetensors: metadata should be an object of strings, got ${describe(metadata)}`)
   const header = formatHeader(entries, metadata)
@@ -92,13 +92,15 @@ export async function writeSafetensors(
   }
 }
 
-function checkEntries(tensors: Iterable<readonly [string, Tensor]>): (readonly [string, Tensor])[] {
+/** The pairs of a map or list. */
+export function checkEntries(
+  operation: string,
+  tensors: Iterable<readonly [string, Tensor]>,
+): (readonly [string, Tensor])[] {
   const isIterable = Symbol.iterator in Object(tensors) && !ArrayBuffer.isView(tensors)
   const entries = isIterable ? [...tensors] : undefined
   if (!entries?.every(Array.isArray))
-    throw new ArgumentError(
-      `writeSafetensors: expected a map of tensors or [name, tensor] pairs, got ${describe(tensors)}`,
-    )
+    throw new ArgumentError(`${operation}: expected a map of tensors or [name, tensor] pairs, got ${describe(tensors)}`)
   return entries
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { boolean, optional, but, fn, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
-import { on, folder, trusted, oneTensor, make, type Call } from './call.ts'
+import { boolean, optional, but, fn, integer, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
+import { on, any, folder, trusted, oneTensor, make, type Call } from './call.ts'
 
 const onProgress = fn(() => () => {})
 const decoding = { skipSpecialTokens: boolean, cleanUpTokenizationSpaces: boolean }
@@ -13,6 +13,27 @@ export const files: Readonly<Record<string, Call>> = {
   openCheckpoint: {
     args: [path(() => join(folder(), 'a')), options({}, { signal, onProgress })],
     fails: /no such file/,
+  },
+  resolveModel: {
+    args: [
+      path(() => './surely/not/there'),
+      options({}, { revision: path(() => 'main'), signal, onProgress, cache: path(folder) }),
+    ],
+    fails: /no such file or folder/,
+  },
+  writeCheckpoint: {
+    args: [
+      path(folder),
+      but(mapOf('x', but(oneTensor, 'i32')), 'array'),
+      optional(
+        but(
+          instance(() => ({})),
+          'object',
+        ),
+      ),
+      options({}, { maxShardSize: integer(1, any), signal }),
+    ],
+    named: /^write(Checkpoint|Safetensors)/,
   },
   writeSafetensors: {
     args: [
