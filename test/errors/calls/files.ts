@@ -14,6 +14,7 @@ export const files: Readonly<Record<string, Call>> = {
     args: [path(() => join(folder(), 'a')), options({}, { signal, onProgress })],
     fails: /no such file/,
   },
+  ggufModel: { args: [instance(() => ({ format: 'gguf', path: 'x', metadata: {} }))], fails: /architecture undefined/ },
   resolveModel: {
     args: [
       path(() => './surely/not/there'),
