@@ -5,17 +5,16 @@ import { checkInteger, checkOptions } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath, fileError } from '../files/file-error.ts'
 import { readJson } from '../files/read-file.ts'
-import { bytesPerElement } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { ReadOptions } from './checkpoint.ts'
-import { formatHeader } from './safetensors-header.ts'
+import type { NarrowType } from './narrow.ts'
+import { bytesInFile, formatHeader } from './safetensors-header.ts'
 import { isShardName } from './safetensors-shards.ts'
-import { checkEntries, writeSafetensors } from './safetensors.ts'
+import { checkEntries, checkNarrow, writeSafetensors, type WriteOptions } from './safetensors.ts'
 
 const single = 'model.safetensors'
 const index = 'model.safetensors.index.json'
 
-export interface WriteCheckpointOptions extends ReadOptions {
+export interface WriteCheckpointOptions extends WriteOptions {
   /** Bytes of tensors in one file, at most, unless a single tensor has more; 5 · 10⁹ unless given. */
   maxShardSize?: number
 }
@@ -28,7 +27,8 @@ type Entries = readonly (readonly [string, Tensor])[]
  * there is none. A checkpoint that is in the folder is replaced as a whole: at every moment either it or the new one can
  * be opened. The tensors must neither change nor be disposed until the promise resolves.
  *
- * Throws ArgumentError for a name twice, FileError when a file can't be written; the folder is as it was then.
+ * Throws ArgumentError for a name twice and a number that is too large for `dtype`, FileError when a file can't be
+ * written; the folder is as it was then.
  */
 export async function writeCheckpoint(
   folder: string,
@@ -37,13 +37,14 @@ export async function writeCheckpoint(
   options: WriteCheckpointOptions = {},
 ): Promise<void> {
   checkPath('writeCheckpoint', folder)
-  checkOptions('writeCheckpoint', options, { maxShardSize: 'any', signal: 'signal' })
+  checkOptions('writeCheckpoint', options, { dtype: 'any', maxShardSize: 'any', signal: 'signal' })
   const { maxShardSize = 5e9, signal } = options
   checkInteger('writeCheckpoint', 'maxShardSize', maxShardSize, 1)
+  const dtype = checkNarrow('writeCheckpoint', options.dtype)
   signal?.throwIfAborted()
   const entries = checkEntries('writeCheckpoint', tensors)
   formatHeader(entries, {}) // names that come twice are told before anything is written
-  const shards = split(entries, maxShardSize)
+  const shards = split(entries, maxShardSize, dtype)
   await mkdir(folder, { recursive: true }).catch((cause) => {
     throw fileError('writeCheckpoint', folder, cause)
   })
@@ -51,8 +52,11 @@ export async function writeCheckpoint(
   const names = shards.length > 1 ? await freeNames(folder, shards.length) : [single]
   try {
     for (const [i, shard] of shards.entries())
-      await writeSafetensors(join(folder, names[i]!), shard, metadata, signal ? { signal } : {})
-    if (shards.length > 1) await writeIndex(folder, shards, names)
+      await writeSafetensors(join(folder, names[i]!), shard, metadata, {
+        ...(signal && { signal }),
+        ...(dtype && { dtype }),
+      })
+    if (shards.length > 1) await writeIndex(folder, shards, names, dtype)
   } catch (error) {
     if (shards.length > 1) await remove(folder, names)
     throw error
@@ -61,13 +65,11 @@ export async function writeCheckpoint(
   await remove(folder, shards.length > 1 ? [single, ...old] : [index, ...old])
 }
 
-const bytesOfTensor = ({ size, dtype }: Tensor): number => size * bytesPerElement[dtype]
-
-function split(entries: Entries, maxShardSize: number): Entries[] {
+function split(entries: Entries, maxShardSize: number, dtype: NarrowType | undefined): Entries[] {
   const shards: (readonly [string, Tensor])[][] = [[]]
   let bytes = 0
   for (const entry of entries) {
-    const more = bytesOfTensor(entry[1])
+    const more = bytesInFile(entry[1], dtype)
     if (bytes + more > maxShardSize && shards.at(-1)!.length) {
       shards.push([])
       bytes = 0
@@ -88,8 +90,13 @@ async function freeNames(folder: string, count: number): Promise<string[]> {
   return customary.some((name) => taken.has(name)) ? names(`${randomBytes(4).toString('hex')}-`) : customary
 }
 
-async function writeIndex(folder: string, shards: readonly Entries[], names: readonly string[]): Promise<void> {
-  const total = shards.flat().reduce((sum, [, tensor]) => sum + bytesOfTensor(tensor), 0)
+async function writeIndex(
+  folder: string,
+  shards: readonly Entries[],
+  names: readonly string[],
+  dtype: NarrowType | undefined,
+): Promise<void> {
+  const total = shards.flat().reduce((sum, [, tensor]) => sum + bytesInFile(tensor, dtype), 0)
   const map = shards.flatMap((shard, i) => shard.map(([name]) => [name, names[i]] as const))
   const json = { metadata: { total_size: total }, weight_map: Object.fromEntries(map) }
   await writeTextAtomically(join(folder, index), `${JSON.stringify(json, null, 2)}\n`, 'writeCheckpoint')

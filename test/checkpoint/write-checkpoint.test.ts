@@ -100,6 +100,15 @@ describe('writeCheckpoint', () => {
     expect(await files()).toContain('kept.safetensors')
   })
 
+  it('counts what is written in a narrower type', async () => {
+    await writeCheckpoint(folder, abc(), {}, { maxShardSize: 12, dtype: 'bf16' })
+    expect(await files()).toHaveLength(3)
+    await using checkpoint = await openCheckpoint(folder)
+    expect(checkpoint.metadata['total_size']).toBe(18)
+    expect(checkpoint.tensors.get('a')).toMatchObject({ fileType: 'BF16', byteLength: 6 })
+    expect(await values()).toEqual(numbers())
+  })
+
   it('refuses a name twice, in whatever file', async () => {
     const twice = [...abc(), ...abc()]
     await expect(writeCheckpoint(folder, twice, {}, { maxShardSize: 12 })).rejects.toThrow(ArgumentError)

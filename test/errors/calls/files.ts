@@ -1,5 +1,19 @@
 import { join } from 'node:path'
-import { boolean, optional, but, fn, integer, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
+import {
+  boolean,
+  optional,
+  but,
+  fn,
+  integer,
+  oneOf,
+  text,
+  signal,
+  path,
+  tokens,
+  mapOf,
+  instance,
+  options,
+} from '../kinds.ts'
 import { on, any, folder, trusted, oneTensor, make, type Call } from './call.ts'
 
 const onProgress = fn(() => () => {})
@@ -32,7 +46,7 @@ export const files: Readonly<Record<string, Call>> = {
           'object',
         ),
       ),
-      options({}, { maxShardSize: integer(1, any), signal }),
+      options({}, { dtype: oneOf('bf16', 'f16', 'f32'), maxShardSize: integer(1, any), signal }),
     ],
     named: /^write(Checkpoint|Safetensors)/,
   },
@@ -46,7 +60,7 @@ export const files: Readonly<Record<string, Call>> = {
           'object',
         ),
       ),
-      options({}, { signal }),
+      options({}, { dtype: oneOf('bf16', 'f16', 'f32'), signal }),
     ],
   },
   CharTokenizer: {
