@@ -228,7 +228,7 @@ describe('lies', () => {
     await handle.close()
     const start = performance.now()
     await expect(openCheckpoint(path)).rejects.toThrow('549755813888 elements of key "a"')
-    expect(performance.now() - start).toBeLessThan(1000)
+    expect(performance.now() - start).toBeLessThan(5000)
   })
 
   it('truncation at every byte', async () => {

@@ -256,7 +256,7 @@ describe('a server that misbehaves', () => {
     const start = performance.now()
     controller.abort(new Error('enough'))
     expect(await resolved).toEqual(new Error('enough'))
-    expect(performance.now() - start).toBeLessThan(200)
+    expect(performance.now() - start).toBeLessThan(1000)
   })
 
   it.each<[string, (json: { sha: unknown; siblings: Record<string, unknown>[] }) => unknown]>([
