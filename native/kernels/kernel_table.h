@@ -199,16 +199,25 @@ struct AttentionKernels {
 
 // ---- rows: softmax, norms, loss, reductions ------------------------------------------------------------------------
 
+// One row of a norm. sum, y may be x or residual, but differ from each other.
+struct NormRow {
+  const float *x, *residual;
+  float *sum, *y;
+  float *mean, *rstd;
+};
+
+constexpr int kNormRows = 4;  // fastest in multiples of so many
+
 struct RowKernels {
   // y = softmax(x) or log softmax(x) over n elements. y may be x.
   void (*softmax)(const float* x, float* y, int64_t n, bool log);
   // softmax: dx = y ⊙ (dy − Σ dy ⊙ y);  log softmax: dx = dy − exp(y) · Σ dy. dx may be dy.
   void (*softmax_gradient)(const float* y, const float* dy, float* dx, int64_t n, bool log);
-  // s = x + residual (stored to sum when given; residual may be nullptr);
+  // Of each row: s = x + residual (stored to sum when given; residual may be nullptr);
   // y = (s − mean) · rstd ⊙ weight + bias. center false: RMS norm, mean = 0. weight, bias may be nullptr.
-  // Variance in two passes over the row in cache. Writes *mean (when center) and *rstd.
-  void (*norm)(const float* x, const float* residual, const float* weight, const float* bias, float* sum, float* y,
-               float* mean, float* rstd, int64_t n, float epsilon, bool center);
+  // Variance in two passes over the row in cache. Writes *mean (when given) and *rstd.
+  void (*norm)(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n, float epsilon,
+               bool center);
   // dx = rstd · (g − [mean(g)] − x̂ · mean(g ⊙ x̂)) + gradient_residual, g = dy ⊙ weight, x̂ = (x − mean) · rstd;
   // d_weight += dy ⊙ x̂, d_bias += dy (each may be nullptr). [mean(g)] only when center.
   void (*norm_gradient)(const float* dy, const float* x, const float* weight, float mean, float rstd,
@@ -244,9 +253,9 @@ struct OptimizerKernels {
 // ---- measurement ------------------------------------------------------------------------------------------------
 
 // Formats that products are computed in: the names of peaks of computing.
-#define HEEDFUL_COMPUTE_FORMATS(X) X(f32)
+#define HEEDFUL_COMPUTE_FORMATS(X) X(f32) X(bf16) X(int8)
 
-// Multiply-adds of one format that never leave the registers.
+// Multiply-adds of one format, as few bits as its numbers have, that never leave the registers.
 struct ComputePeak {
   float (*run)(int64_t rounds) = nullptr;  // nullptr: the instruction set has none. The result only keeps it alive
   int64_t operations = 0;                  // of a round; a multiply-add is two
@@ -264,6 +273,15 @@ struct PeakKernels {
   void (*copy)(const float* x, float* y, int64_t n, int64_t repeats);
   // y = −y, n floats, `repeats` times.
   void (*update)(float* y, int64_t n, int64_t repeats);
+};
+
+// What CPUs that know more instructions have in place of parts of another table; the rest of it is null.
+struct KernelExtension {
+  const char* name;
+  PanelKernels panels[kPanelFormatCount];
+#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
+  HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
+#undef HEEDFUL_COMPUTE_PEAK
 };
 
 struct KernelTable {
