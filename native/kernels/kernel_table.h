@@ -227,9 +227,9 @@ struct OptimizerKernels {
 // ---- measurement ------------------------------------------------------------------------------------------------
 
 // Formats that products are computed in: the names of peaks of computing.
-#define HEEDFUL_COMPUTE_FORMATS(X) X(f32)
+#define HEEDFUL_COMPUTE_FORMATS(X) X(f32) X(bf16) X(int8)
 
-// Multiply-adds of one format that never leave the registers.
+// Multiply-adds of one format, as few bits as its numbers have, that never leave the registers.
 struct ComputePeak {
   float (*run)(int64_t rounds) = nullptr;  // nullptr: the instruction set has none. The result only keeps it alive
   int64_t operations = 0;                  // of a round; a multiply-add is two
@@ -247,6 +247,15 @@ struct PeakKernels {
   void (*copy)(const float* x, float* y, int64_t n, int64_t repeats);
   // y = −y, n floats, `repeats` times.
   void (*update)(float* y, int64_t n, int64_t repeats);
+};
+
+// What CPUs that know more instructions have in place of parts of another table; the rest of it is null.
+struct KernelExtension {
+  const char* name;
+  PanelKernels panels[kPanelFormatCount];
+#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
+  HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
+#undef HEEDFUL_COMPUTE_PEAK
 };
 
 struct KernelTable {
