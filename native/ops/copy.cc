@@ -1,6 +1,6 @@
-// copy: y[i] = x[i], converted to the dtype of y, x broadcast to y. f32, f64, i32 or bf16 each; to i32 towards
-// zero, beyond its range the nearest end, NaN to 0; to bf16 to nearest even, denormals too, beyond the
-// largest infinite, NaN stays one. fill: y[i] = value, converted in the same way.
+// copy: y[i] = x[i], converted to the dtype of y, x broadcast to y. f32, f64, i32 or bf16 each; to i32
+// towards zero, beyond its range the nearest end, NaN to 0; to bf16 to nearest even, denormals too, beyond
+// the largest infinite, NaN stays one. fill: y[i] = value, converted in the same way.
 //
 // Layouts: any strides; y must not be broadcast. x and y may be the same memory with the same strides and
 // dtype; otherwise they must not overlap.

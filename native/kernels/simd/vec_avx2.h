@@ -75,7 +75,8 @@ inline Vec LoadBf16Partial(const uint16_t* p, int n) {
 }
 inline Vec RoundBf16(Vec a) {
   const __m256i bits = _mm256_castps_si256(a.v), odd = _mm256_set1_epi32(1);
-  const __m256i bias = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(_mm256_srli_epi32(bits, 16), odd));
+  const __m256i bias =
+      _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(_mm256_srli_epi32(bits, 16), odd));
   const Vec rounded = {_mm256_castsi256_ps(_mm256_add_epi32(bits, bias))};
   const Vec quiet = {_mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x400000)))};
   return HighBf16(Select(IsNaN(a), quiet, rounded));

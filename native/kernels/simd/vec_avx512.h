@@ -61,7 +61,9 @@ inline Vec WidenBf16(__m256i x) {
 inline Vec LoadBf16(const uint16_t* p) {
   return WidenBf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-inline Vec LoadBf16Partial(const uint16_t* p, int n) { return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p)); }
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
+}
 inline Vec RoundBf16(Vec a) {
   const __m512i bits = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
