@@ -84,7 +84,7 @@ export function tensorOf(
   shape: Shape,
   { dtype = 'f32', value = 0, wrongDTypes, wrongShapes = [] }: TensorKind = {},
 ): Kind {
-  const wrongTypes = wrongDTypes ?? (dtype === 'i32' ? ['f32', 'f64', 'bf16'] : ['i32', 'bf16'])
+  const wrongTypes = wrongDTypes ?? (dtype === 'i32' ? ['f32', 'f64', 'bf16'] : ['i32'])
   return kind(
     () => tensor.full(shape, value, { dtype }),
     junkBut('tensor'),
