@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkPath } from '../files/file-error.ts'
-import { isObject, readJson } from '../files/read-file.ts'
+import { isObject, readJson, readText } from '../files/read-file.ts'
 import { CharTokenizer } from './char-tokenizer.ts'
 import { configFile, PretrainedTokenizer } from './pretrained-tokenizer.ts'
 import { tokenizerFile, type Tokenizer } from './tokenizer.ts'
 
 /**
- * The tokenizer of a model folder, whatever its kind: `tokenizer.json`, and beside it `tokenizer_config.json` and
- * `special_tokens_map.json` where they are. Throws FileError, which says what is damaged or not supported.
+ * The tokenizer of a model folder, whatever its kind: `tokenizer.json`, and beside it `tokenizer_config.json`,
+ * `special_tokens_map.json` and `chat_template.jinja` where they are. Throws FileError, which says what is damaged or not supported.
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   return load('loadTokenizer', folder)
@@ -28,17 +28,26 @@ async function load(operation: string, folder: string): Promise<Tokenizer> {
   const tokenizer = await readJson(path, operation)
   const type = isObject(tokenizer['model']) ? tokenizer['model']['type'] : undefined
   if (type === 'WordLevel' && CharTokenizer.describes(tokenizer)) return CharTokenizer.fromJson(tokenizer, where)
-  const [special, config] = await Promise.all([
+  const [special, config, template] = await Promise.all([
     readIfThere(join(folder, 'special_tokens_map.json'), operation),
     readIfThere(join(folder, configFile), operation),
+    exists(join(folder, templateFile)).then((isThere) =>
+      isThere ? readText(join(folder, templateFile), operation) : undefined,
+    ),
   ])
-  return new PretrainedTokenizer({ tokenizer, config: { ...special, ...config } }, where)
+  const chat = template === undefined ? {} : { chat_template: template }
+  return new PretrainedTokenizer({ tokenizer, config: { ...special, ...config, ...chat } }, where)
 }
 
+const templateFile = 'chat_template.jinja'
+
 async function readIfThere(path: string, operation: string): Promise<Record<string, unknown>> {
-  const isThere = await stat(path).then(
+  return (await exists(path)) ? readJson(path, operation) : {}
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
     () => true,
     () => false,
   )
-  return isThere ? readJson(path, operation) : {}
 }

@@ -6,12 +6,12 @@ import { notInVocabulary, type TokenModel, type WordTokens } from './token-model
 import { unigram } from './unigram.ts'
 
 /** The model that a tokenizer.json describes. Throws FileError for a type that is not supported. */
-export function readModel(fields: JsonFields): TokenModel {
-  const model = fields.choice('type', kinds, typeOfOld(fields))(fields)
+export function readModel(fields: JsonFields, mergeRanks?: readonly number[]): TokenModel {
+  const model = fields.choice('type', kinds, typeOfOld(fields))(fields, mergeRanks)
   return { ...model, tokenize: remember(model.tokenize) }
 }
 
-const kinds: Readonly<Record<string, (fields: JsonFields) => TokenModel>> = {
+const kinds: Readonly<Record<string, (fields: JsonFields, mergeRanks?: readonly number[]) => TokenModel>> = {
   BPE: bytePairs,
   WordPiece: wordPiece,
   Unigram: unigram,
@@ -134,7 +134,8 @@ function readMerges(fields: JsonFields, vocab: ReadonlyMap<string, number>): [st
   })
 }
 
-function bytePairs(fields: JsonFields): TokenModel {
+/** `mergeRanks`: the order in which pairs are merged, where several may have the same; else that of the list. */
+function bytePairs(fields: JsonFields, mergeRanks?: readonly number[]): TokenModel {
   if (fields.raw('dropout') !== undefined && fields.raw('dropout') !== 0)
     throw fields.wrong('dropout', '0: tokens that depend on chance are not supported')
   if (fields.string('continuing_subword_prefix', '') !== '')
@@ -144,12 +145,14 @@ function bytePairs(fields: JsonFields): TokenModel {
   const suffix = fields.string('end_of_word_suffix', '')
   const fuse = fields.boolean('fuse_unk', false)
   const whole = fields.boolean('ignore_merges', false)
+  const merges = readMerges(fields, vocab)
   const model = new BPE({
     type: 'BPE',
     vocab: fields.raw('vocab') as Record<string, number>,
-    merges: readMerges(fields, vocab),
+    merges,
     end_of_word_suffix: suffix || undefined,
   })
+  if (mergeRanks) for (const [i, pair] of merges.entries()) model.bpe_ranks.set(JSON.stringify(pair), mergeRanks[i]!)
   const byteIds = fields.boolean('byte_fallback', false)
     ? Array.from({ length: 256 }, (_, byte) => vocab.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
     : []

@@ -7,6 +7,7 @@ import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import type { Normalizer } from './aligned-text.ts'
 import { AddedTokens, readAddedToken, type AddedToken } from './added-tokens.ts'
 import { CallableTokenizer } from './callable-tokenizer.ts'
+import { ChatTemplates, type ChatMessage, type ChatTemplateOptions } from './chat-template.ts'
 import { chain, cleaning, readDecoder, spaced, type Decoder } from './decoders.ts'
 import type { Encoder } from './encoding.ts'
 import { JsonFields } from './json-fields.ts'
@@ -21,8 +22,10 @@ import { tokenizerFile, type DecodingOptions, type TokenDecoder, type Tokenizer 
 export interface TokenizerFiles {
   /** tokenizer.json. */
   readonly tokenizer: Record<string, unknown>
-  /** tokenizer_config.json, and what special_tokens_map.json adds to it. */
+  /** tokenizer_config.json, and what special_tokens_map.json and chat_template.jinja add to it. */
   readonly config: Record<string, unknown>
+  /** Of each of the merges, where they are not in the order of the list: what tokenizer.json can not say. */
+  readonly mergeRanks?: readonly number[]
 }
 
 /** The file beside tokenizer.json. */
@@ -58,6 +61,9 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
   readonly #decoder: Decoder
   readonly #cleansUp: boolean
   readonly #encoder: Encoder
+  readonly #chatTemplates: ChatTemplates
+  /** `{ bos_token: '<s>', … }`, which templates write. */
+  readonly #namedTokens: Readonly<Record<string, string>>
 
   /** Throws FileError for what is damaged or not supported; `where` begins the message. */
   constructor(files: TokenizerFiles, where: string) {
@@ -69,7 +75,7 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
       return inside ? read(inside) : none
     }
     this.#files = files
-    this.#model = readModel(fields.object('model'))
+    this.#model = readModel(fields.object('model'), files.mergeRanks)
     const normalize: Normalizer = part('normalizer', readNormalizer, (text) => text)
     const added = addedTokens(fields, config, this.#model.vocab, where)
     this.#ids = new Map([...this.#model.vocab, ...added.map(({ content, id }) => [content, id] as const)])
@@ -86,6 +92,8 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
     this.#cleansUp = config.boolean('clean_up_tokenization_spaces', false)
     const named = namedTokens(config, this.#ids)
     Object.assign(this, Object.fromEntries([...named].map(([name, id]) => [`${name}TokenId`, id])))
+    this.#namedTokens = Object.fromEntries([...named].map(([name, id]) => [`${name}_token`, this.#tokens[id]!]))
+    this.#chatTemplates = new ChatTemplates(config.raw('chat_template'), config.where)
     const special = new Set([...added.filter((token) => token.special).map(({ id }) => id), ...named.values()])
     this.#special = special
     this.specialTokenIds = [...special].sort((a, b) => a - b)
@@ -121,6 +129,13 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
 
   decoder(options: DecodingOptions = {}): TokenDecoder {
     return this.#newDecoder('decoder', options)
+  }
+
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions & { tokenize: false }): string
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions & { tokenize?: true }): Int32Array
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Int32Array | string {
+    const text = this.#chatTemplates.render(messages, options, this.#namedTokens)
+    return (options.tokenize ?? true) ? this.encode(text, { addSpecialTokens: false }) : text
   }
 
   tokenToId(token: string): number | undefined {
