@@ -1,6 +1,8 @@
 import { ArgumentError, describe, FileError } from '../errors.ts'
 import { isObject } from '../files/read-file.ts'
 import { PretrainedTokenizer, type TokenizerFiles } from './pretrained-tokenizer.ts'
+import { bytePairsFrom } from './models.ts'
+import { byteTokens } from './token-model.ts'
 import { mergesByScore } from './merges-by-score.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
@@ -150,6 +152,7 @@ function sentencePiece(vocabulary: Vocabulary): TokenizerFiles {
   const begin = vocabulary.boolean('add_bos_token', true) ? vocabulary.named('bos') : undefined
   const end = vocabulary.boolean('add_eos_token', false) ? vocabulary.named('eos') : undefined
   const unknown = vocabulary.named('unknown')
+  const vocab = new Map(Object.entries(vocabOf(tokens)))
   return {
     ...files(vocabulary, {
       normalizer: {
@@ -175,11 +178,20 @@ function sentencePiece(vocabulary: Vocabulary): TokenizerFiles {
         unk_token: unknown ?? null,
         fuse_unk: true,
         byte_fallback: true,
-        vocab: vocabOf(tokens),
+        vocab: Object.fromEntries(vocab),
         merges,
       },
     }),
-    mergeRanks: ranks,
+    exact: {
+      model: bytePairsFrom({
+        vocab,
+        merges,
+        ranks,
+        fusesUnknown: true,
+        byteIds: byteTokens(vocab),
+        ...(unknown !== undefined && { unknownId: vocab.get(unknown)! }),
+      }),
+    },
   }
 }
 

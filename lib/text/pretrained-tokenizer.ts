@@ -11,7 +11,7 @@ import { ChatTemplates, type ChatMessage, type ChatTemplateOptions } from './cha
 import { chain, cleaning, readDecoder, spaced, type Decoder } from './decoders.ts'
 import type { Encoder } from './encoding.ts'
 import { JsonFields } from './json-fields.ts'
-import { largestId, readModel } from './models.ts'
+import { largestId, readModel, remember } from './models.ts'
 import { readNormalizer } from './normalizers.ts'
 import { noPostProcessor, readPostProcessor, type Tokens } from './post-processors.ts'
 import { readPreTokenizer, type PreTokenizer } from './pre-tokenizers.ts'
@@ -24,8 +24,16 @@ export interface TokenizerFiles {
   readonly tokenizer: Record<string, unknown>
   /** tokenizer_config.json, and what special_tokens_map.json and chat_template.jinja add to it. */
   readonly config: Record<string, unknown>
-  /** Of each of the merges, where they are not in the order of the list: what tokenizer.json can not say. */
-  readonly mergeRanks?: readonly number[]
+  /** What is used instead of parts of tokenizer.json, where the format can not say it. */
+  readonly exact?: ExactParts
+}
+
+export interface ExactParts {
+  readonly model?: TokenModel
+  readonly normalizer?: Normalizer
+  readonly decoder?: Decoder
+  /** Which added tokens are looked for in text; all unless given. */
+  readonly isFoundInText?: (token: AddedToken) => boolean
 }
 
 /** The file beside tokenizer.json. */
@@ -75,15 +83,17 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
       return inside ? read(inside) : none
     }
     this.#files = files
-    this.#model = readModel(fields.object('model'), files.mergeRanks)
-    const normalize: Normalizer = part('normalizer', readNormalizer, (text) => text)
+    const { exact = {} } = files
+    const model = exact.model ?? readModel(fields.object('model'))
+    this.#model = { ...model, tokenize: remember(model.tokenize) }
+    const normalize: Normalizer = exact.normalizer ?? part('normalizer', readNormalizer, (text) => text)
     const added = addedTokens(fields, config, this.#model.vocab, where)
     this.#ids = new Map([...this.#model.vocab, ...added.map(({ content, id }) => [content, id] as const)])
     this.#tokens = tokensById(this.#ids)
     this.vocabSize = this.#tokens.length
-    this.#added = new AddedTokens(added, normalize)
+    this.#added = new AddedTokens(added.filter(exact.isFoundInText ?? (() => true)), normalize)
     this.#preTokenize = part('pre_tokenizer', readPreTokenizer, (text) => [text])
-    this.#decoder = part('decoder', readDecoder, spaced)
+    this.#decoder = exact.decoder ?? part('decoder', readDecoder, spaced)
     const postProcessor = part(
       'post_processor',
       (inside) => readPostProcessor(inside, (id) => this.#tokens[id] ?? ''),
