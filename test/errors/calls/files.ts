@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { boolean, optional, but, fn, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
+import { arrayOf, boolean, integer, oneOf, optional, but, fn, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
 import { on, folder, trusted, oneTensor, make, type Call } from './call.ts'
 
 const onProgress = fn(() => () => {})
@@ -61,6 +61,26 @@ export const files: Readonly<Record<string, Call>> = {
   'CharTokenizer#idToToken': { args: [trusted(0)], ...on(make.tokenizer) },
   'CharTokenizer#save': { args: [path(folder)], ...on(make.tokenizer) },
   loadTokenizer: { args: [path(folder)], fails: /no such file/ },
+  trainTokenizer: {
+    args: [
+      oneOf('bpe', 'wordpiece'),
+      but(
+        instance(() => ['a']),
+        'array',
+      ),
+      options(
+        { vocabSize: integer(1, 2 ** 24, 300) },
+        {
+          specialTokens: but(arrayOf(text), 'array', '[]'),
+          minFrequency: integer(0, Number.MAX_SAFE_INTEGER),
+          preTokenizer: oneOf('gpt2', 'llama3', 'qwen2'),
+          lowercase: trusted(undefined),
+          signal,
+          onProgress: fn(() => () => {}),
+        },
+      ),
+    ],
+  },
   tokenizerFromGguf: {
     args: [
       but(
