@@ -74,7 +74,10 @@ export async function trainTokenizer(
   if (type !== 'bpe' && type !== 'wordpiece')
     throw new ArgumentError(`${operation}: expected 'bpe' or 'wordpiece', got ${describe(type)}`)
   const isIterable =
-    typeof texts === 'object' && texts !== null && (Symbol.iterator in texts || Symbol.asyncIterator in texts)
+    typeof texts === 'object' &&
+    texts !== null &&
+    !ArrayBuffer.isView(texts) &&
+    (Symbol.iterator in texts || Symbol.asyncIterator in texts)
   if (!isIterable)
     throw new ArgumentError(`${operation}: expected texts, such as an array of strings, got ${describe(texts)}`)
   const { vocabSize, minFrequency, specialTokens, parts } = check(type, options)
