@@ -41,6 +41,7 @@ export {
   type TokenizerTrainingOptions,
   type TokenizerTrainingProgress,
 } from './text/training/train-tokenizer.ts'
-export { AutoTokenizer, loadTokenizer } from './text/load-tokenizer.ts'
+export { AutoTokenizer } from './models/auto-tokenizer.ts'
+export { loadTokenizer } from './text/load-tokenizer.ts'
 export type { Encoding, EncodingOptions } from './text/encoding.ts'
 export type { DecodingOptions, TokenDecoder, Tokenizer } from './text/tokenizer.ts'

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ArgumentError } from '../../lib/errors.ts'
-import { AutoTokenizer } from '../../lib/text/load-tokenizer.ts'
+import { loadTokenizer } from '../../lib/text/load-tokenizer.ts'
 import { trainTokenizer, type TokenizerTrainingOptions } from '../../lib/text/training/train-tokenizer.ts'
 import { texts } from './goldens.ts'
 
@@ -19,7 +19,7 @@ async function saved(tokenizer: Awaited<ReturnType<typeof trainTokenizer>>) {
   const folder = await mkdtemp(join(tmpdir(), 'heedful-'))
   await tokenizer.save(folder)
   const json = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8'))
-  const again = await AutoTokenizer.fromPretrained(folder)
+  const again = await loadTokenizer(folder)
   await rm(folder, { recursive: true })
   return { json, again }
 }

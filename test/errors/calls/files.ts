@@ -128,5 +128,9 @@ export const files: Readonly<Record<string, Call>> = {
     ],
     fails: /tokens should be a list/,
   },
-  'AutoTokenizer.fromPretrained': { args: [path(folder)], fails: /no such file/ },
+  'AutoTokenizer.fromPretrained': {
+    args: [path(folder), options({}, { revision: path(() => 'main'), signal, onProgress, cache: path(folder) })],
+    named: /^(AutoTokenizer\.fromPretrained|resolveModel)/,
+    fails: /no such file/,
+  },
 }
