@@ -108,6 +108,22 @@ describe('offsets', () => {
   })
 })
 
+describe('long runs', () => {
+  it.each(['gpt2', 'bert', 't5', 'llama2-style', 'unigram-bytes', 'clip-style'])(
+    'take %s time in proportion',
+    (name) => {
+      const tokenizer = open(name)
+      for (const unit of ['a', ' ', '😀', 'e\u0301', '我', '👨‍👩‍👧', '\u0301']) {
+        const run = unit.repeat(30_000 / unit.length)
+        const begin = performance.now()
+        const ids = tokenizer.encode(run)
+        tokenizer.decode(ids)
+        expect(performance.now() - begin, unit).toBeLessThan(1500)
+      }
+    },
+  )
+})
+
 describe('a batch', () => {
   const tokenizer = open('bert', {
     pad_token: '[PAD]',
