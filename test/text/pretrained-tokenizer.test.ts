@@ -202,6 +202,34 @@ describe('a batch', () => {
     })
   })
 
+  it('is read in windows', () => {
+    const c = [...tokenizer.encode('a year of war the man a year', { addSpecialTokens: false })]
+    const read = {
+      truncation: 'onlySecond',
+      maxLength: 9,
+      returnOverflow: true,
+      stride: 1,
+      returnOffsets: true,
+    } as const
+    const { inputIds, textOfRow, offsets } = tokenizer(['the man', 'the man'], {
+      ...read,
+      textPair: ['war', 'a year of war the man a year'],
+    })
+    expect(c.length).toBe(8)
+    const row = (...second: number[]): number[] => [cls, ...a, sep, ...second, sep]
+    const [war] = tokenizer.encode('war', { addSpecialTokens: false })
+    expect(inputIds).toEqual([row(war!), row(...c.slice(0, 4)), row(...c.slice(3, 7)), row(...c.slice(6))])
+    expect(textOfRow).toEqual([0, 1, 1, 1])
+    expect(offsets![2]![4]).toEqual([10, 13])
+    expect(tokenizer('a year of war', { truncation: true, maxLength: 4, returnOverflow: true }).inputIds).toEqual([
+      [cls, ...b.slice(0, 2), sep],
+      [cls, ...b.slice(2), sep],
+    ])
+    expect(
+      tokenizer(['a', 'a year of war'], { ...read, truncation: true, maxLength: 5, padding: true }).textOfRow,
+    ).toEqual([0, 1, 1])
+  })
+
   it('knows special tokens', () => {
     expect({ ...tokenizer }).toMatchObject({ padTokenId: pad, sepTokenId: sep, modelMaxLength: 6 })
     expect(tokenizer.specialTokenIds).toEqual(expect.arrayContaining([cls, sep, pad]))
@@ -218,6 +246,11 @@ describe('a batch', () => {
     [() => tokenizer('a', { max_length: 3 } as never), 'did you mean maxLength?'],
     [() => tokenizer('a', { truncation: 'longest' as never }), 'truncation should be one of'],
     [() => tokenizer('a', { padding: 'max' as never }), 'padding should be one of'],
+    [() => tokenizer('a', { returnOverflow: true }), 'returnOverflow needs truncation'],
+    [() => tokenizer('a', { stride: 1, truncation: true }), 'give both'],
+    [() => tokenizer('a', { textPair: 'b', truncation: true, returnOverflow: true }), "'onlyFirst' or 'onlySecond'"],
+    [() => tokenizer('a', { truncation: true, returnOverflow: true, stride: 4 }), 'should be more than stride, 4'],
+    [() => tokenizer('a', { truncation: 'onlySecond', returnOverflow: true }), 'should be more than stride, 0'],
     [() => tokenizer('a', { maxLength: 0 }), 'maxLength should be an integer of at least 1'],
     [() => tokenizer('a', { truncation: 'onlySecond', maxLength: 2 }), 'can not make it fit'],
     [() => tokenizer.decode([-1]), 'expected an id from 0 to'],
