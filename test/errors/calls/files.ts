@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import {
-  arrayOf,
   boolean,
   optional,
   but,
@@ -98,26 +97,6 @@ export const files: Readonly<Record<string, Call>> = {
   'CharTokenizer#idToToken': { args: [trusted(0)], ...on(make.tokenizer) },
   'CharTokenizer#save': { args: [path(folder)], ...on(make.tokenizer) },
   loadTokenizer: { args: [path(folder)], fails: /no such file/ },
-  trainTokenizer: {
-    args: [
-      oneOf('bpe', 'wordpiece'),
-      but(
-        instance(() => ['a']),
-        'array',
-      ),
-      options(
-        { vocabSize: integer(1, 2 ** 24, 300) },
-        {
-          specialTokens: but(arrayOf(text), 'array', '[]'),
-          minFrequency: integer(0, Number.MAX_SAFE_INTEGER),
-          preTokenizer: oneOf('gpt2', 'llama3', 'qwen2'),
-          lowercase: trusted(undefined),
-          signal,
-          onProgress: fn(() => () => {}),
-        },
-      ),
-    ],
-  },
   tokenizerFromGguf: {
     args: [
       but(
@@ -127,10 +106,5 @@ export const files: Readonly<Record<string, Call>> = {
       ),
     ],
     fails: /tokens should be a list/,
-  },
-  'AutoTokenizer.fromPretrained': {
-    args: [path(folder), options({}, { revision: path(() => 'main'), signal, onProgress, cache: path(folder) })],
-    named: /^(AutoTokenizer\.fromPretrained|resolveModel)/,
-    fails: /no such file/,
   },
 }
