@@ -33,7 +33,8 @@ namespace heedful {
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse}                         */ \
   X(Attention)              /* q, k, v, [keyLengths] → o, [lse] {scale, causal}                                 */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] → dQ, dK, dV {scale, causal}                   */ \
-  X(CacheWrite)             /* x, position i32 [] → cache                                                       */ \
+  X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
+  X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
 // clang-format on

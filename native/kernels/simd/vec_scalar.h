@@ -11,7 +11,8 @@
 //   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
 //   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
 //   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
-//   upper half of each lane.
+//   upper half of each lane; LoadBf16(p), LoadInt8(p): kLanes numbers of these formats that lie at p;
+//   ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a fixed tree.
 #pragma once
 
 #include <stdint.h>
@@ -105,6 +106,21 @@ inline float ReduceMax(Vec a) {
 inline float ReduceMin(Vec a) {
   const float x = a.v[0] < a.v[2] ? a.v[0] : a.v[2], y = a.v[1] < a.v[3] ? a.v[1] : a.v[3];
   return x < y ? x : y;
+}
+inline Vec LoadBf16(const void* p) {
+  uint16_t x[4];
+  memcpy(x, p, sizeof x);
+  return {AsFloats(Words{x[0], x[1], x[2], x[3]} << 16)};
+}
+inline Vec LoadInt8(const void* p) {
+  int8_t x[4];
+  memcpy(x, p, sizeof x);
+  return {__builtin_convertvector((Words{x[0], x[1], x[2], x[3]}), Floats)};
+}
+inline Vec ReduceAddEach(const Vec (&v)[4]) {
+  Vec r;
+  for (int i = 0; i < 4; ++i) r.v[i] = ReduceAdd(v[i]);
+  return r;
 }
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
   for (int i = 0; i < Vec::kLanes; ++i) {
