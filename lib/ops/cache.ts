@@ -78,9 +78,7 @@ export { wordsShape as quantizedCacheWords }
  */
 export function quantizedCache(shape: Shape, format: 'bf16' | 'int8'): QuantizedCache {
   if (!Array.isArray(shape) || shape.length !== 4)
-    throw new ShapeError(
-      `quantizedCache: shape should be [batch, kvHeads, capacity, headDim], got ${describe(shape)}`,
-    )
+    throw new ShapeError(`quantizedCache: shape should be [batch, kvHeads, capacity, headDim], got ${describe(shape)}`)
   shape.forEach((d, i) => checkInteger('quantizedCache', `shape[${i}]`, d, i < 3 ? 0 : 1, i < 3 ? undefined : 256))
   if (format !== 'bf16' && format !== 'int8')
     throw new ArgumentError(`quantizedCache: format should be bf16 or int8, got ${describe(format)}`)

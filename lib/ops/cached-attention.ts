@@ -81,9 +81,7 @@ export function cachedAttention(
   const { keyLengths, causal = true } = options
   checkTensor('cachedAttention', 'keyLengths', keyLengths)
   if (k.format !== v.format)
-    throw new ArgumentError(
-      `cachedAttention: keys and values should be of one format, got ${k.format} and ${v.format}`,
-    )
+    throw new ArgumentError(`cachedAttention: keys and values should be of one format, got ${k.format} and ${v.format}`)
   for (const [name, { tensor, shape }] of [
     ['keys', k],
     ['values', v],

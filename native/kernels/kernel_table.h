@@ -190,8 +190,7 @@ constexpr int64_t kCacheGroup = 16;
 constexpr int64_t kCachedRun = 128;  // runs of keys begin at multiples of this
 
 // A few queries of the heads that share one key-value head, against keys [begin, end) of its cache. Row r of `rows` is
-// query r % queries of head r / queries; it sees keys below last_seen + r % queries · seen_step, of these the last
-// `window` (0: all).
+// query r % queries of head r / queries; it sees keys below last_seen + r % queries · seen_step.
 struct CachedAttention {
   const float* q;
   int64_t q_head, q_row;               // floats between heads, and between queries of one
@@ -200,7 +199,7 @@ struct CachedAttention {
   int64_t v_row, v_group;
   int64_t begin, end;                  // begin: a multiple of kCachedRun
   int64_t rows, queries;
-  int64_t last_seen, seen_step, window;
+  int64_t last_seen, seen_step;
   int head_dim, value_dim;             // each 1 … 256
   float scale;
   float* o;                            // [rows][o_row], overwritten: not yet divided by the sums
@@ -264,9 +263,9 @@ struct OptimizerKernels {
 // ---- measurement ------------------------------------------------------------------------------------------------
 
 // Formats that products are computed in: the names of peaks of computing.
-#define HEEDFUL_COMPUTE_FORMATS(X) X(f32)
+#define HEEDFUL_COMPUTE_FORMATS(X) X(f32) X(bf16) X(int8)
 
-// Multiply-adds of one format that never leave the registers.
+// Multiply-adds of one format, as few bits as its numbers have, that never leave the registers.
 struct ComputePeak {
   float (*run)(int64_t rounds) = nullptr;  // nullptr: the instruction set has none. The result only keeps it alive
   int64_t operations = 0;                  // of a round; a multiply-add is two
@@ -284,6 +283,15 @@ struct PeakKernels {
   void (*copy)(const float* x, float* y, int64_t n, int64_t repeats);
   // y = −y, n floats, `repeats` times.
   void (*update)(float* y, int64_t n, int64_t repeats);
+};
+
+// What CPUs that know more instructions have in place of parts of another table; the rest of it is null.
+struct KernelExtension {
+  const char* name;
+  PanelKernels panels[kPanelFormatCount];
+#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
+  HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
+#undef HEEDFUL_COMPUTE_PEAK
 };
 
 struct KernelTable {

@@ -49,11 +49,12 @@ CacheLayout::CacheLayout(CacheFormat format, const Operand& cache, int64_t dim)
   head_step = cache.strides[1] * element;
 }
 
-CacheFormat CheckCache(const std::string& what, const Operand& cache, double format, DType dtype, int64_t batch,
-                       int64_t heads, int64_t dim) {
+CacheFormat CheckCache(const std::string& what, const Operand& cache, double format, DType dtype,
+                       int64_t batch, int64_t heads, int64_t dim) {
   OperandCheck(what.c_str(), DType::kF32).Choice("format", format, kCacheFormatCount);
   const auto chosen = static_cast<CacheFormat>(static_cast<int>(format));
-  HEEDFUL_CHECK(dim >= 1 && dim <= 256, what + ": a head may have 1 to 256 elements, not " + std::to_string(dim));
+  HEEDFUL_CHECK(dim >= 1 && dim <= 256,
+                what + ": a head may have 1 to 256 elements, not " + std::to_string(dim));
   HEEDFUL_CHECK(cache, what + " is missing");
   if (chosen == CacheFormat::f32) {
     CheckHeads(what, cache, dtype);
@@ -66,7 +67,8 @@ CacheFormat CheckCache(const std::string& what, const Operand& cache, double for
   CheckHeadDims(what, cache, batch, heads, cache.dims[2],
                 chosen == CacheFormat::int8 ? kCacheGroup * (words + 1) : words);
   // Strides of dimensions of size 1 count for nothing; rows are reached by them all the same.
-  HEEDFUL_CHECK(cache.Contiguous() && cache.strides[3] == 1 && (cache.dims[2] <= 1 || cache.strides[2] == cache.dims[3]),
+  HEEDFUL_CHECK(cache.Contiguous() && cache.strides[3] == 1 &&
+                    (cache.dims[2] <= 1 || cache.strides[2] == cache.dims[3]),
                 what + " must be contiguous");
   return chosen;
 }

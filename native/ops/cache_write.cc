@@ -1,9 +1,9 @@
 // CacheWrite: cache[b, h, position + t, :] = x[b, h, t, :], rounded to the format of the cache.
 //
-// x [B, H, T, D], position i32 [] → cache of B sequences and H heads (cache_format.h), updated in place {format}.
-// Layouts: x: last dimension contiguous, other strides arbitrary; so is a cache of f32.
-// Contract: 0 ≤ position and position + T ≤ its capacity, checked when it runs, before anything is written. Other rows
-// of the cache stay as they are. x may not overlap the cache.
+// x [B, H, T, D], position i32 [] → cache of B sequences and H heads (cache_format.h), updated in place
+// {format}. Layouts: x: last dimension contiguous, other strides arbitrary; so is a cache of f32. Contract: 0
+// ≤ position and position + T ≤ its capacity, checked when it runs, before anything is written. Other rows of
+// the cache stay as they are. x may not overlap the cache.
 
 #include <cstring>
 
@@ -21,8 +21,8 @@ constexpr int64_t kTaskElements = 16384;
 void Check(const Instruction& in) {
   const Operand &x = in[kX], &position = in[kPosition], &cache = in[kCache];
   CheckHeads("cacheWrite: x", x, x.dtype);
-  const CacheFormat format = CheckCache("cacheWrite: cache", cache, in.attributes[0], x.dtype, x.dims[0], x.dims[1],
-                                        x.dims[3]);
+  const CacheFormat format =
+      CheckCache("cacheWrite: cache", cache, in.attributes[0], x.dtype, x.dims[0], x.dims[1], x.dims[3]);
   if (format == CacheFormat::f32) CheckHeadsOutput("cacheWrite: cache", cache, x.dtype);
   HEEDFUL_CHECK(position && position.dtype == DType::kI32 && position.rank == 0,
                 "cacheWrite: position must be one i32, of rank 0");

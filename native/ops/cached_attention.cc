@@ -1,14 +1,15 @@
 // CachedAttention: o = softmax(scale · q · kᵀ + mask) · v, k and v being the rows of a key-value cache.
 //
-// q [B, H, T, D], keys and values of Hkv heads (cache_format.h), keyLengths i32 [B] → o [B, H, T, Dv] {scale, causal,
-// format}. H is a multiple of Hkv; query head h reads key-value head h / (H / Hkv). D, Dv ≤ 256.
+// q [B, H, T, D], keys and values of Hkv heads (cache_format.h), keyLengths i32 [B] → o [B, H, T, Dv] {scale,
+// causal, format}. H is a multiple of Hkv; query head h reads key-value head h / (H / Hkv). D, Dv ≤ 256.
 // Layouts: q, o: last dimension contiguous, other strides arbitrary; so are caches of f32.
-// Contract: sequence b has L = keyLengths[b] keys, checked when it runs; the cache is never read beyond. Query i sees
-// keys j ≤ i + L − T when causal, else all L. A query without keys gives o = 0. o may not overlap inputs.
-// Few queries stream the cache once for all heads that share it, cut into runs of keys whose size depends on shapes
-// alone; more of them go through Attention, after a cache that is not f32 was made so.
+// Contract: sequence b has L = keyLengths[b] keys, checked when it runs; the cache is never read beyond.
+// Query i sees keys j ≤ i + L − T when causal, else all L. A query without keys gives o = 0. o may not
+// overlap inputs. Few queries stream the cache once for all heads that share it, cut into runs of keys whose
+// size depends on shapes alone; more of them go through Attention, after a cache that is not f32 was made so.
 // Accuracy: float, of the numbers that the cache holds. The result does not depend on the number of threads.
-// Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in kernels/simd/cached_attention-inl.h.
+// Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in
+// kernels/simd/cached_attention-inl.h.
 
 #include <vector>
 
@@ -78,7 +79,8 @@ void Check(const Instruction& in) {
   CheckHeadDims("cachedAttention: o", o, batch, q.dims[1], q.dims[2], o.dims[3]);
   CheckCache("cachedAttention: keys", keys, in.attributes[kFormat], q.dtype, batch, kv_heads, q.dims[3]);
   CheckCache("cachedAttention: values", values, in.attributes[kFormat], q.dtype, batch, kv_heads, o.dims[3]);
-  HEEDFUL_CHECK(keys.dims[2] == values.dims[2], "cachedAttention: keys and values must be caches of one capacity");
+  HEEDFUL_CHECK(keys.dims[2] == values.dims[2],
+                "cachedAttention: keys and values must be caches of one capacity");
   HEEDFUL_CHECK(kv_heads > 0 && q.dims[1] % kv_heads == 0,
                 "cachedAttention: the heads of q must be a multiple of those of the keys");
   HEEDFUL_CHECK(lengths && lengths.dtype == DType::kI32 && lengths.rank == 1 && lengths.dims[0] == batch,
@@ -108,7 +110,8 @@ Instruction AsAttention(const Instruction& in, const Plan& plan, float* copies) 
   attention.operands = {
       in[kQ],
       copied ? HeadsOf(copies, plan.batch, plan.kv_heads, capacity, plan.head_dim) : in[kKeys],
-      copied ? HeadsOf(copies + plan.KeyFloats(), plan.batch, plan.kv_heads, capacity, plan.value_dim) : in[kValues],
+      copied ? HeadsOf(copies + plan.KeyFloats(), plan.batch, plan.kv_heads, capacity, plan.value_dim)
+             : in[kValues],
       in[kLengths],
       in[kO],
       Operand{},
@@ -133,13 +136,14 @@ size_t Workspace(const Instruction& in, int threads) {
 void CopyLengths(const Operand& lengths, int64_t capacity, int32_t* copy) {
   for (int64_t b = 0; b < lengths.dims[0]; ++b) {
     copy[b] = lengths.As<int32_t>()[b * lengths.strides[0]];
-    HEEDFUL_CHECK(copy[b] >= 0 && copy[b] <= capacity, "cachedAttention: keyLengths[" + std::to_string(b) + "] is " +
-                                                           std::to_string(copy[b]) + ", expected 0 to " +
-                                                           std::to_string(capacity));
+    HEEDFUL_CHECK(copy[b] >= 0 && copy[b] <= capacity, "cachedAttention: keyLengths[" + std::to_string(b) +
+                                                           "] is " + std::to_string(copy[b]) +
+                                                           ", expected 0 to " + std::to_string(capacity));
   }
 }
 
-void RunMany(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths, float* memory) {
+void RunMany(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths,
+             float* memory) {
   Instruction attention = AsAttention(in, plan, memory);
   Operand& counted = attention.operands[3];
   counted.data = const_cast<int32_t*>(lengths);
@@ -163,7 +167,8 @@ void RunMany(const Instruction& in, Context& context, const Plan& plan, const in
   kAttentionOp.run(attention, rest);
 }
 
-void RunFew(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths, float* memory) {
+void RunFew(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths,
+            float* memory) {
   const Operand &q = in[kQ], &o = in[kO];
   const CachedAttentionKernels& kernels = context.kernels.cached_attention;
   const bool causal = in.attributes[kCausal] != 0;
@@ -238,8 +243,8 @@ void Reference(const Instruction& in) {
     for (int64_t pair = 0; pair < plan.batch * plan.kv_heads; ++pair) {
       const int64_t b = pair / plan.kv_heads;
       for (int64_t j = 0; j < lengths[b]; ++j) {
-        LoadCacheRow(layout, layout.Head(b, pair % plan.kv_heads), j, rows.data() + (pair * layout.capacity + j) * dim,
-                     dim);
+        LoadCacheRow(layout, layout.Head(b, pair % plan.kv_heads), j,
+                     rows.data() + (pair * layout.capacity + j) * dim, dim);
       }
     }
     return rows;
@@ -249,15 +254,16 @@ void Reference(const Instruction& in) {
     return reference::View4<double>{
         rows.data(), {plan.batch, plan.kv_heads, c, dim}, {plan.kv_heads * c * dim, c * dim, dim, 1}};
   };
-  std::vector<double> keys = unpacked(plan.keys, plan.head_dim), values = unpacked(plan.values, plan.value_dim);
+  std::vector<double> keys = unpacked(plan.keys, plan.head_dim),
+                      values = unpacked(plan.values, plan.value_dim);
   const bool causal = in.attributes[kCausal] != 0;
   const auto seen = [&](int64_t b, int64_t i) {
     const int64_t length = lengths[b];
     return causal ? std::clamp<int64_t>(i + length - plan.queries + 1, 0, length) : length;
   };
   double* const no_lse = nullptr;
-  reference::Attention(ViewHeads<double>(in[kQ]), view(keys, plan.head_dim), view(values, plan.value_dim), seen,
-                       ViewHeads<double>(in[kO]), no_lse, in.attributes[kScale]);
+  reference::Attention(ViewHeads<double>(in[kQ]), view(keys, plan.head_dim), view(values, plan.value_dim),
+                       seen, ViewHeads<double>(in[kO]), no_lse, in.attributes[kScale]);
 }
 
 }  // namespace

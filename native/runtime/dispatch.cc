@@ -8,36 +8,37 @@
 
 namespace heedful {
 
-#define HEEDFUL_DECLARE_TABLE(isa)   \
-  namespace isa {                    \
-  extern const KernelTable kKernels; \
+#define HEEDFUL_DECLARE(isa, Table) \
+  namespace isa {                   \
+  extern const Table kKernels;      \
   }
-HEEDFUL_DECLARE_TABLE(scalar)
-HEEDFUL_DECLARE_TABLE(avx2)
-HEEDFUL_DECLARE_TABLE(avx512)
-HEEDFUL_DECLARE_TABLE(neon)
-#undef HEEDFUL_DECLARE_TABLE
-namespace avx512_bf16 {
-extern const PanelKernels kKernels;
-}
+HEEDFUL_DECLARE(scalar, KernelTable)
+HEEDFUL_DECLARE(avx2, KernelTable)
+HEEDFUL_DECLARE(avx512, KernelTable)
+HEEDFUL_DECLARE(avx512_bf16, KernelExtension)
+HEEDFUL_DECLARE(neon, KernelTable)
+#undef HEEDFUL_DECLARE
 
 namespace {
 
-#ifdef HEEDFUL_WITH_avx512_bf16
-// The kernels of avx512, but pairs of bfloat16 are multiplied as such.
-const KernelTable& Avx512Bf16() {
-  static KernelTable table = avx512::kKernels;
-  table.name = "avx512_bf16";
-  table.gemm.panels[static_cast<int>(PanelFormat::bf16)] = avx512_bf16::kKernels;
-  return table;
+// `base` with what the extension has in its place. Never freed: runs keep pointers to tables.
+[[maybe_unused]] const KernelTable* Extended(const KernelTable& base, const KernelExtension& extension) {
+  auto& table = *new KernelTable(base);
+  table.name = extension.name;
+  for (int format = 0; format < kPanelFormatCount; ++format)
+    if (extension.panels[format].tile) table.gemm.panels[format] = extension.panels[format];
+#define HEEDFUL_EXTEND(format) \
+  if (extension.format.run) table.peak.format = extension.format;
+  HEEDFUL_COMPUTE_FORMATS(HEEDFUL_EXTEND)
+#undef HEEDFUL_EXTEND
+  return &table;
 }
-#endif
 
 std::vector<const KernelTable*> FindTables() {
   [[maybe_unused]] const CpuFeatures cpu = DetectCpu();
   std::vector<const KernelTable*> tables;
 #ifdef HEEDFUL_WITH_avx512_bf16
-  if (cpu.avx512_bf16) tables.push_back(&Avx512Bf16());
+  if (cpu.avx512_bf16) tables.push_back(Extended(avx512::kKernels, avx512_bf16::kKernels));
 #endif
 #ifdef HEEDFUL_WITH_avx512
   if (cpu.avx512) tables.push_back(&avx512::kKernels);

@@ -7,14 +7,14 @@ const measure = (name: string, samples: number, memory: NativeStorage[], working
     native.measure(name, samples, memory, workingSet, (error, figures) => (error ? reject(error) : resolve(figures))),
   )
 
-it.each(native.availableIsas())('%s computes in f32, reads, writes, copies and updates', async (isa) => {
+it.each(native.availableIsas())('%s computes, reads, writes, copies and updates', async (isa) => {
   const before = { isa: native.isa(), threads: native.threads() }
   native.setIsa(isa)
   native.setThreads(2)
   const memory = new native.Storage(64 * 1024)
   try {
     expect(native.computeFormats()).toContain('f32')
-    for (const name of ['f32', 'read', 'write', 'copy', 'update', 'handshake']) {
+    for (const name of [...native.computeFormats(), 'read', 'write', 'copy', 'update', 'handshake']) {
       const figures = await measure(name, 3, [memory], 32 * 1024)
       expect(figures).toHaveLength(3)
       for (const figure of figures) expect(figure).toBeGreaterThan(0)

@@ -29,6 +29,7 @@ constexpr int kGemmInPlaceRows = 18, kGemvRows = 8;
 #include "kernels/simd/gemm_kernels-inl.h"
 #include "kernels/simd/attention-inl.h"
 #include "kernels/simd/cached_attention-inl.h"
+#include "kernels/simd/compute_peak-inl.h"
 #include "kernels/simd/peak-inl.h"
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What AVX-512 BF16 adds to the kernels of avx512.
+// What AVX-512 BF16 and VNNI add to the kernels of avx512.
 #include "kernels/kernel_table.h"
 #include "kernels/simd/vec_avx512_bf16.h"
 
@@ -10,16 +10,22 @@ constexpr int kGemmRows = 14, kGemmVectors = 2;
 #include "kernels/simd/unroll.h"
 #include "kernels/simd/gemm-inl.h"
 #include "kernels/simd/gemm_bf16-inl.h"
+#include "kernels/simd/compute_peak-inl.h"
+
+struct Int8Peak {
+  static constexpr int kProducts = 4;
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBytes(a, b, sum); }
+};
 
 }  // namespace
 
-extern const PanelKernels kKernels;
-const PanelKernels kKernels = {
-    .mr = Bf16Pairs::kRows,
-    .row_floats = 1,
-    .panel_rows = kGemmPanelRows,
-    .tile = PanelTileKernel<Bf16Pairs>,
-    .convert = ConvertRowKernel,
+extern const KernelExtension kKernels;
+const KernelExtension kKernels = {
+    .name = "avx512_bf16",
+    .panels = {{}, kBf16PairKernels},
+    .f32 = {},
+    .bf16 = kComputePeak<Bf16Pairs>,
+    .int8 = kComputePeak<Int8Peak>,
 };
 
 }  // namespace heedful::avx512_bf16

@@ -1,15 +1,16 @@
 // A few queries of one key-value head against a run of the keys of its cache, streamed once:
-//   o[r, :] = Σ_j p[r, j] · v[j, :],  p[r, j] = exp2(s[r, j] − max[r]),  s[r, j] = scale · log2 e · q[r] · k[j]
+//   o[r, :] = Σ_j p[r, j] · v[j, :],  p[r, j] = exp2(s[r, j] − max[r]),  s[r, j] = scale · log2 e · q[r] ·
+//   k[j]
 // and the maximum and Σ_j p[r, j] of each row, for MergeCached to put runs together.
 //
-// Contract: CachedAttention in kernel_table.h. Included inside each instruction set's anonymous namespace, after
-// attention-inl.h. Rows of the cache that lie outside of the run are never read.
-// Accuracy: float throughout, whatever the format of the cache; exponentials to 1.8e-7 relative.
-// Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023): the online softmax of FlashAttention-2 over runs of keys.
+// Contract: CachedAttention in kernel_table.h. Included inside each instruction set's anonymous namespace,
+// after attention-inl.h. Rows of the cache that lie outside of the run are never read. Accuracy: float
+// throughout, whatever the format of the cache; exponentials to 1.8e-7 relative. Source: Flash-Decoding (Dao,
+// Haziza, Massa & Sizov 2023): the online softmax of FlashAttention-2 over runs of keys.
 //
-// Both halves of a block of keys are read in order. While the keys are multiplied, the values of the block are asked
-// for, and while these are, the keys of the next block: memory is never idle, and everything is near when its turn
-// comes.
+// Both halves of a block of keys are read in order. While the keys are multiplied, the values of the block
+// are asked for, and while these are, the keys of the next block: memory is never idle, and everything is
+// near when its turn comes.
 
 // Keys of a block at most: of f32 half as many, so that keys and values of one stay in the first cache.
 constexpr int64_t kCachedBlock = kCachedRun;
@@ -17,8 +18,8 @@ constexpr int64_t kCachedBlock = kCachedRun;
 constexpr int kCachedRows = kGemmRows * kGemmVectors >= 24 ? 4 : 2;
 constexpr int kCachedVectors = 4;
 
-// How rows of each format are read, from element i on. Rows of bf16 and int8 are filled up to whole groups of 16
-// elements with zeros, so that whole vectors can be read.
+// How rows of each format are read, from element i on. Rows of bf16 and int8 are filled up to whole groups of
+// 16 elements with zeros, so that whole vectors can be read.
 struct CachedF32 {
   static constexpr int kBytes = 4;
   static constexpr int64_t kBlock = kCachedBlock / 2;
@@ -75,8 +76,8 @@ inline void PrefetchBytes(const char* p, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) Prefetch(reinterpret_cast<const float*>(p + i));
 }
 
-// scores[r · kCachedBlock + u] = q[r] · k[u], u < kLanes / kRows, of keys that lie k_row bytes apart; those from n on
-// become anything.
+// scores[r · kCachedBlock + u] = q[r] · k[u], u < kLanes / kRows, of keys that lie k_row bytes apart; those
+// from n on become anything.
 template <class Cache, int kRows, bool kAll>
 inline void CachedScores(const float* q, int64_t q_row, const char* k, int64_t k_row, int64_t n, int dim,
                          float* scores) {
@@ -87,9 +88,8 @@ inline void CachedScores(const float* q, int64_t q_row, const char* k, int64_t k
     Unroll<kRows>([&](auto r) { sums[r * kKeys + u] = Zero(); });
     const auto add = [&](int64_t d, auto lanes) {
       const Vec x = Cache::Read(row, d, lanes);
-      Unroll<kRows>([&](auto r) {
-        sums[r * kKeys + u] = Fma(lanes.Read(q + r * q_row + d), x, sums[r * kKeys + u]);
-      });
+      Unroll<kRows>(
+          [&](auto r) { sums[r * kKeys + u] = Fma(lanes.Read(q + r * q_row + d), x, sums[r * kKeys + u]); });
     };
     int64_t d = 0;
     for (; d + 4 * kLanes <= dim; d += 4 * kLanes) {
@@ -105,9 +105,8 @@ inline void CachedScores(const float* q, int64_t q_row, const char* k, int64_t k
   } else {
     float copy[kLanes];
     Store(copy, all);
-    Unroll<kRows>([&](auto r) {
-      Unroll<kKeys>([&](auto u) { scores[r * kCachedBlock + u] = copy[r * kKeys + u]; });
-    });
+    Unroll<kRows>(
+        [&](auto r) { Unroll<kKeys>([&](auto u) { scores[r * kCachedBlock + u] = copy[r * kKeys + u]; }); });
   }
 }
 
@@ -132,10 +131,11 @@ inline void CachedScoresOfBlock(const CachedAttention& a, const CachedScratch& s
   }
 }
 
-// The scores of row r become p; its maximum and sum are updated. Keys [from, to) of the block are seen, n are there.
+// The scores of row r become p; its maximum and sum are updated. Keys below `to` of the block are seen, n are
+// there.
 template <class Cache>
-inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int64_t r, int64_t j0, int64_t from,
-                          int64_t to, int64_t n) {
+inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int64_t r, int64_t j0, int64_t to,
+                          int64_t n) {
   float* scores = s.scores + r * kCachedBlock;
   const Vec lowest = Set1(-kInfinity);
   const auto scales = [&](const char* base, int64_t row, int64_t group, int64_t j) {
@@ -146,15 +146,15 @@ inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int6
   for (int64_t j = 0; j < n; j += Vec::kLanes) {
     Vec x = Load(scores + j);
     if constexpr (Cache::kScaled) x = x * scales(a.k, a.k_row, a.k_group, j);
-    if (j < from || j + Vec::kLanes > to) {
+    if (j + Vec::kLanes > to) {
       const Vec lane = Load(kLaneNumbers) + Set1(static_cast<float>(j));
       x = Select(Less(lane, Set1(static_cast<float>(to))), x, lowest);
-      x = Select(Less(lane, Set1(static_cast<float>(from))), lowest, x);
     }
     Store(scores + j, x);
     max = Max(x, max);
   }
-  const float before = a.row_max[r], block_max = ReduceMax(max), now = block_max > before ? block_max : before;
+  const float before = a.row_max[r], block_max = ReduceMax(max),
+              now = block_max > before ? block_max : before;
   // Nothing is seen so far: exp2(−∞ − 0) = 0.
   const Vec shift = Set1(now == -kInfinity ? 0.0f : now);
   float correction[Vec::kLanes];
@@ -175,8 +175,8 @@ inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int6
 
 // o[r, d] = o[r, d] · correction[r] + Σ_j p[r, j] · v[j, d] for kRows rows and kVectors vectors from d on.
 template <class Cache, int kRows, int kVectors, class Lanes>
-inline void CachedValues(const CachedAttention& a, const CachedScratch& s, int64_t first, int64_t j0, int64_t n,
-                         int64_t d, bool ask, Lanes lanes) {
+inline void CachedValues(const CachedAttention& a, const CachedScratch& s, int64_t first, int64_t j0,
+                         int64_t n, int64_t d, bool ask, Lanes lanes) {
   Vec sums[kRows][kVectors];
   float* o = a.o + first * a.o_row + d;
   Unroll<kRows>([&](auto r) {
@@ -235,7 +235,7 @@ template <class Cache>
 void CachedAttentionRun(const CachedAttention& a) {
   const CachedScratch s(a.scratch, a.rows, a.head_dim);
   const Vec scale = Set1(a.scale * kLog2E);
-  int64_t lowest = a.end, highest = a.begin;  // keys that any row sees
+  int64_t highest = a.begin;  // keys that any row sees
   for (int64_t r = 0; r < a.rows; ++r) {
     float* q = s.q + r * s.q_row;
     for (int64_t d = 0; d < s.q_row; d += Vec::kLanes) Store(q + d, Zero());
@@ -244,22 +244,19 @@ void CachedAttentionRun(const CachedAttention& a) {
     a.row_max[r] = -kInfinity;
     a.row_sum[r] = 0;
     const int64_t to = a.last_seen + r % a.queries * a.seen_step;
-    const int64_t from = a.window && to > a.window ? to - a.window : 0;
     if (to > highest) highest = to;
-    if (from < lowest) lowest = from;
   }
-  const int64_t begin = (lowest > a.begin ? lowest : a.begin) / Cache::kBlock * Cache::kBlock;
+  const int64_t begin = a.begin;
   const int64_t end = AtMost(highest, a.end);
-  if (begin < end) PrefetchBytes(CachedRow(a.k, a.k_row, a.k_group, begin), AtMost(end - begin, 16) * a.k_row);
+  if (begin < end)
+    PrefetchBytes(CachedRow(a.k, a.k_row, a.k_group, begin), AtMost(end - begin, 16) * a.k_row);
   for (int64_t j0 = begin; j0 < end; j0 += Cache::kBlock) {
     const int64_t n = AtMost(end - j0, Cache::kBlock);
-    ForCachedRows(a.rows, [&](int64_t r, auto at_once) {
-      CachedScoresOfBlock<Cache, at_once.value>(a, s, r, j0, n);
-    });
+    ForCachedRows(
+        a.rows, [&](int64_t r, auto at_once) { CachedScoresOfBlock<Cache, at_once.value>(a, s, r, j0, n); });
     for (int64_t r = 0; r < a.rows; ++r) {
       const int64_t to = a.last_seen + r % a.queries * a.seen_step;
-      const int64_t from = a.window && to > a.window ? to - a.window : 0;
-      CachedSoftmax<Cache>(a, s, r, j0, from - j0, to - j0, n);
+      CachedSoftmax<Cache>(a, s, r, j0, to - j0, n);
     }
     ForCachedRows(a.rows, [&](int64_t r, auto at_once) {
       CachedValuesOfBlock<Cache, at_once.value>(a, s, r, j0, n, j0 + Cache::kBlock < end);
@@ -267,9 +264,10 @@ void CachedAttentionRun(const CachedAttention& a) {
   }
 }
 
-// o = Σ_c w_c · o_c / Σ_c w_c · sum_c, w_c = exp2(max_c − max), over the runs of one row; 0 where no key was seen.
-void MergeCached(const float* parts, int64_t part_step, const float* row_max, const float* row_sum, int64_t row_step,
-                 int64_t count, int value_dim, float* o) {
+// o = Σ_c w_c · o_c / Σ_c w_c · sum_c, w_c = exp2(max_c − max), over the runs of one row; 0 where no key was
+// seen.
+void MergeCached(const float* parts, int64_t part_step, const float* row_max, const float* row_sum,
+                 int64_t row_step, int64_t count, int value_dim, float* o) {
   float max = -kInfinity;
   for (int64_t c = 0; c < count; ++c) {
     const float m = row_max[c * row_step];
@@ -291,8 +289,9 @@ void MergeCached(const float* parts, int64_t part_step, const float* row_max, co
     Store(w, weight);
     sum += w[0] * row_sum[c * row_step];
     const float* part = parts + c * part_step;
-    ForLanes(value_dim,
-             [&](int64_t d, auto lanes) { lanes.Write(o + d, Fma(weight, lanes.Read(part + d), lanes.Read(o + d))); });
+    ForLanes(value_dim, [&](int64_t d, auto lanes) {
+      lanes.Write(o + d, Fma(weight, lanes.Read(part + d), lanes.Read(o + d)));
+    });
   }
   ScaleRow(o, o, value_dim, Set1(1.0f / sum));
 }

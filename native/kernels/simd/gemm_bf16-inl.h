@@ -2,7 +2,7 @@
 // meets a word of B. Accuracy: A to nearest even, sums in f32 in the order of k.
 
 struct Bf16Pairs {
-  static constexpr int kParts = 1, kRows = kGemmRows;
+  static constexpr int kParts = 1, kRows = kGemmRows, kProducts = 2;
   static Vec Part(Index<0>, const float* b) { return Load(b); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBf16(a, b, sum); }
 };
@@ -16,3 +16,11 @@ void ConvertRowKernel(const float* x, int64_t n, float* row) {
   const int left = static_cast<int>(n), low = left < kLanes ? left : kLanes;
   StorePartial(row, RoundToBf16(LoadPartial(x, low), LoadPartial(x + low, left - low)), (left + 1) / 2);
 }
+
+constexpr PanelKernels kBf16PairKernels = {
+    .mr = Bf16Pairs::kRows,
+    .row_floats = 1,
+    .panel_rows = kGemmPanelRows,
+    .tile = PanelTileKernel<Bf16Pairs>,
+    .convert = ConvertRowKernel,
+};

@@ -1,20 +1,10 @@
-// What the machine can do at most, to measure kernels against. Included inside each instruction set's
-// anonymous namespace.
+// What the machine can do at most with memory and in f32, to measure kernels against. Included inside each
+// instruction set's anonymous namespace.
 
-// Independent multiply-adds that never leave the registers: 12 accumulators cover two per clock at a latency
-// of 4. Returns their sum, so that none is left out.
-float MultiplyAddInRegisters(int64_t rounds) {
-  constexpr int kAccumulators = 12;
-  Vec sum[kAccumulators];
-  Unroll<kAccumulators>([&](auto i) { sum[i] = Set1(static_cast<float>(i)); });
-  const Vec a = Set1(0.5f), b = Set1(0.25f);
-  for (int64_t round = 0; round < rounds; ++round) {
-    Unroll<kAccumulators>([&](auto i) { sum[i] = Fma(a, sum[i], b); });
-  }
-  Vec total = Zero();
-  Unroll<kAccumulators>([&](auto i) { total = total + sum[i]; });
-  return ReduceAdd(total);
-}
+struct F32Peak {
+  static constexpr int kProducts = 1;
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+};
 
 // Keeps the passes over memory apart: a compiler may well do two of them in one.
 inline void EndPass() { __asm__ volatile("" ::: "memory"); }
@@ -57,7 +47,9 @@ void UpdateMemory(float* y, int64_t n, int64_t repeats) {
 }
 
 constexpr PeakKernels kPeakKernels = {
-    .f32 = {.run = &MultiplyAddInRegisters, .operations = 2 * 12 * Vec::kLanes},
+    .f32 = kComputePeak<F32Peak>,
+    .bf16 = {},
+    .int8 = {},
     .read = &ReadMemory,
     .copy = &CopyMemory,
     .update = &UpdateMemory,

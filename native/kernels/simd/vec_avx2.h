@@ -95,8 +95,10 @@ inline Vec LoadInt8(const void* p) {
 inline Vec ReduceAddEach(const Vec (&v)[8]) {
   // Each half of a register has the sums of its own half of v[0 … 3], and of v[4 … 7].
   const auto four = [&](int i) __attribute__((always_inline)) {
-    const __m256 a = _mm256_add_ps(_mm256_shuffle_ps(v[i].v, v[i + 1].v, 0x44), _mm256_shuffle_ps(v[i].v, v[i + 1].v, 0xee));
-    const __m256 b = _mm256_add_ps(_mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0x44), _mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0xee));
+    const __m256 a = _mm256_add_ps(_mm256_shuffle_ps(v[i].v, v[i + 1].v, 0x44),
+                                   _mm256_shuffle_ps(v[i].v, v[i + 1].v, 0xee));
+    const __m256 b = _mm256_add_ps(_mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0x44),
+                                   _mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0xee));
     return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
   };
   const __m256 low = four(0), high = four(4);

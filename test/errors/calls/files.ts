@@ -1,9 +1,18 @@
 import { join } from 'node:path'
-import { optional, but, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
+import { optional, but, fn, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
 import { on, folder, trusted, oneTensor, make, type Call } from './call.ts'
 
+const onProgress = fn(() => () => {})
+
 export const files: Readonly<Record<string, Call>> = {
-  readSafetensors: { args: [path(() => join(folder(), 'a')), options({}, { signal })], fails: /no such file/ },
+  readSafetensors: {
+    args: [path(() => join(folder(), 'a')), options({}, { signal, onProgress })],
+    fails: /no such file/,
+  },
+  openCheckpoint: {
+    args: [path(() => join(folder(), 'a')), options({}, { signal, onProgress })],
+    fails: /no such file/,
+  },
   writeSafetensors: {
     args: [
       path(() => join(folder(), 'a')),

@@ -90,6 +90,20 @@ export const operations: Readonly<Record<string, Call>> = {
       ),
     ],
   },
+  'ops.quantizedCache': {
+    args: [shape([1, 2, 4, 4]), oneOf('bf16', 'int8')],
+  },
+  'ops.cachedAttention': {
+    args: [
+      queries,
+      heads,
+      heads,
+      options(
+        { keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+        { causal: boolean, scale: number() },
+      ),
+    ],
+  },
   'ops.cacheWrite': {
     args: [
       tensorOf([1, 2, 4, 4], {

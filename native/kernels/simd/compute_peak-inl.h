@@ -1,0 +1,23 @@
+// How many multiply-adds a core does at most: as kernels do them, all operands in registers. Included inside
+// each instruction set's anonymous namespace.
+
+// 12 accumulators cover two products per clock at a latency of 6. Returns their sum, so that none is left
+// out.
+template <class Format>
+float MultiplyAddInRegisters(int64_t rounds) {
+  constexpr int kAccumulators = 12;
+  Vec sum[kAccumulators];
+  Unroll<kAccumulators>([&](auto i) { sum[i] = Set1(static_cast<float>(i)); });
+  const Vec a = Pin(Set1(0.5f)), b = Pin(Set1(0.25f));
+  for (int64_t round = 0; round < rounds; ++round) {
+    Unroll<kAccumulators>([&](auto i) { sum[i] = Format::MultiplyAdd(a, b, sum[i]); });
+  }
+  Vec total = Zero();
+  Unroll<kAccumulators>([&](auto i) { total = total + sum[i]; });
+  return ReduceAdd(total);
+}
+
+// Format: MultiplyAdd(a, b, sum), and kProducts, those of each lane.
+template <class Format>
+constexpr ComputePeak kComputePeak = {.run = &MultiplyAddInRegisters<Format>,
+                                      .operations = 2 * 12 * Format::kProducts* Vec::kLanes};
