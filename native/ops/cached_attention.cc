@@ -13,8 +13,6 @@
 
 #include <vector>
 
-#include "kernels/reference/attention.h"
-#include "ops/attention_shape.h"
 #include "ops/cache_format.h"
 #include "ops/chunks.h"
 #include "ops/op_list.h"
@@ -87,9 +85,11 @@ void Check(const Instruction& in) {
                 "cachedAttention: keyLengths must be i32 [" + std::to_string(batch) + "]");
 }
 
-Operand HeadsOf(float* data, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
+template <class T>
+Operand HeadsOf(T* data, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
   Operand x;
   x.data = data;
+  x.dtype = sizeof(T) == sizeof(double) ? DType::kF64 : DType::kF32;
   x.present = true;
   x.rank = 4;
   const int64_t dims[] = {batch, heads, length, dim};
@@ -99,24 +99,30 @@ Operand HeadsOf(float* data, int64_t batch, int64_t heads, int64_t length, int64
   return x;
 }
 
-// Attention of the same queries to a cache that is f32, or a copy of one that is not.
-Instruction AsAttention(const Instruction& in, const Plan& plan, float* copies) {
+// Attention of the same queries to these keys and values.
+Instruction AsAttention(const Instruction& in, const Operand& keys, const Operand& values,
+                        const Operand& lengths) {
   Instruction attention;
   attention.op = &kAttentionOp;
-  attention.attributes[0] = in.attributes[kScale];
-  attention.attributes[1] = in.attributes[kCausal];
-  const bool copied = plan.format != CacheFormat::f32;
-  const int64_t capacity = plan.keys.capacity;
-  attention.operands = {
-      in[kQ],
-      copied ? HeadsOf(copies, plan.batch, plan.kv_heads, capacity, plan.head_dim) : in[kKeys],
-      copied ? HeadsOf(copies + plan.KeyFloats(), plan.batch, plan.kv_heads, capacity, plan.value_dim)
-             : in[kValues],
-      in[kLengths],
-      in[kO],
-      Operand{},
-  };
+  const double attributes[] = {in.attributes[kScale], in.attributes[kCausal], -1, -1,
+                               0};  // no window, no soft cap
+  std::copy_n(attributes, 5, attention.attributes);
+  attention.operands.resize(kAttentionOp.inputs + kAttentionOp.outputs);
+  attention.operands[0] = in[kQ];
+  attention.operands[1] = keys;
+  attention.operands[2] = values;
+  attention.operands[3] = lengths;
+  attention.operands[kAttentionOp.inputs] = in[kO];
   return attention;
+}
+
+// The cache if it is f32, or a copy of it in `copies` that is.
+Instruction AsAttention(const Instruction& in, const Plan& plan, const Operand& lengths, float* copies) {
+  if (plan.format == CacheFormat::f32) return AsAttention(in, in[kKeys], in[kValues], lengths);
+  const int64_t capacity = plan.keys.capacity;
+  return AsAttention(in, HeadsOf(copies, plan.batch, plan.kv_heads, capacity, plan.head_dim),
+                     HeadsOf(copies + plan.KeyFloats(), plan.batch, plan.kv_heads, capacity, plan.value_dim),
+                     lengths);
 }
 
 size_t Workspace(const Instruction& in, int threads) {
@@ -124,7 +130,8 @@ size_t Workspace(const Instruction& in, int threads) {
   int64_t floats = plan.LengthFloats();
   if (!plan.Few()) {
     if (plan.format != CacheFormat::f32) floats += plan.KeyFloats() + plan.ValueFloats();
-    return sizeof(float) * floats + kAttentionOp.workspace(AsAttention(in, plan, nullptr), threads);
+    return sizeof(float) * floats +
+           kAttentionOp.workspace(AsAttention(in, plan, in[kLengths], nullptr), threads);
   }
   floats += plan.Parts() * plan.rows * plan.o_row + 2 * plan.SumFloats();
   int64_t scratch = 0;
@@ -144,10 +151,10 @@ void CopyLengths(const Operand& lengths, int64_t capacity, int32_t* copy) {
 
 void RunMany(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths,
              float* memory) {
-  Instruction attention = AsAttention(in, plan, memory);
-  Operand& counted = attention.operands[3];
+  Operand counted = in[kLengths];
   counted.data = const_cast<int32_t*>(lengths);
   counted.strides[0] = 1;
+  const Instruction attention = AsAttention(in, plan, counted, memory);
   if (plan.format != CacheFormat::f32) {
     const int64_t per_head = CeilDiv(plan.keys.capacity, kCachedRun);
     float* const keys = memory;
@@ -249,21 +256,15 @@ void Reference(const Instruction& in) {
     }
     return rows;
   };
-  const auto view = [&](std::vector<double>& rows, int64_t dim) {
-    const int64_t c = plan.keys.capacity;
-    return reference::View4<double>{
-        rows.data(), {plan.batch, plan.kv_heads, c, dim}, {plan.kv_heads * c * dim, c * dim, dim, 1}};
-  };
   std::vector<double> keys = unpacked(plan.keys, plan.head_dim),
                       values = unpacked(plan.values, plan.value_dim);
-  const bool causal = in.attributes[kCausal] != 0;
-  const auto seen = [&](int64_t b, int64_t i) {
-    const int64_t length = lengths[b];
-    return causal ? std::clamp<int64_t>(i + length - plan.queries + 1, 0, length) : length;
-  };
-  double* const no_lse = nullptr;
-  reference::Attention(ViewHeads<double>(in[kQ]), view(keys, plan.head_dim), view(values, plan.value_dim),
-                       seen, ViewHeads<double>(in[kO]), no_lse, in.attributes[kScale]);
+  Operand counted = in[kLengths];
+  counted.data = lengths.data();
+  counted.strides[0] = 1;
+  const int64_t capacity = plan.keys.capacity;
+  kAttentionOp.reference(
+      AsAttention(in, HeadsOf(keys.data(), plan.batch, plan.kv_heads, capacity, plan.head_dim),
+                  HeadsOf(values.data(), plan.batch, plan.kv_heads, capacity, plan.value_dim), counted));
 }
 
 }  // namespace

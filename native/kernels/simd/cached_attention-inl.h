@@ -35,7 +35,7 @@ struct CachedBf16 {
   static constexpr bool kScaled = false;
   template <class Lanes>
   static Vec Read(const char* row, int64_t i, Lanes) {
-    return LoadBf16(row + 2 * i);
+    return LoadBf16(reinterpret_cast<const uint16_t*>(row) + i);
   }
 };
 struct CachedInt8 {

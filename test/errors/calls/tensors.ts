@@ -1,4 +1,4 @@
-import { tensor } from '../../../lib/index.ts'
+import { tensor, Tensor } from '../../../lib/index.ts'
 import { tensorOf, optional, but, integer, number, dtype, shape, axis, instance, options } from '../kinds.ts'
 import { on, any, activation, seed, trusted, onTensor, binary, reduce, softmax, make, type Call } from './call.ts'
 
@@ -7,10 +7,9 @@ const plainError: Call = { args: [] }
 export const tensors: Readonly<Record<string, Call>> = {
   // Errors take any message.
   ...Object.fromEntries(
-    ['Argument', 'DType', 'Disposed', 'Execution', 'File', 'Heedful', 'NativeLoad', 'Shape', 'Trace'].map((name) => [
-      `${name}Error`,
-      plainError,
-    ]),
+    ['Argument', 'DType', 'Disposed', 'Execution', 'File', 'Heedful', 'Hub', 'NativeLoad', 'Shape', 'Trace'].map(
+      (name) => [`${name}Error`, plainError],
+    ),
   ),
 
   tensor: {
@@ -35,6 +34,10 @@ export const tensors: Readonly<Record<string, Call>> = {
   'tensor.randn': { args: [shape(), options({}, { dtype, seed })] },
   'tensor.rand': { args: [shape(), options({}, { dtype, seed, low: number(), high: number() })] },
   Tensor: { args: [trusted([2]), trusted('f32'), instance(() => tensor.zeros([2]).memory('test'))] },
+  'Tensor#bind': {
+    args: [instance(() => tensor.zeros([2]).memory('test'))],
+    ...on(() => new Tensor([2], 'f32', 'unbound')),
+  },
   Parameter: { args: [trusted([2]), trusted('f32'), instance(() => tensor.zeros([2]).memory('test'))] },
   'Tensor#memory': { args: [trusted('memory')], on: tensorOf([]) },
   'Tensor#data': onTensor(),
