@@ -24,6 +24,15 @@ export { compile, type Compiled, type CompileOptions, type RunOptions } from './
 export * as nn from './nn/index.ts'
 export { DecoderModel, type DecoderConfig, type DecoderInputs } from './models/decoder-model.ts'
 export { loadDecoder, saveDecoder } from './models/pretrained.ts'
+export {
+  AutoModel,
+  AutoModelForMaskedLM,
+  AutoModelForQuestionAnswering,
+  AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
+} from './models/auto.ts'
+export type { EncoderForTask, ModelOutputs, TaskRunOptions } from './models/encoder-for-task.ts'
+export type { ModelInputs } from './models/model-inputs.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'
 export type { Checkpoint, CheckpointOptions, CheckpointTensor, ReadOptions } from './checkpoint/checkpoint.ts'
