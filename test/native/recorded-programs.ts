@@ -38,6 +38,7 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.cast(ops.transpose(ops.cast(x, 'bf16')), 'f32')),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'bf16'))),
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
+  () => differentiate((x) => ops.linearCrossEntropy(x, f32(9, 7), i32(0, 1, 2, -100, 8), { bias: f32(9) })),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),
   () =>
     differentiate((x) => {

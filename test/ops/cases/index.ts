@@ -4,6 +4,7 @@ import { cache } from './cache.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { elementwise } from './elementwise.ts'
 import { embedding } from './embedding.ts'
+import { linearCrossEntropy } from './linear-cross-entropy.ts'
 import { matmul } from './matmul.ts'
 import { norm } from './norm.ts'
 import { optimizer } from './optimizer.ts'
@@ -20,6 +21,7 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   crossEntropy,
   elementwise,
   embedding,
+  linearCrossEntropy,
   matmul,
   norm,
   optimizer,
