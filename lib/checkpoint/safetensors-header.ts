@@ -108,7 +108,7 @@ function explain(field: string, value: unknown): string {
     : `${field} should be whole numbers from 0 to 2^53 − 1, got ${JSON.stringify(value).slice(0, 80)}`
 }
 
-const typeNames: Readonly<Record<DType, string>> = { f32: 'F32', f64: 'F64', i32: 'I32', bf16: 'BF16' }
+const typeNames: Readonly<Record<DType, string>> = { f32: 'F32', f64: 'F64', i32: 'I32' }
 
 /**
  * The length of the header and the header, padded with spaces so that the data starts at a multiple of 8 bytes. Throws

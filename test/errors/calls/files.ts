@@ -52,9 +52,24 @@ export const files: Readonly<Record<string, Call>> = {
     ...on(make.tokenizer),
   },
   'CharTokenizer#decoder': { args: [options({}, decoding)], ...on(make.tokenizer) },
+  'CharTokenizer#applyChatTemplate': {
+    args: [trusted([{ role: 'user' }])],
+    ...on(make.tokenizer),
+    fails: /no chat template/,
+  },
   'CharTokenizer#tokenToId': { args: [trusted('a')], ...on(make.tokenizer) },
   'CharTokenizer#idToToken': { args: [trusted(0)], ...on(make.tokenizer) },
   'CharTokenizer#save': { args: [path(folder)], ...on(make.tokenizer) },
   loadTokenizer: { args: [path(folder)], fails: /no such file/ },
+  tokenizerFromGguf: {
+    args: [
+      but(
+        instance(() => ({})),
+        'object',
+        'unknownOption',
+      ),
+    ],
+    fails: /tokens should be a list/,
+  },
   'AutoTokenizer.fromPretrained': { args: [path(folder)], fails: /no such file/ },
 }
