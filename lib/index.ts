@@ -7,6 +7,7 @@ export {
   ExecutionError,
   FileError,
   HeedfulError,
+  HubError,
   NativeLoadError,
   ShapeError,
   TraceError,
@@ -36,7 +37,10 @@ export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'
 export type { Checkpoint, CheckpointOptions, CheckpointTensor, ReadOptions } from './checkpoint/checkpoint.ts'
 export { openCheckpoint } from './checkpoint/open-checkpoint.ts'
+export { ggufModel, type GgufModel, type GgufTensorName } from './checkpoint/gguf-model.ts'
+export { resolveModel, type ResolveModelOptions } from './checkpoint/resolve-model.ts'
 export type { OnProgress, Progress } from './files/progress.ts'
+export { writeCheckpoint, type WriteCheckpointOptions } from './checkpoint/write-checkpoint.ts'
 export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'
 export { CharTokenizer } from './text/char-tokenizer.ts'
 export type { ChatMessage, ChatTemplateOptions } from './text/chat-template.ts'

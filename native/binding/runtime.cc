@@ -37,7 +37,7 @@ Napi::Value Operations(Napi::Env env) {
 }
 
 #define HEEDFUL_NAME(name) #name,
-Napi::Value DTypes(Napi::Env env) { return Strings(env, {"f32", "f64", "i32"}); }
+Napi::Value DTypes(Napi::Env env) { return Strings(env, {"f32", "f64", "i32", "bf16"}); }
 Napi::Value UnaryFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_NAME)}); }
 Napi::Value BinaryFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_NAME)}); }
 Napi::Value ReduceFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_NAME)}); }

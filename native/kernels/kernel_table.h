@@ -54,6 +54,9 @@ struct ElementwiseKernels {
   // y[i] = keep(i) ? x[i] · scale : 0, keep(i) ⇔ Random32(seed, stream, first + i) ≥ threshold (see random-inl.h).
   void (*dropout)(const float* x, float* y, int64_t n, uint32_t seed, uint32_t stream, uint64_t first,
                   uint32_t threshold, float scale);
+  // bfloat16, to nearest even (denormals too; NaN stays one), and back.
+  void (*to_bf16)(const float* x, uint16_t* y, int64_t n);
+  void (*from_bf16)(const uint16_t* x, float* y, int64_t n);
 };
 
 // ---- matrix product ---------------------------------------------------------------------------------------------

@@ -64,6 +64,33 @@ inline Vec CopySign(Vec a, Vec s) {
 }
 inline Vec LowBf16(Vec a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 16))}; }
 inline Vec HighBf16(Vec a) { return {_mm256_and_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(~0xffff)))}; }
+inline Vec LoadBf16(const uint16_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16))};
+}
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  uint16_t x[8] = {};
+  for (int i = 0; i < n; ++i) x[i] = p[i];
+  return LoadBf16(x);
+}
+inline Vec RoundBf16(Vec a) {
+  const __m256i bits = _mm256_castps_si256(a.v), odd = _mm256_set1_epi32(1);
+  const __m256i bias =
+      _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(_mm256_srli_epi32(bits, 16), odd));
+  const Vec rounded = {_mm256_castsi256_ps(_mm256_add_epi32(bits, bias))};
+  const Vec quiet = {_mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x400000)))};
+  return HighBf16(Select(IsNaN(a), quiet, rounded));
+}
+inline void StoreBf16(uint16_t* p, Vec a) {
+  const __m256i x = _mm256_srli_epi32(_mm256_castps_si256(a.v), 16);
+  const __m128i y = _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), y);
+}
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  uint16_t x[8];
+  StoreBf16(x, a);
+  for (int i = 0; i < n; ++i) p[i] = x[i];
+}
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m256i half = _mm256_set1_epi32(0x3f3504f3);  // √½
   const __m256i u = _mm256_sub_epi32(_mm256_castps_si256(x.v), half);

@@ -55,6 +55,31 @@ inline Vec CopySign(Vec a, Vec s) {
 }
 inline Vec LowBf16(Vec a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))}; }
 inline Vec HighBf16(Vec a) { return {_mm512_and_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(~0xffff)))}; }
+inline Vec WidenBf16(__m256i x) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
+}
+inline Vec LoadBf16(const uint16_t* p) {
+  return WidenBf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
+}
+inline Vec RoundBf16(Vec a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i all = _mm512_mask_or_epi32(rounded, IsNaN(a).v, bits, _mm512_set1_epi32(0x400000));
+  return HighBf16({_mm512_castsi512_ps(all)});
+}
+inline __m256i UpperHalves(Vec a) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(a.v), 16));
+}
+inline void StoreBf16(uint16_t* p, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), UpperHalves(a));
+}
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  _mm256_mask_storeu_epi16(p, FirstLanes(n), UpperHalves(a));
+}
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m512i half = _mm512_set1_epi32(0x3f3504f3);  // √½
   const __m512i u = _mm512_sub_epi32(_mm512_castps_si512(x.v), half);

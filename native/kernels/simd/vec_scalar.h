@@ -11,7 +11,8 @@
 //   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
 //   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
 //   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
-//   upper half of each lane.
+//   upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest even (NaN
+//   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory.
 #pragma once
 
 #include <stdint.h>
@@ -91,6 +92,22 @@ inline Vec CopySign(Vec a, Vec s) {
 }
 inline Vec LowBf16(Vec a) { return {AsFloats(AsWords(a.v) << 16)}; }
 inline Vec HighBf16(Vec a) { return {AsFloats(AsWords(a.v) & ~0xffff)}; }
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  Words w = {};
+  for (int i = 0; i < n; ++i) w[i] = static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16);
+  return {AsFloats(w)};
+}
+inline Vec LoadBf16(const uint16_t* p) { return LoadBf16Partial(p, Vec::kLanes); }
+inline Vec RoundBf16(Vec a) {
+  using Bits = uint32_t __attribute__((vector_size(16)));
+  const Bits bits = reinterpret_cast<Bits>(a.v);
+  const Words rounded = reinterpret_cast<Words>(bits + 0x7fff + (bits >> 16 & 1)) & ~0xffff;
+  return Select(IsNaN(a), {AsFloats((AsWords(a.v) | 0x400000) & ~0xffff)}, {AsFloats(rounded)});
+}
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  for (int i = 0; i < n; ++i) p[i] = static_cast<uint16_t>(static_cast<uint32_t>(AsWords(a.v)[i]) >> 16);
+}
+inline void StoreBf16(uint16_t* p, Vec a) { StoreBf16Partial(p, a, Vec::kLanes); }
 inline Vec SplitExponent(Vec x, Vec* m) {
   constexpr int32_t kHalf = 0x3f3504f3;  // √½
   const Words u = AsWords(x.v) - kHalf;

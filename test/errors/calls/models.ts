@@ -51,7 +51,7 @@ export const models: Readonly<Record<string, Call>> = {
       dropping,
     ],
     ...on(make.gpt),
-    named: /^(DecoderModel|embedding|add|crossEntropy)/,
+    named: /^(DecoderModel|embedding|add|linearCrossEntropy)/,
   },
   'DecoderModel#logitsOfRow': {
     args: [hiddenStates, tensorOf([1], { dtype: 'i32' })],

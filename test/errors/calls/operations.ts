@@ -154,6 +154,22 @@ export const operations: Readonly<Record<string, Call>> = {
       ),
     ],
   },
+  'ops.linearCrossEntropy': {
+    args: [
+      tensorOf([2, 4], { wrongShapes: [[], [4], [1, 2, 4]] }),
+      tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5], [1, 3, 4]] }),
+      tensorOf([2], { dtype: 'i32', wrongShapes: [[], [3], [2, 1]] }),
+      options(
+        {},
+        {
+          bias: tensorOf([3], { wrongShapes: [[], [4], [3, 1]] }),
+          ignoreIndex: integer(-(2 ** 31), 2 ** 31 - 1),
+          labelSmoothing: number(0, 1),
+          reduction: oneOf('mean', 'sum'),
+        },
+      ),
+    ],
+  },
   'ops.dropout': {
     args: [
       tensorOf([2]),

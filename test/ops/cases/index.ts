@@ -3,6 +3,7 @@ import { attention } from './attention.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { elementwise } from './elementwise.ts'
 import { embedding } from './embedding.ts'
+import { linearCrossEntropy } from './linear-cross-entropy.ts'
 import { matmul } from './matmul.ts'
 import { norm } from './norm.ts'
 import { optimizer } from './optimizer.ts'
@@ -18,6 +19,7 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   crossEntropy,
   elementwise,
   embedding,
+  linearCrossEntropy,
   matmul,
   norm,
   optimizer,
