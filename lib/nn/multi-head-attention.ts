@@ -3,6 +3,7 @@ import { checkTensor } from '../ops/define-op.ts'
 import { checkSoftcap, windowExtents } from '../ops/attention.ts'
 import {
   attention,
+  cachedAttention,
   cacheWrite,
   reshape,
   rotaryEmbedding,
@@ -11,7 +12,7 @@ import {
   type AttentionOptions,
 } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
-import { fromData, type Tensor } from '../tensor/tensor.ts'
+import { fromData, Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
@@ -179,21 +180,40 @@ export class MultiHeadAttention extends Module {
       q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
       k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
     }
-    if (cache) {
-      k = cacheWrite(cache.keys, k, cache.position)
-      v = cacheWrite(cache.values, v, cache.position)
-    }
-    const o = attention(q, k, v, {
-      causal: causal === true && !cache ? 'start' : causal,
+    const rules = {
       ...this.#rules,
-      ...(keyLengths !== undefined && { keyLengths }),
       ...(bias !== undefined && { bias }),
       ...(this.slopes && { alibiSlopes: this.slopes }),
-      ...(offsets && { offsets }),
-      ...(memoryOffsets && { keyOffsets: memoryOffsets }),
-    })
+    }
+    const o = cache
+      ? this.#attendCached(q, k, v, cache, { causal, keyLengths: keyLengths! }, rules)
+      : attention(q, k, v, {
+          causal: causal === true ? 'start' : causal,
+          ...rules,
+          ...(keyLengths !== undefined && { keyLengths }),
+          ...(offsets && { offsets }),
+          ...(memoryOffsets && { keyOffsets: memoryOffsets }),
+        })
     const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
     return dropWith(this.output.forward(joined), this.#dropout, options)
+  }
+
+  #attendCached(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cache: LayerCache,
+    options: { causal: boolean; keyLengths: Tensor },
+    rules: AttentionOptions,
+  ): Tensor {
+    const keys = cacheWrite(cache.keys, k, cache.position)
+    const values = cacheWrite(cache.values, v, cache.position)
+    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, options)
+    if (!(keys instanceof Tensor) || !(values instanceof Tensor))
+      throw new ArgumentError(
+        `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
+      )
+    return attention(q, keys, values, { ...options, ...rules })
   }
 
   #checkPacked(x: Tensor, { memory, cache, positions, memoryOffsets }: MemoryAttendOptions): void {

@@ -53,6 +53,18 @@ const functions: readonly (() => void)[] = [
     write.runSync({ x: f32(1, 2, 3, 4) })
   },
   () => {
+    const [position, keyLengths] = [ops.reshape(i32(3), []), i32(6)]
+    for (const format of ['f32', 'bf16', 'int8'] as const)
+      for (const queries of [1, 9]) {
+        const cache = format === 'f32' ? f32(1, 2, 20, 4) : ops.quantizedCache([1, 2, 20, 4], format)
+        using attend = compile(({ x }: { x: Tensor }) => {
+          const held = ops.cacheWrite(cache, ops.slice(x, 1, 0, 2), position)
+          return ops.cachedAttention(x, held, held, { keyLengths })
+        })
+        attend.runSync({ x: f32(1, 4, queries, 4) })
+      }
+  },
+  () => {
     using rows = compile(({ x }: { x: Tensor }) => ops.softmax(ops.matmul(x, ops.exp(f32(3, 4)))), {
       rows: { capacity: 9, inputs: ['x'] },
     })

@@ -260,7 +260,7 @@ describe('cross-attention', () => {
 
 describe('a cache', () => {
   const [context, headDim] = [9, 6]
-  it.each([{}, { kvHeads: 1 }, { rope: {} }])(
+  it.each([{}, { kvHeads: 1 }, { rope: {} }, { window: 3, softcap: 2, alibi: true }])(
     'gives the last tokens what the whole sequence gives them, with %j',
     (options) => {
       const layer = layerOf({ heads: 4, ...options })

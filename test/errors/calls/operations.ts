@@ -112,6 +112,20 @@ export const operations: Readonly<Record<string, Call>> = {
   'ops.dequantize': {
     args: [instance(() => ops.quantize(tensor.ones([2, 3]), 'bf16')), optional(oneOf('f32', 'f64'))],
   },
+  'ops.quantizedCache': {
+    args: [shape([1, 2, 4, 4]), oneOf('bf16', 'int8')],
+  },
+  'ops.cachedAttention': {
+    args: [
+      queries,
+      heads,
+      heads,
+      options(
+        { keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+        { causal: boolean, scale: number() },
+      ),
+    ],
+  },
   'ops.attention': attention,
   'ops.attentionWithProbabilities': { ...attention, named: /^attention:/ },
   'ops.cacheWrite': {
