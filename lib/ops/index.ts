@@ -31,7 +31,7 @@ export {
   type Operand,
 } from './elementwise.ts'
 export { fill } from './fill.ts'
-export { attention, cacheWrite, type AttentionOptions } from './attention.ts'
+export { attention, attentionWithProbabilities, cacheWrite, type AttentionOptions } from './attention.ts'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.ts'
 export { dropout, type DropoutOptions } from './dropout.ts'
 export { embedding, type EmbeddingOptions } from './embedding.ts'

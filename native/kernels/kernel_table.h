@@ -150,42 +150,62 @@ struct GemmKernels {
 
 // ---- attention --------------------------------------------------------------------------------------------------
 
+// What the softmax is taken of, for the rows of one head. Row i stands at p = position + i·position_step among the keys
+// and sees those with p − left ≤ j ≤ p + right, 0 ≤ j < keys:
+//   s = scale · q·kᵀ;  softcap: s = softcap · tanh(s / softcap);  s += bias[i, j] − slope[i] · |p − j|
+struct AttentionScores {
+  int64_t position, position_step;  // step 1, or 0: all rows are one token
+  int64_t left, right;              // ≥ 0; kUnlimited: no limit
+  float scale;
+  float softcap;                    // 0: none
+  const float* bias;                // bias[i·bias_row + j] or nullptr; −∞ hides a key
+  int64_t bias_row;
+  const float* slopes;              // slopes[i·slope_row] or nullptr
+  int64_t slope_row;
+};
+constexpr int64_t kUnlimited = int64_t{1} << 40;
+
 // One head of one sequence, forward, for a block of queries. Row t of a matrix at pointer + t·row.
-//   o = softmax(scale · q·kᵀ + mask) · v,  lse = ln Σ exp(scale · q·kᵀ + mask)
-// Query i sees keys j ≤ i + causal_offset when causal; all keys when not.
+//   o = softmax(s) · v,  lse = ln Σ exp(s),  p = softmax(s)
 struct AttentionForward {
+  AttentionScores scores;
   const float *q, *k, *v;
   int64_t q_row, k_row, v_row;
   float* o;
   int64_t o_row;
-  float* lse;              // [queries] or nullptr
+  float* lse;              // lse[i·lse_row] or nullptr
+  int64_t lse_row;
+  float* p;                // nullptr, or where the probability of key 0 goes: p[i·p_row + j] is written for
+  int64_t p_row;           // −p_before ≤ j < keys + p_after, zero where the query does not see
+  int64_t p_before, p_after;
   int64_t queries, keys;   // keys: those that may be seen at all (key length)
   int head_dim, value_dim; // each 0 … 256
-  float scale;
-  bool causal;
-  int64_t causal_offset;   // of query 0 of this block
-  const float* packed_k;   // from pack_keys; nullptr: packed inside, into scratch
+  const float* packed;     // from pack; nullptr: packed inside, into scratch
   float* scratch;          // forward_scratch(keys, head_dim, value_dim) floats, 64-byte aligned
 };
 
 // One key-value head of one sequence, backward: recomputes probabilities from lse, block by block.
 struct AttentionBackward {
+  AttentionScores scores;                   // of the first query head
+  int64_t bias_head, slope_head;            // strides between query heads
   const float *q, *k, *v, *o, *d_o, *lse;   // of `groups` query heads that share the key-value head
-  int64_t q_row, k_row, v_row, o_row, d_o_row;
+  int64_t q_row, k_row, v_row, o_row, d_o_row, lse_row;
   int64_t q_head, o_head, d_o_head, lse_head, d_q_head;  // strides between those query heads
   float *d_q, *d_k, *d_v;                   // overwritten
   int64_t d_q_row, d_k_row, d_v_row;
+  float* d_bias;                            // added to, or nullptr
+  int64_t d_bias_row, d_bias_head;
   int64_t queries, keys, total_keys;        // d_k and d_v rows in [keys, total_keys) become zero
   int head_dim, value_dim, groups;
-  float scale;
-  bool causal;
-  int64_t causal_offset;
   float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
 };
 
 struct AttentionKernels {
-  int64_t (*packed_keys_size)(int64_t keys, int head_dim);    // floats
-  void (*pack_keys)(const float* k, int64_t k_row, int64_t keys, int head_dim, float* packed);
+  // What several blocks of queries read in common, floats. packed_size(a) ≤ packed_size(a + b), and
+  // packed_size(a) + packed_size(b) ≤ packed_size(a + b) + packed_size(1).
+  int64_t (*packed_size)(int64_t keys, int head_dim, int value_dim);
+  void (*pack)(const float* k, int64_t k_row, const float* v, int64_t v_row, int64_t keys, int head_dim, int value_dim,
+               float* packed);
   int64_t (*forward_scratch)(int64_t keys, int head_dim, int value_dim);
   void (*forward)(const AttentionForward&);
   int64_t (*backward_scratch)(int64_t queries, int64_t keys, int head_dim, int value_dim);

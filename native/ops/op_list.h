@@ -31,8 +31,9 @@ namespace heedful {
   X(Embedding)              /* table, ids i32 → y                                                               */ \
   X(EmbeddingGradient)      /* ids i32, dy → dTable {paddingIndex}                                              */ \
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse}                         */ \
-  X(Attention)              /* q, k, v, [keyLengths] → o, [lse] {scale, causal}                                 */ \
-  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] → dQ, dK, dV {scale, causal}                   */ \
+  X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
+                               [probabilities] {scale, causal, left, right, softcap}                            */ \
+  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
   X(CacheWrite)             /* x, position i32 [] → cache                                                       */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */

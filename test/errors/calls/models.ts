@@ -73,6 +73,12 @@ export const models: Readonly<Record<string, Call>> = {
     ],
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
+  ...Object.fromEntries(
+    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
+      `AutoModel${task}.fromPretrained`,
+      { args: [path(folder), options({}, { signal })], fails: /no such file/ },
+    ]),
+  ),
   loadDecoder: { args: [path(folder), options({}, { signal })], fails: /no such file/ },
   saveDecoder: {
     args: [
