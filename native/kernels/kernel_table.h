@@ -29,15 +29,20 @@ namespace heedful {
 // What a right operand of the matrix product may be packed into (see PanelKernels).
 #define HEEDFUL_PANEL_FORMATS(X) X(f32) X(bf16)
 
+// What the rows of a key-value cache may be stored as (see CachedAttention).
+#define HEEDFUL_CACHE_FORMATS(X) X(f32) X(bf16) X(int8)
+
 #define HEEDFUL_ENUM(name) name,
 enum class Unary : int { HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Binary : int { HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Reduce : int { HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class PanelFormat : int { HEEDFUL_PANEL_FORMATS(HEEDFUL_ENUM) kCount };
+enum class CacheFormat : int { HEEDFUL_CACHE_FORMATS(HEEDFUL_ENUM) kCount };
 #undef HEEDFUL_ENUM
 constexpr int kUnaryCount = static_cast<int>(Unary::kCount);
 constexpr int kBinaryCount = static_cast<int>(Binary::kCount);
 constexpr int kPanelFormatCount = static_cast<int>(PanelFormat::kCount);
+constexpr int kCacheFormatCount = static_cast<int>(CacheFormat::kCount);
 
 struct ElementwiseKernels {
   // y[i] = f(x[i]), i < n. y may be x.
@@ -216,6 +221,40 @@ struct AttentionKernels {
                  bool interleaved);
 };
 
+// A cache holds the keys (or values) of one head of one sequence as rows, token after token, in groups of 16 tokens:
+//   f32   the numbers
+//   bf16  bfloat16, a row filled up with zeros to a multiple of 16 elements
+//   int8  the same of bytes x; behind each group, 16 f32 scales: element (j, d) is x[j, d] · scale[j]
+constexpr int64_t kCacheGroup = 16;
+constexpr int64_t kCachedRun = 128;  // runs of keys begin at multiples of this
+
+// A few queries of the heads that share one key-value head, against keys [begin, end) of its cache. Row r of `rows` is
+// query r % queries of head r / queries; it sees keys below last_seen + r % queries · seen_step.
+struct CachedAttention {
+  const float* q;
+  int64_t q_head, q_row;               // floats between heads, and between queries of one
+  const char *k, *v;                   // token 0
+  int64_t k_row, k_group;              // bytes between tokens of a group, and between groups
+  int64_t v_row, v_group;
+  int64_t begin, end;                  // begin: a multiple of kCachedRun
+  int64_t rows, queries;
+  int64_t last_seen, seen_step;
+  int head_dim, value_dim;             // each 1 … 256
+  float scale;
+  float* o;                            // [rows][o_row], overwritten: not yet divided by the sums
+  int64_t o_row;                       // value_dim rounded up to a multiple of 16
+  float *row_max, *row_sum;            // [rows], overwritten
+  float* scratch;                      // scratch(rows, head_dim) floats, 64-byte aligned
+};
+
+struct CachedAttentionKernels {
+  int64_t (*scratch)(int64_t rows, int head_dim);
+  void (*run[kCacheFormatCount])(const CachedAttention&);
+  // One row of o from `count` runs, part c at parts + c·part_step, its maximum and sum at c·row_step.
+  void (*merge)(const float* parts, int64_t part_step, const float* row_max, const float* row_sum, int64_t row_step,
+                int64_t count, int value_dim, float* o);
+};
+
 // ---- rows: softmax, norms, loss, reductions ------------------------------------------------------------------------
 
 // One row of a norm. sum, y may be x or residual, but differ from each other.
@@ -310,6 +349,7 @@ struct KernelTable {
   ElementwiseKernels elementwise;
   GemmKernels gemm;
   AttentionKernels attention;
+  CachedAttentionKernels cached_attention;
   RowKernels rows;
   OptimizerKernels optimizer;
   PeakKernels peak;

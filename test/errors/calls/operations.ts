@@ -115,6 +115,20 @@ export const operations: Readonly<Record<string, Call>> = {
   'ops.dequantize': {
     args: [instance(() => ops.quantize(tensor.ones([2, 3]), 'bf16')), optional(oneOf('f32', 'f64'))],
   },
+  'ops.quantizedCache': {
+    args: [shape([1, 2, 4, 4]), oneOf('bf16', 'int8')],
+  },
+  'ops.cachedAttention': {
+    args: [
+      queries,
+      heads,
+      heads,
+      options(
+        { keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+        { causal: boolean, scale: number() },
+      ),
+    ],
+  },
   'ops.attention': attention,
   'ops.attentionWithProbabilities': { ...attention, named: /^attention:/ },
   'ops.cacheWrite': {
@@ -153,6 +167,22 @@ export const operations: Readonly<Record<string, Call>> = {
           ignoreIndex: integer(-(2 ** 31), 2 ** 31 - 1),
           labelSmoothing: number(0, 1),
           reduction: oneOf('none', 'mean', 'sum'),
+        },
+      ),
+    ],
+  },
+  'ops.linearCrossEntropy': {
+    args: [
+      tensorOf([2, 4], { wrongShapes: [[], [4], [1, 2, 4]] }),
+      tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5], [1, 3, 4]] }),
+      tensorOf([2], { dtype: 'i32', wrongShapes: [[], [3], [2, 1]] }),
+      options(
+        {},
+        {
+          bias: tensorOf([3], { wrongShapes: [[], [4], [3, 1]] }),
+          ignoreIndex: integer(-(2 ** 31), 2 ** 31 - 1),
+          labelSmoothing: number(0, 1),
+          reduction: oneOf('mean', 'sum'),
         },
       ),
     ],
