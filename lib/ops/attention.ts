@@ -271,33 +271,3 @@ export function attentionWithProbabilities(
   const [output, , probabilities] = attend(q, k, v, options, [0, 2])
   return { output: output!, probabilities: probabilities! }
 }
-
-const cacheWriteOp = defineOp({
-  name: 'cacheWrite',
-  operands: [rows('x'), { name: 'position', kind: 'index', layout: 'contiguous' }, rows('cache')],
-  outputs: [{ name: 'updated', updates: 'cache', layout: 'rows' }],
-  infer: ([x, position, cache]) => {
-    checkRank('cacheWrite', 'x', x!, 4)
-    checkRank('cacheWrite', 'cache', cache!, 4)
-    checkShapeOf('cacheWrite', 'position', position!, [])
-    const [batch, numHeads, length, headDim] = x!.shape
-    const [cacheBatch, cacheHeads, capacity, cacheDim] = cache!.shape
-    if (batch !== cacheBatch || numHeads !== cacheHeads || headDim !== cacheDim || length! > capacity!)
-      throw new ShapeError(
-        `cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(cache!.shape)}; the order is (batch, heads, length, headDim)`,
-      )
-    return [like(cache!)]
-  },
-  lowering: { kind: 'instruction', instruction: 'cacheWrite', attributes: () => [] },
-})
-
-/**
- * cache[b, h, position + t, :] = x[b, h, t, :], in place; gives the cache as it is then. position: an i32 scalar. What
- * would not fit is an error when it runs.
- */
-export function cacheWrite(cache: Tensor, x: Tensor, position: Tensor): Tensor {
-  checkTensor('cacheWrite', 'cache', cache)
-  checkTensor('cacheWrite', 'x', x)
-  checkTensor('cacheWrite', 'position', position)
-  return apply(cacheWriteOp, [x, position, cache])[0]!
-}

@@ -31,7 +31,9 @@ export {
   type Operand,
 } from './elementwise.ts'
 export { fill } from './fill.ts'
-export { attention, attentionWithProbabilities, cacheWrite, type AttentionOptions } from './attention.ts'
+export { attention, attentionWithProbabilities, type AttentionOptions } from './attention.ts'
+export { cachedAttention, type CachedAttentionOptions } from './cached-attention.ts'
+export { cacheWrite, quantizedCache, type CacheFormat, type QuantizedCache } from './cache.ts'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.ts'
 export { dropout, type DropoutOptions } from './dropout.ts'
 export { embedding, type EmbeddingOptions } from './embedding.ts'

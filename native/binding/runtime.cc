@@ -41,6 +41,7 @@ Napi::Value DTypes(Napi::Env env) { return Strings(env, {"f32", "f64", "i32", "b
 Napi::Value UnaryFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_NAME)}); }
 Napi::Value BinaryFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_NAME)}); }
 Napi::Value ReduceFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_NAME)}); }
+Napi::Value CacheFormats(Napi::Env env) { return Strings(env, {HEEDFUL_CACHE_FORMATS(HEEDFUL_NAME)}); }
 Napi::Value PanelFormats(Napi::Env env) { return Strings(env, {HEEDFUL_PANEL_FORMATS(HEEDFUL_NAME)}); }
 #undef HEEDFUL_NAME
 

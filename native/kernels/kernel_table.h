@@ -29,15 +29,20 @@ namespace heedful {
 // What a right operand of the matrix product may be packed into (see PanelKernels).
 #define HEEDFUL_PANEL_FORMATS(X) X(f32) X(bf16)
 
+// What the rows of a key-value cache may be stored as (see CachedAttention).
+#define HEEDFUL_CACHE_FORMATS(X) X(f32) X(bf16) X(int8)
+
 #define HEEDFUL_ENUM(name) name,
 enum class Unary : int { HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Binary : int { HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Reduce : int { HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class PanelFormat : int { HEEDFUL_PANEL_FORMATS(HEEDFUL_ENUM) kCount };
+enum class CacheFormat : int { HEEDFUL_CACHE_FORMATS(HEEDFUL_ENUM) kCount };
 #undef HEEDFUL_ENUM
 constexpr int kUnaryCount = static_cast<int>(Unary::kCount);
 constexpr int kBinaryCount = static_cast<int>(Binary::kCount);
 constexpr int kPanelFormatCount = static_cast<int>(PanelFormat::kCount);
+constexpr int kCacheFormatCount = static_cast<int>(CacheFormat::kCount);
 
 struct ElementwiseKernels {
   // y[i] = f(x[i]), i < n. y may be x.
@@ -112,6 +117,21 @@ struct PanelKernels {
   void (*convert)(const float* x, int64_t n, float* row);
 };
 
+// Products of operands that are rounded to bfloat16, to nearest even, while they are packed; sums in f32. A step of k
+// is a word of 32 bits: two bfloat16, the first in the lower half, where the CPU multiplies such pairs (denormals are
+// 0 then), else one rounded f32. k counts elements; what the last word lacks is zero.
+struct Bf16Products {
+  int elements;      // of k in a step
+  // As GemmKernels::tile, of words.
+  void (*tile)(const GemmTile&);
+  // n elements along k to words.
+  void (*convert)(const float* x, int64_t n, float* row);
+  // words[s·out_row + j] = those of step s of x[k·ld + j], j < columns; zero for columns ≤ j < out_row.
+  void (*pack_rows)(const float* x, int64_t ld, int64_t k, int64_t columns, float* words, int64_t out_row);
+  // A panel of `nr` columns from x[j·ld + k].
+  void (*pack_columns)(const float* x, int64_t ld, int64_t k, int columns, float* panel);
+};
+
 struct GemmKernels {
   int mr, nr;        // tile
   int kc;            // depth of a block: mr·kc of A and nr·kc of B fit the caches they should
@@ -119,6 +139,7 @@ struct GemmKernels {
   int gemv_rows;     // up to this m, gemv is faster than tiles for a transposed B
   void (*tile)(const GemmTile&);
   PanelKernels panels[kPanelFormatCount];
+  Bf16Products bf16;
   void (*epilogue)(const GemmEpilogue&, float* c, int64_t c_row, int rows, int columns);
   // Panel of `nr` columns: panel[k·nr + j] = B[k, j], zero for columns ≤ j < nr.
   //   pack_rows:    B[k, j] at b[k·ld + j]      (row-major)
@@ -198,6 +219,40 @@ struct AttentionKernels {
   // Elements beyond rotary_dim are copied.
   void (*rotate)(const float* x, float* y, const float* cosine, const float* sine, int rotary_dim, int head_dim,
                  bool interleaved);
+};
+
+// A cache holds the keys (or values) of one head of one sequence as rows, token after token, in groups of 16 tokens:
+//   f32   the numbers
+//   bf16  bfloat16, a row filled up with zeros to a multiple of 16 elements
+//   int8  the same of bytes x; behind each group, 16 f32 scales: element (j, d) is x[j, d] · scale[j]
+constexpr int64_t kCacheGroup = 16;
+constexpr int64_t kCachedRun = 128;  // runs of keys begin at multiples of this
+
+// A few queries of the heads that share one key-value head, against keys [begin, end) of its cache. Row r of `rows` is
+// query r % queries of head r / queries; it sees keys below last_seen + r % queries · seen_step.
+struct CachedAttention {
+  const float* q;
+  int64_t q_head, q_row;               // floats between heads, and between queries of one
+  const char *k, *v;                   // token 0
+  int64_t k_row, k_group;              // bytes between tokens of a group, and between groups
+  int64_t v_row, v_group;
+  int64_t begin, end;                  // begin: a multiple of kCachedRun
+  int64_t rows, queries;
+  int64_t last_seen, seen_step;
+  int head_dim, value_dim;             // each 1 … 256
+  float scale;
+  float* o;                            // [rows][o_row], overwritten: not yet divided by the sums
+  int64_t o_row;                       // value_dim rounded up to a multiple of 16
+  float *row_max, *row_sum;            // [rows], overwritten
+  float* scratch;                      // scratch(rows, head_dim) floats, 64-byte aligned
+};
+
+struct CachedAttentionKernels {
+  int64_t (*scratch)(int64_t rows, int head_dim);
+  void (*run[kCacheFormatCount])(const CachedAttention&);
+  // One row of o from `count` runs, part c at parts + c·part_step, its maximum and sum at c·row_step.
+  void (*merge)(const float* parts, int64_t part_step, const float* row_max, const float* row_sum, int64_t row_step,
+                int64_t count, int value_dim, float* o);
 };
 
 // ---- rows: softmax, norms, loss, reductions ------------------------------------------------------------------------
@@ -282,6 +337,7 @@ struct PeakKernels {
 struct KernelExtension {
   const char* name;
   PanelKernels panels[kPanelFormatCount];
+  Bf16Products products;
 #define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK
@@ -293,6 +349,7 @@ struct KernelTable {
   ElementwiseKernels elementwise;
   GemmKernels gemm;
   AttentionKernels attention;
+  CachedAttentionKernels cached_attention;
   RowKernels rows;
   OptimizerKernels optimizer;
   PeakKernels peak;

@@ -19,7 +19,7 @@ namespace heedful {
   X(GatedGradient)          /* gate, up, dy → dGate, dUp {function}                                             */ \
   X(Reduce)                 /* x → y (reduced dimensions are 1 in y) {function}                                 */ \
   X(Dropout)                /* x, seed i32 [] → y {probability, stream}                                         */ \
-  X(Matmul)                 /* a, b, [bias], [aux] → y, [preActivation] {function, gradient, format of b}       */ \
+  X(Matmul)                 /* a, b, [bias], [aux] → y, [preActivation] {function, gradient, format of b, round} */ \
   X(Quantize)               /* x → panels i32 {format}                                                          */ \
   X(Dequantize)             /* panels i32 → y {format}                                                          */ \
   X(Softmax)                /* x → y {log}                                                                      */ \
@@ -35,7 +35,8 @@ namespace heedful {
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
                                [probabilities] {scale, causal, left, right, softcap}                            */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
-  X(CacheWrite)             /* x, position i32 [] → cache                                                       */ \
+  X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
+  X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
 // clang-format on

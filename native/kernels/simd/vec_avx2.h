@@ -112,6 +112,21 @@ inline float ReduceMin(Vec a) {
   y = _mm_min_ps(y, _mm_movehl_ps(y, y));
   return _mm_cvtss_f32(_mm_min_ss(y, _mm_shuffle_ps(y, y, 1)));
 }
+inline Vec LoadInt8(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
+}
+inline Vec ReduceAddEach(const Vec (&v)[8]) {
+  // Each half of a register has the sums of its own half of v[0 … 3], and of v[4 … 7].
+  const auto four = [&](int i) __attribute__((always_inline)) {
+    const __m256 a = _mm256_add_ps(_mm256_shuffle_ps(v[i].v, v[i + 1].v, 0x44),
+                                   _mm256_shuffle_ps(v[i].v, v[i + 1].v, 0xee));
+    const __m256 b = _mm256_add_ps(_mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0x44),
+                                   _mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0xee));
+    return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
+  };
+  const __m256 low = four(0), high = four(4);
+  return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))};
+}
 // Rows i and i + 4 share a register, joined while they are loaded, so that two rounds of shuffles are left.
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
   for (int half = 0; half < 2; ++half) {

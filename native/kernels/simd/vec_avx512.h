@@ -95,6 +95,31 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float ReduceMin(Vec a) { return _mm512_reduce_min_ps(a.v); }
+inline Vec LoadInt8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
+// Sums of the halves of a and b beside each other, of the quarters, of pairs in each quarter, of these.
+inline __m512 AddHalves(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+inline __m512 AddQuarters(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+inline __m512 AddPairs(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+}
+inline __m512 AddNeighbours(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+inline Vec ReduceAddEach(const Vec (&v)[16]) {
+  const auto four = [&](int i) __attribute__((always_inline)) {
+    return AddQuarters(AddHalves(v[i].v, v[i + 1].v), AddHalves(v[i + 2].v, v[i + 3].v));
+  };
+  const __m512 all = AddNeighbours(AddPairs(four(0), four(4)), AddPairs(four(8), four(12)));
+  // Lane 4·q + i holds the sum of v[4·i + q].
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return {_mm512_permutexvar_ps(order, all)};
+}
 // Rows i and i + 8 share a register, joined while they are loaded, so that three rounds of shuffles are left.
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
 #if defined(__GNUC__)

@@ -99,6 +99,15 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return vmaxvq_f32(a.v); }
 inline float ReduceMin(Vec a) { return vminvq_f32(a.v); }
+inline Vec LoadInt8(const void* p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  const int16x8_t x = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+  return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(x)))};
+}
+inline Vec ReduceAddEach(const Vec (&v)[4]) {
+  return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
+}
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
   const float32x4_t r0 = vld1q_f32(src), r1 = vld1q_f32(src + src_ld);
   const float32x4_t r2 = vld1q_f32(src + 2 * src_ld), r3 = vld1q_f32(src + 3 * src_ld);

@@ -12,7 +12,9 @@
 //   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
 //   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
 //   upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest even (NaN
-//   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory.
+//   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
+//   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
+//   fixed tree.
 #pragma once
 
 #include <stdint.h>
@@ -122,6 +124,16 @@ inline float ReduceMax(Vec a) {
 inline float ReduceMin(Vec a) {
   const float x = a.v[0] < a.v[2] ? a.v[0] : a.v[2], y = a.v[1] < a.v[3] ? a.v[1] : a.v[3];
   return x < y ? x : y;
+}
+inline Vec LoadInt8(const void* p) {
+  int8_t x[4];
+  memcpy(x, p, sizeof x);
+  return {__builtin_convertvector((Words{x[0], x[1], x[2], x[3]}), Floats)};
+}
+inline Vec ReduceAddEach(const Vec (&v)[4]) {
+  Vec r;
+  for (int i = 0; i < 4; ++i) r.v[i] = ReduceAdd(v[i]);
+  return r;
 }
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
   for (int i = 0; i < Vec::kLanes; ++i) {

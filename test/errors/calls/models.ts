@@ -106,6 +106,7 @@ export const models: Readonly<Record<string, Call>> = {
         {},
         {
           ...sampling,
+          cacheDtype: oneOf('f32', 'bf16', 'int8'),
           maxNewTokens: but(integer(0, any), 'huge'),
           stopTokens: but(
             instance(() => [1]),

@@ -105,12 +105,29 @@ export const operations: Readonly<Record<string, Call>> = {
     args: [
       matrix,
       tensorOf([3, 2], { wrongShapes: [[2, 2], [3], []] }),
-      options({}, { bias: tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }), activation }),
+      options(
+        {},
+        { bias: tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }), activation, precision: oneOf('f32', 'bf16') },
+      ),
     ],
   },
   'ops.quantize': { args: [tensorOf([2, 3], { wrongShapes: [[], [3], [1, 2, 3]] }), oneOf('bf16', 'f32')] },
   'ops.dequantize': {
     args: [instance(() => ops.quantize(tensor.ones([2, 3]), 'bf16')), optional(oneOf('f32', 'f64'))],
+  },
+  'ops.quantizedCache': {
+    args: [shape([1, 2, 4, 4]), oneOf('bf16', 'int8')],
+  },
+  'ops.cachedAttention': {
+    args: [
+      queries,
+      heads,
+      heads,
+      options(
+        { keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+        { causal: boolean, scale: number() },
+      ),
+    ],
   },
   'ops.attention': attention,
   'ops.attentionWithProbabilities': { ...attention, named: /^attention:/ },

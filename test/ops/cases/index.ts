@@ -1,5 +1,6 @@
 import type { Case } from '../case.ts'
 import { attention } from './attention.ts'
+import { cache } from './cache.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { elementwise } from './elementwise.ts'
 import { embedding } from './embedding.ts'
@@ -16,6 +17,7 @@ import { view } from './view.ts'
 /** THE cases, by family. */
 export const families: Readonly<Record<string, readonly Case[]>> = {
   attention,
+  cache,
   crossEntropy,
   elementwise,
   embedding,
