@@ -1,4 +1,4 @@
-import { ArgumentError, describe, DTypeError } from '../errors.ts'
+import { ArgumentError, describe, DTypeError, ShapeError } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import { native } from '../native/load.ts'
 import { bytesPerElement, type DType } from '../tensor/dtype.ts'
@@ -6,13 +6,25 @@ import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkTensor, defineOp } from './define-op.ts'
 
-/** Numbers along the rows of a panel's 32-bit word. The panels are the same for every instruction set. */
-const elementsPerWord = { f32: 1, bf16: 2 } as const
 const panelColumns = 32
+/**
+ * How panels of 32 columns are laid out (native/kernels/kernel_table.h, the same for every instruction set): rows of the
+ * matrix in a step, 32-bit words of a step, words behind the last.
+ */
+const layouts = {
+  f32: { rows: 1, words: 32, tail: 0 },
+  bf16: { rows: 2, words: 32, tail: 0 },
+  f16: { rows: 1, words: 16, tail: 0 },
+  int8: { rows: 4, words: 32, tail: 32 },
+  q8_0: { rows: 32, words: 272, tail: 0 },
+  q4_0: { rows: 32, words: 144, tail: 0 },
+} as const
+/** Sums of so many products of int8 fit 32 bits. */
+const mostInt8Rows = 131072
 
 /** What a right operand of `matmul` may be packed into. */
-export type WeightFormat = keyof typeof elementsPerWord
-export const weightFormats = Object.keys(elementsPerWord) as readonly WeightFormat[]
+export type WeightFormat = keyof typeof layouts
+export const weightFormats = Object.keys(layouts) as readonly WeightFormat[]
 
 const formatIndex = (format: unknown): number => native.panelFormats.indexOf(format as string)
 
@@ -23,8 +35,13 @@ const quantizeOp = defineOp({
   infer: ([x], { format }) => {
     checkRank('quantize', 'matrix', x!, 2)
     const [k, n] = x!.shape as [number, number]
-    const rows = Math.ceil(k / elementsPerWord[format as WeightFormat])
-    return [{ shape: [Math.ceil(n / panelColumns), rows, panelColumns], dtype: 'i32' }]
+    if (format === 'int8' && k > mostInt8Rows)
+      throw new ShapeError(
+        `quantize: int8 takes at most ${mostInt8Rows} rows, got shape ${formatShape(x!.shape)}; q8_0 takes any number`,
+      )
+    const { rows, words, tail } = layouts[format as WeightFormat]
+    const lines = Math.ceil((Math.ceil(k / rows) * words + tail) / panelColumns)
+    return [{ shape: [Math.ceil(n / panelColumns), lines, panelColumns], dtype: 'i32' }]
   },
   lowering: { kind: 'instruction', instruction: 'quantize', attributes: ({ format }) => [formatIndex(format)] },
 })

@@ -1,7 +1,8 @@
 // The kernels of the matrix product as a table.
 
 void GemmTileKernel(const GemmTile& tile) {
-  tile.a_k == 1 ? WordsTileKernel<F32Words>(tile) : WordsTileKernel<F32Words, true>(tile);
+  tile.a_k == 1 ? NarrowTileKernel<WordsKernel<F32Words>>(tile)
+                : NarrowTileKernel<WordsKernel<F32Words, true>>(tile);
 }
 
 constexpr GemmKernels kGemmKernels = {
@@ -11,8 +12,9 @@ constexpr GemmKernels kGemmKernels = {
     .in_place_rows = kGemmInPlaceRows,
     .gemv_rows = kGemvRows,
     .tile = GemmTileKernel,
-    .panels = {{F32Words::kRows, 1, kGemmPanelRows, PanelTileKernel<F32Words>, nullptr},
-               {Bf16Words::kRows, 2, kGemmPanelRows, PanelTileKernel<Bf16Words>, nullptr}},
+    .panels = {kWordsPanel<F32Words>, kWordsPanel<Bf16Words>, kWordsPanel<F16Words>,
+               kIntegerPanel<Int8Blocks, Shorts>, kIntegerPanel<Q8Blocks, Shorts>,
+               kIntegerPanel<Q4Blocks, Shorts>},
     .epilogue = GemmEpilogueKernel,
     .pack_rows = PackRowsKernel,
     .pack_columns = PackColumnsKernel,

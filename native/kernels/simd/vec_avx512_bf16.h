@@ -12,11 +12,5 @@ namespace {
 inline Vec DotBf16(Vec a, Vec b, Vec sum) { return {_mm512_dpbf16_ps(sum.v, (__m512bh)a.v, (__m512bh)b.v)}; }
 // 32 floats, `low` before `high`, rounded to nearest even.
 inline Vec RoundToBf16(Vec low, Vec high) { return {(__m512)_mm512_cvtne2ps_pbh(high.v, low.v)}; }
-// sum + the four products of signed bytes of a and unsigned ones of b, all of them 32-bit integers.
-inline Vec DotBytes(Vec a, Vec b, Vec sum) {
-  return {_mm512_castsi512_ps(
-      _mm512_dpbusd_epi32(_mm512_castps_si512(sum.v), _mm512_castps_si512(b.v), _mm512_castps_si512(a.v)))};
-}
-
 }  // namespace
 }  // namespace heedful::avx512_bf16
