@@ -2,13 +2,12 @@
  * A training step of nanoGPT's CPU configuration beside PyTorch's: the same work (forward, backward, clipping, AdamW), in
  * turns in one run, medians. `PY=<python with torch> npx tsx bench/peers/training.ts [--rounds 5] [--steps 40] [--json]`
  */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { GPT } from '../../lib/index.ts'
 import { native } from '../../lib/native/load.ts'
+import { median, startPeer, type Peer } from './child.ts'
 import { adamW, causalLM, constantRate, Trainer } from '../../lib/train/index.ts'
 
 const { values } = parseArgs({
@@ -20,35 +19,14 @@ const { values } = parseArgs({
 })
 const [rounds, steps] = [Number(values.rounds), Number(values.steps)]
 const [context, batchSize, vocabSize] = [64, 12, 65]
-const median = (times: number[]): number => times.sort((a, b) => a - b)[times.length >> 1]!
 
-/** PyTorch in a process of its own that waits for its turn without using a core. */
-function torch(threads: number): { version: Promise<string>; round(): Promise<number>; end(): void } {
-  const script = fileURLToPath(new URL('torch_training.py', import.meta.url))
-  const env = {
-    ...process.env,
-    OMP_NUM_THREADS: String(threads),
-    MKL_NUM_THREADS: String(threads),
-  }
-  const child = spawn(process.env['PY'] ?? 'python3', [script, String(threads)], {
-    env,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async (): Promise<string> => {
-    const { value, done } = await lines.next()
-    if (done) throw new Error('PyTorch did not run; set PY to a python that has torch')
-    return value as string
-  }
-  return {
-    version: next(),
-    round: async () => {
-      child.stdin.write(`${steps}\n`)
-      return Number(await next())
-    },
-    end: () => child.stdin.end(),
-  }
-}
+const torch = (threads: number): Promise<Peer> =>
+  startPeer(
+    process.env['PY'] ?? 'python3',
+    [fileURLToPath(new URL('torch_training.py', import.meta.url)), String(threads)],
+    threads,
+    'PyTorch did not run; set PY to a python that has torch',
+  )
 
 /** Waits first until PyTorch's threads have stopped spinning. */
 async function ours(trainer: Trainer): Promise<number> {
@@ -75,14 +53,15 @@ async function main(): Promise<void> {
       optimizer: adamW({ beta1: 0.9, beta2: 0.99, weightDecay: 0.1 }),
       schedule: constantRate(1e-3),
     })
-    const peer = torch(threads)
-    const version = await peer.version
-    await peer.round()
+    const peer = await torch(threads)
+    const { version } = peer
+    const round = async (): Promise<number> => Number(await peer.ask(String(steps)))
+    await round()
     await ours(trainer)
     const [heedful, pytorch]: [number[], number[]] = [[], []]
-    for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < rounds; i++) {
       heedful.push(await ours(trainer))
-      pytorch.push(await peer.round())
+      pytorch.push(await round())
     }
     peer.end()
     const [a, b] = [median(heedful), median(pytorch)]

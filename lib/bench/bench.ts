@@ -44,6 +44,8 @@ export interface BenchResult {
   readonly bound?: 'compute' | Level
   /** Fraction of the peak that bounds it: the least time that this machine needs / `ms`. */
   readonly roofline?: number
+  /** Of cases that tell what is exact: √(Σ (y − exact)² / Σ exact²) over a sample of the elements, exact in double precision. */
+  readonly error?: number
 }
 
 const known = ['flops', 'bytes', 'workingSet', 'dtype', 'time', 'signal', 'machine']
@@ -93,6 +95,8 @@ function workOf({ flops = 0, bytes = 0 }: BenchOptions): Work {
 export interface Benched extends Work {
   readonly workingSet: number
   readonly dtype: string
+  /** The format whose peak is its roof: `dtype` unless said. */
+  readonly compute?: string
   readonly time: number
   readonly signal?: AbortSignal | undefined
   readonly machine: Pick<Machine, 'levels' | 'levelPeaks'>
@@ -101,12 +105,12 @@ export interface Benched extends Work {
 
 /** `bench` after its checks. */
 export async function benchWork(name: string, fn: () => unknown, benched: Benched): Promise<BenchResult> {
-  const { dtype, time, signal, machine, now } = benched
+  const { dtype, compute = dtype, time, signal, machine, now } = benched
   const threads = native.threads()
   const level = levelOf(benched.workingSet, threads, machine.levels)
   const counted = benched.flops + bytesMoved(benched) > 0
   const seen: LevelPeaks[] = []
-  const probe = async (): Promise<void> => void seen.push(await machine.levelPeaks(benched, dtype, level))
+  const probe = async (): Promise<void> => void seen.push(await machine.levelPeaks(benched, compute, level))
   const { median: ms, ...rest } = await sample(fn, { time, signal, now, probe: counted ? probe : undefined })
   const figures = { name, dtype, isa: native.isa(), threads, ms, ...rest }
   if (!counted) return figures

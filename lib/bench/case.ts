@@ -17,17 +17,33 @@ export const cold = (...shape: number[]): Input => ({ shape, dtype: 'f32', cold:
 export const indices = (below: number, ...shape: number[]): Input => ({ shape, dtype: 'i32', range: [0, below] })
 export const integer = (value: number): Input => ({ shape: [], dtype: 'i32', range: [value, value + 1] })
 
+export const isCold = (inputs: Readonly<Record<string, Input>> = {}): boolean =>
+  Object.values(inputs).some((input) => input.cold)
+
 export const bytesOf = (...shape: number[]): number => 4 * sizeOf(shape)
 
 export type Tensors = Readonly<Record<string, Tensor>>
 
+/** What a preparation makes of tensors, e.g. packed weights. */
+export type Prepared = Readonly<Record<string, Disposable>>
+
 /** One computation at one size. */
-export interface Subject {
+export interface Subject<P extends Prepared = Prepared> {
   /** Nothing is updated in place unless said. */
   readonly work: Omit<Work, 'updated'> & Partial<Work>
   readonly inputs: Readonly<Record<string, Input>>
-  run(inputs: Tensors): Tensor
+  /**
+   * Makes of `raw` what is not to be timed: packed weights, a filled cache. If one of `raw` is `cold`, it is made again for
+   * each turn, so many times that none is in a cache any more.
+   */
+  readonly raw?: Readonly<Record<string, Input>>
+  prepare?(raw: Tensors): P
+  run(inputs: Tensors, prepared: P): Tensor
+  /** Element `index` of what `run` gives, in double precision, from the data of `inputs` and `raw`. */
+  exact?(data: Data, index: number): number
 }
+
+export type Data = Readonly<Record<string, Float32Array>>
 
 export interface Example {
   /** Where it comes from: a model, a layer, how many tokens. */
@@ -43,6 +59,8 @@ export interface Family {
   readonly op: string
   /** What tells it from the other families of the operation, e.g. `causal`. */
   readonly variant?: string
+  /** The format of its weights, or of all that it computes with: f32 unless said. */
+  readonly dtype?: string
   /** The native instruction that is timed. */
   readonly instruction: string
   /** Names of the sizes, e.g. M, N, K: what `--shapes MxNxK` gives. */
@@ -56,13 +74,13 @@ export interface Case extends Subject {
   readonly op: string
   readonly name: string
   readonly shape: string
-  readonly dtype: 'f32'
+  readonly dtype: string
   readonly instruction: string
   readonly quick: boolean
 }
 
 export function caseOf(family: Family, { name, sizes, quick = false }: Example): Case {
-  const { op, variant, instruction } = family
+  const { op, variant, dtype = 'f32', instruction } = family
   const subject = family.subject(...sizes)
   return {
     ...subject,
@@ -70,7 +88,7 @@ export function caseOf(family: Family, { name, sizes, quick = false }: Example):
     op,
     name: [name, variant].filter(Boolean).join(', '),
     shape: sizes.join('x'),
-    dtype: 'f32',
+    dtype,
     instruction,
     quick,
   }

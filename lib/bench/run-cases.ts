@@ -10,7 +10,7 @@ export interface Setting {
 }
 
 export interface PlacedResult extends CaseResult {
-  /** Where the threads were before and after, in words; `a → b` if they moved. undefined for one thread. */
+  /** Where the threads were before and after, in words; `a → b` if they moved, twice. undefined for one thread. */
   readonly placement?: string | undefined
 }
 
@@ -47,10 +47,16 @@ export async function* runCases(cases: readonly Case[], options: RunCasesOptions
         for (const given of cases) {
           signal?.throwIfAborted()
           yield { type: 'start', case: given, index: index++, count }
-          const result = await runCase(given, { machine, time, signal })
-          const after = await machine.placement()
-          yield { type: 'result', result: { ...result, placement: movement(placement, after) } }
-          placement = after
+          const once = async (): Promise<PlacedResult> => {
+            const before = placement
+            const result = await runCase(given, { machine, time, signal })
+            placement = await machine.placement()
+            return { ...result, placement: movement(before, placement) }
+          }
+          let result = await once()
+          // Threads that moved in between belong to no state: once more, and if they still move, that is said.
+          if (hasMoved(result)) result = await once()
+          yield { type: 'result', result }
         }
       }
   } finally {
@@ -58,6 +64,8 @@ export async function* runCases(cases: readonly Case[], options: RunCasesOptions
     native.setThreads(before.threads)
   }
 }
+
+const hasMoved = ({ placement }: PlacedResult): boolean => placement?.includes('→') ?? false
 
 function movement(before: Placement | undefined, after: Placement | undefined): string | undefined {
   return before?.state === after?.state ? after?.state : `${before?.state} → ${after?.state}`

@@ -45,3 +45,11 @@ export function narrowI64(bytes: Uint8Array, out: Float32Array | Int32Array, sta
     out[start + i] = low
   }
 }
+
+export function widenInt8(bytes: Uint8Array, out: Float32Array | Int32Array, start: number): void {
+  out.set(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length), start)
+}
+
+export function widenBytes(bytes: Uint8Array, out: Float32Array | Int32Array, start: number): void {
+  out.set(bytes, start)
+}

@@ -1,8 +1,9 @@
 import { ArgumentError, describe, FileError } from '../errors.ts'
 import { decodeUtf8, isObject, parseJsonObject } from '../files/read-file.ts'
 import { bytesPerElement, type DType } from '../tensor/dtype.ts'
-import { formatShape, maxRank, sizeOf } from '../tensor/shape.ts'
+import { formatShape, maxRank } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import { bytesOf, elementTypes, readableTypes, type FileType } from './file-types.ts'
 import { findKeyProblem } from './json-keys.ts'
 
 /** The u64 before the header. */
@@ -12,20 +13,10 @@ export const maxHeaderBytes = 100_000_000
 /** A quarter of a million tensors; bounds the memory that a header of 100 MB can ask for. */
 const maxKeys = 1_000_000
 
-/** How an element type lies in the file and what it becomes: narrower floats are widened, I64 is narrowed. */
-export const fileTypes: Readonly<Record<string, { bytes: number; dtype: DType }>> = {
-  F32: { bytes: 4, dtype: 'f32' },
-  F64: { bytes: 8, dtype: 'f64' },
-  I32: { bytes: 4, dtype: 'i32' },
-  F16: { bytes: 2, dtype: 'f32' },
-  BF16: { bytes: 2, dtype: 'f32' },
-  I64: { bytes: 8, dtype: 'i32' },
-}
-
 /** One tensor of the file; `begin` and `end` in bytes from the end of the header. */
 export interface Entry {
   readonly name: string
-  readonly fileType: string
+  readonly type: FileType
   readonly shape: readonly number[]
   readonly begin: number
   readonly end: number
@@ -85,9 +76,10 @@ function parseEntry(name: string, fields: unknown, where: string): Entry {
   const { dtype, shape, data_offsets: offsets } = fields
   if (typeof dtype !== 'string')
     throw new FileError(`${where}: ${dtype === undefined ? 'dtype is missing' : 'dtype should be a string'}`)
-  if (!Object.hasOwn(fileTypes, dtype))
+  const type = elementTypes.get(dtype)
+  if (!type)
     throw new FileError(
-      `${where}: dtype ${JSON.stringify(dtype)} is not supported; supported: ${Object.keys(fileTypes).join(', ')}`,
+      `${where}: dtype ${JSON.stringify(dtype)} is not supported; supported: ${readableTypes.join(', ')}`,
     )
   if (!isSizes(shape)) throw new FileError(`${where}: ${explain('shape', shape)}`)
   if (shape.length > maxRank)
@@ -98,12 +90,12 @@ function parseEntry(name: string, fields: unknown, where: string): Entry {
     throw new FileError(
       `${where}: data_offsets should be [begin, end] with begin ≤ end, got ${formatShape(offsets.slice(0, 8))}`,
     )
-  const bytes = sizeOf(shape) * fileTypes[dtype]!.bytes
+  const bytes = bytesOf(type, shape)
   if (bytes !== end! - begin!)
     throw new FileError(
       `${where}: shape ${formatShape(shape)} of ${dtype} takes ${bytes} bytes, but data_offsets span ${end! - begin!}`,
     )
-  return { name, fileType: dtype, shape, begin: begin!, end: end! }
+  return { name, type, shape, begin: begin!, end: end! }
 }
 
 function isSizes(value: unknown): value is number[] {

@@ -10,7 +10,7 @@ svg { width: 100%; height: auto } svg text { font-size: 12px; fill: currentColor
 circle { stroke: Canvas; stroke-width: 1 } circle:hover { stroke: currentColor; stroke-width: 2 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: 2px 8px; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent) }
-th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left }
+th:nth-child(-n+4), td:nth-child(-n+4) { text-align: left }
 .bar { width: 160px } .bar div { height: 10px }
 .peaks { opacity: .75 }
 `
@@ -40,13 +40,13 @@ ${sections.join('\n')}
 }
 
 function table(results: readonly PlacedResult[], ops: readonly string[]): string {
-  const rows = results.map(({ op, name, shape, ms, gflops, gbps, bound, roofline = 0 }) => {
+  const rows = results.map(({ op, name, shape, dtype, error, ms, gflops, gbps, bound, roofline = 0 }) => {
     const width = Math.min(100, 100 * roofline).toFixed(1)
     const bar = `<div style="width:${width}%;background:${colorOf(op, ops)}"></div>`
-    const cells = [op, name, shape, ms.toPrecision(4), gflops?.toFixed(1) ?? '', gbps?.toFixed(1) ?? '']
+    const cells = [op, name, shape, dtype, ms.toPrecision(4), gflops?.toFixed(1) ?? '', gbps?.toFixed(1) ?? '']
     const fraction = `${(100 * roofline).toFixed(0)} % of ${bound ?? ''}`
-    return `<tr>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}<td class="bar">${bar}</td><td>${escape(fraction)}</td></tr>`
+    return `<tr>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}<td class="bar">${bar}</td><td>${escape(fraction)}</td><td>${error?.toExponential(1) ?? ''}</td></tr>`
   })
-  const heads = ['operation', '', 'shape', 'ms', 'GFLOP/s', 'GB/s', '', 'of the roofline']
+  const heads = ['operation', '', 'shape', 'dtype', 'ms', 'GFLOP/s', 'GB/s', '', 'of the roofline', 'error']
   return `<table><tr>${heads.map((head) => `<th>${head}</th>`).join('')}</tr>\n${rows.join('\n')}</table>`
 }

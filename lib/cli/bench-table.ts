@@ -3,7 +3,7 @@ import { paint } from './terminal.ts'
 
 /** `--json`: figures that are not there are null. */
 export function resultLine(result: PlacedResult): string {
-  const { op, name, shape, dtype, isa, threads, ms, gflops, gbps, bound, roofline, spread, placement } = result
+  const { op, name, shape, dtype, isa, threads, ms, gflops, gbps, bound, roofline, error, spread, placement } = result
   const rounded = (x: number | undefined): number | null => (x === undefined ? null : Number(x.toPrecision(5)))
   return JSON.stringify({
     op,
@@ -17,6 +17,7 @@ export function resultLine(result: PlacedResult): string {
     gbps: rounded(gbps),
     bound: bound ?? null,
     roofline: rounded(roofline),
+    error: rounded(error),
     spread: rounded(spread),
     placement: placement ?? null,
   })
@@ -38,7 +39,7 @@ export function peakLines({ compute, ...peaks }: Peaks): string[] {
   return [formats.join(', '), ...byLevel]
 }
 
-const widths = { op: 15, name: 46, shape: 15 }
+const widths = { op: 15, name: 46, shape: 15, dtype: 5 }
 const cells = 20
 const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
 
@@ -56,6 +57,7 @@ export function settingText({ peaks, placement }: Setting, color: boolean): stri
     'operation'.padEnd(widths.op),
     ''.padEnd(widths.name),
     'shape'.padEnd(widths.shape),
+    'dtype'.padEnd(widths.dtype),
     'ms'.padStart(9),
     'GFLOP/s'.padStart(8),
     'GB/s'.padStart(6),
@@ -65,7 +67,7 @@ export function settingText({ peaks, placement }: Setting, color: boolean): stri
 }
 
 export function resultText(result: PlacedResult, color: boolean): string {
-  const { op, name, shape, ms, gflops, gbps, bound, roofline = 0, spread } = result
+  const { op, name, shape, dtype, ms, gflops, gbps, bound, roofline = 0, error, spread } = result
   const fit = (text: string, width: number): string =>
     (text.length > width ? `${text.slice(0, width - 1)}…` : text).padEnd(width)
   const shade = roofline >= 0.8 ? 'green' : roofline >= 0.5 ? 'yellow' : 'red'
@@ -73,12 +75,14 @@ export function resultText(result: PlacedResult, color: boolean): string {
     fit(op, widths.op),
     fit(name, widths.name),
     fit(shape, widths.shape),
+    fit(dtype, widths.dtype),
     ms.toPrecision(4).padStart(9),
     figure(gflops, 8),
     figure(gbps, 6),
     ` ${paint(bar(roofline), shade, color)}`,
     `${(100 * roofline).toFixed(0)} %`.padStart(5),
     `of ${bound}`,
+    ...(error === undefined ? [] : [`error ${error.toExponential(1)}`]),
     ...(spread > 0.05 ? [paint(`± ${(100 * spread).toFixed(0)} %`, 'dim', color)] : []),
   ].join(' ')
 }

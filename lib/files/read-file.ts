@@ -1,38 +1,25 @@
-import { open, stat, type FileHandle } from 'node:fs/promises'
 import { FileError } from '../errors.ts'
-import { checkPath, fileError } from './file-error.ts'
+import { fileError } from './file-error.ts'
+import { OpenFile } from './open-file.ts'
 
 /** Far above any configuration, tokenizer or text that is worth reading at once; below Node's longest string. */
 const maxTextBytes = 2 ** 28
 
-/**
- * Opens a regular file and calls `read` with its size in bytes; closes it however that ends. A FileError for what is
- * missing or no regular file: folders, and devices and pipes, which might never end.
- */
-export async function withFile<T>(
-  operation: string,
-  path: string,
-  read: (handle: FileHandle, size: number) => Promise<T>,
-): Promise<T> {
-  checkPath(operation, path)
+/** Opens a regular file and calls `read` with it; closes it however that ends. Throws FileError as `OpenFile.open`. */
+export async function withFile<T>(operation: string, path: string, read: (file: OpenFile) => Promise<T>): Promise<T> {
+  const file = await OpenFile.open(operation, path)
   try {
-    const found = await stat(path)
-    if (found.isDirectory()) throw new FileError(`${operation}: ${path}: is a folder, expected a file`)
-    if (!found.isFile()) throw new FileError(`${operation}: ${path}: expected a regular file`)
-    const handle = await open(path, 'r')
-    try {
-      return await read(handle, (await handle.stat()).size)
-    } finally {
-      await handle.close()
-    }
+    return await read(file)
   } catch (cause) {
     throw fileError(operation, path, cause)
+  } finally {
+    await file.close()
   }
 }
 
 /** The text of a UTF-8 file of up to 256 MB. Throws FileError. */
 export async function readText(path: string, operation = 'readText'): Promise<string> {
-  const bytes = await withFile(operation, path, (handle, size) => {
+  const bytes = await withFile(operation, path, ({ handle, size }) => {
     if (size > maxTextBytes)
       throw new FileError(`${operation}: ${path}: expected at most ${maxTextBytes} bytes of text, got ${size}`)
     return handle.readFile()

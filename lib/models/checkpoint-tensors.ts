@@ -1,6 +1,6 @@
-import { ArgumentError, DTypeError, FileError, ShapeError } from '../errors.ts'
-import { formatShape, sameShape, sizeOf } from '../tensor/shape.ts'
-import { allocate, Tensor } from '../tensor/tensor.ts'
+import { DTypeError, FileError, ShapeError } from '../errors.ts'
+import { formatShape, sameShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import type { Family, WeightEntry } from './families/index.ts'
 
 /**
@@ -22,35 +22,43 @@ export function matchTensors(
     throw new FileError(`${where}: ${list(missing.map(({ name }) => name))} missing for this config.json`)
 
   const wanted = new Set(entries.map(({ name }) => nameInFile(name)))
-  const buffers = new Set(family.buffers.map(withoutPrefix))
-  const isBuffer = (name: string): boolean => buffers.has(withoutPrefix(name).replace(/\.\d+\./, '.#.'))
-  const tiedHead = tensors.get(headName)
-  const extra = [...tensors.keys()].filter((name) => !wanted.has(name) && !isBuffer(name) && name !== headName)
+  const ignored = new Set(family.ignored?.map(withoutPrefix))
+  const copies = new Map(Object.entries(family.copies ?? {}).map((pair) => pair.map(withoutPrefix) as [string, string]))
+  const extra = [...tensors.keys()].filter((name) => {
+    const known = withoutPrefix(name)
+    return !wanted.has(name) && !ignored.has(known.replace(/\.\d+\./g, '.#.')) && !copies.has(known)
+  })
   if (extra.length) throw new FileError(`${where}: ${list(extra)} not known for this config.json`)
 
   const matched = new Map(entries.map((entry) => [entry, tensors.get(nameInFile(entry.name))!]))
-  for (const [{ name, shape, zero }, tensor] of matched) {
+  for (const [{ name, shape, parameter }, tensor] of matched) {
     if (!sameShape(tensor.shape, shape))
       throw new ShapeError(
         `${where}: ${name} should have shape ${formatShape(shape)} by config.json, got ${formatShape(tensor.shape)}`,
       )
     if (tensor.dtype === 'i32') throw new DTypeError(`${where}: ${name} should hold floating-point numbers, got i32`)
-    if (zero && tensor.data().some((value) => value !== 0))
+    if (!parameter && tensor.data().some((value) => value !== 0))
       throw new FileError(`${where}: ${name} should be zeros, for config.json says that the model has no biases`)
   }
-  if (tiedHead && !wanted.has(headName)) {
-    const embedding = [...matched].find(([{ path }]) => path === 'tokenEmbedding.weight')![1]
-    if (!sameShape(tiedHead.shape, embedding.shape) || !sameNumbers(tiedHead, embedding))
-      throw new FileError(
-        `${where}: ${headName} should equal the token embedding, for config.json says tie_word_embeddings`,
-      )
-  }
+  checkCopies()
   return matched
+
+  /** What is there twice has to be the same: the model has it once. */
+  function checkCopies(): void {
+    const byName = new Map([...matched].map(([{ name }, tensor]) => [withoutPrefix(name), tensor]))
+    for (const [name, tensor] of tensors) {
+      const original = wanted.has(name) ? undefined : copies.get(withoutPrefix(name))
+      const same = original === undefined ? tensor : byName.get(original)
+      if (!same || !sameShape(tensor.shape, same.shape) || !sameNumbers(tensor, same))
+        throw new FileError(
+          `${where}: ${name} should equal ${original}, for config.json says that the model has it once (tie_word_embeddings)`,
+        )
+    }
+  }
 }
 
-const headName = 'lm_head.weight'
-
 function sameNumbers(a: Tensor, b: Tensor): boolean {
+  if (a === b) return true
   const [x, y] = [a.data(), b.data()]
   for (let i = 0; i < x.length; i++) if (!Object.is(x[i], y[i])) return false
   return true
@@ -58,57 +66,3 @@ function sameNumbers(a: Tensor, b: Tensor): boolean {
 
 const list = (names: readonly string[]): string =>
   `${names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ')} ${names.length > 1 ? 'are' : 'is'}`
-
-/** Copies a tensor of a checkpoint to where it belongs in its parameter. */
-export function copyIn({ transpose, rows, zero }: WeightEntry, tensor: Tensor, parameter: Tensor | undefined): void {
-  if (zero || !parameter) return
-  if (transpose) copyTransposed(tensor, parameter)
-  else parameter.data().set(tensor.data(), rows ? rows[0] * sizeOf(parameter.shape.slice(1)) : 0)
-}
-
-/**
- * Tensors by field path (parameters, gradients) under the names and in the layouts of a checkpoint, one by one. They
- * belong to the caller, but may share memory with those given. Paths that `tensors` lacks are left out, as are biases
- * of models without.
- */
-export function* checkpointTensors(
-  operation: string,
-  entries: readonly WeightEntry[],
-  tensors: ReadonlyMap<string, Tensor>,
-): Generator<[string, Tensor], void, undefined> {
-  const paths = new Set(entries.map(({ path }) => path))
-  for (const path of tensors.keys())
-    if (!paths.has(path)) throw new ArgumentError(`${operation}: this model has no parameter ${path}`)
-  for (const entry of entries) {
-    const tensor = tensors.get(entry.path)
-    if (tensor) yield [entry.name, copyOut(operation, entry, tensor)]
-  }
-}
-
-function copyOut(operation: string, entry: WeightEntry, tensor: Tensor): Tensor {
-  const { path, parameterShape, shape, transpose, rows } = entry
-  if (!sameShape(tensor.shape, parameterShape))
-    throw new ShapeError(
-      `${operation}: ${path} should have shape ${formatShape(parameterShape)}, got ${formatShape(tensor.shape)}`,
-    )
-  if (!transpose && !rows) return new Tensor(tensor.shape, tensor.dtype, tensor.memory(operation))
-  const result = allocate(operation, shape, tensor.dtype)
-  if (transpose) copyTransposed(tensor, result)
-  else {
-    const rowSize = sizeOf(shape.slice(1))
-    result.data().set(tensor.data().subarray(rows![0] * rowSize, rows![1] * rowSize))
-  }
-  return result
-}
-
-/** A square of this side is read by rows and written by columns while its lines stay in the first-level cache. */
-const tile = 32
-
-function copyTransposed(from: Tensor, to: Tensor): void {
-  const [source, target] = [from.data(), to.data()]
-  const [m, n] = from.shape as readonly [number, number]
-  for (let i0 = 0; i0 < m; i0 += tile)
-    for (let j0 = 0; j0 < n; j0 += tile)
-      for (let i = i0; i < Math.min(m, i0 + tile); i++)
-        for (let j = j0; j < Math.min(n, j0 + tile); j++) target[j * m + i] = source[i * n + j]!
-}

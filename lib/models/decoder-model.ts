@@ -1,156 +1,66 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
-import { Embedding } from '../nn/linear.ts'
-import { FeedForward, GatedFeedForward } from '../nn/feed-forward.ts'
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
 import type { KeyValueCache } from '../nn/key-value-cache.ts'
-import { Linear } from '../nn/linear.ts'
-import { maxLayers, Module } from '../nn/module.ts'
-import { MultiHeadAttention, type AttendOptions } from '../nn/multi-head-attention.ts'
-import { LayerNorm, RMSNorm } from '../nn/norms.ts'
+import { Embedding, Linear } from '../nn/linear.ts'
+import { Module } from '../nn/module.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { checkActivation } from '../ops/matmul.ts'
-import { add, crossEntropy, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
+import { add, crossEntropy, embedding, matmul, reshape, transpose } from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
+import {
+  checkChoice,
+  checkLayerConfig,
+  derivedSizes,
+  knownLayerConfig,
+  layerDefaults,
+  type LayerConfig,
+} from './layer-config.ts'
+import type { Assembly } from './families/family.ts'
+import { makeNorm, TransformerLayer, type Norm } from './transformer-layer.ts'
 
 /** Everything that tells one decoder family from another. */
-export interface DecoderConfig {
+export interface DecoderConfig extends LayerConfig {
   vocabSize: number
-  hiddenSize: number
-  numLayers: number
-  numHeads: number
-  /** numHeads unless said. */
-  numKeyValueHeads?: number
-  headDim?: number
-  /** 4·hiddenSize unless said. */
-  intermediateSize?: number
   /** Most tokens of a sequence. */
   context: number
-  norm?: 'layer' | 'rms'
-  normEpsilon?: number
-  activation?: Activation
-  /** Gated feed-forward (SwiGLU and its kin). */
-  gated?: boolean
   positions?: 'learned' | 'rotary'
   ropeTheta?: number
-  bias?: boolean
   /** The output projection is the token embedding. */
   tieEmbeddings?: boolean
-  dropout?: number
 }
 
-const defaults = {
-  norm: 'layer',
-  normEpsilon: 1e-5,
-  activation: 'gelu',
-  gated: false,
-  positions: 'learned',
-  ropeTheta: 1e4,
-  bias: true,
-  tieEmbeddings: true,
-  dropout: 0,
-} as const
-
 const known = {
+  ...knownLayerConfig,
   vocabSize: 'any',
-  hiddenSize: 'any',
-  numLayers: 'any',
-  numHeads: 'any',
-  numKeyValueHeads: 'any',
-  headDim: 'any',
-  intermediateSize: 'any',
   context: 'any',
-  norm: 'any',
-  normEpsilon: 'any',
-  activation: 'any',
-  gated: 'boolean',
   positions: 'any',
   ropeTheta: 'any',
-  bias: 'boolean',
   tieEmbeddings: 'boolean',
-  dropout: 'any',
 } as const satisfies Record<keyof DecoderConfig, unknown>
 
 export type ResolvedDecoderConfig = Required<DecoderConfig>
 
-/** Fills in defaults; throws ArgumentError for what makes no sense. */
+/** Fills in defaults; throws ArgumentError for what makes no sense. Learned positions come with GPT-2's layout of weights. */
 export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConfig {
   checkOptions('DecoderConfig', config, known)
-  for (const name of ['vocabSize', 'hiddenSize', 'numLayers', 'numHeads', 'context'] as const)
-    checkInteger('DecoderConfig', name, config[name], 1, name === 'numLayers' ? maxLayers : undefined)
-  const { hiddenSize, numHeads } = config
+  for (const name of ['vocabSize', 'context'] as const) checkInteger('DecoderConfig', name, config[name], 1)
+  const likeGpt2 = (config.positions ?? 'learned') === 'learned'
   const resolved: ResolvedDecoderConfig = {
-    ...defaults,
-    numKeyValueHeads: numHeads,
-    headDim: hiddenSize / numHeads,
-    intermediateSize: 4 * hiddenSize,
+    ...layerDefaults,
+    positions: 'learned',
+    ropeTheta: 1e4,
+    tieEmbeddings: true,
+    joined: likeGpt2,
+    inputsFirst: likeGpt2,
+    ...derivedSizes('DecoderConfig', config),
     ...config,
   }
-  checkInteger('DecoderConfig', 'headDim (hiddenSize / numHeads)', resolved.headDim, 1, 256)
-  checkInteger('DecoderConfig', 'numKeyValueHeads', resolved.numKeyValueHeads, 1, numHeads)
-  if (numHeads % resolved.numKeyValueHeads !== 0)
-    throw new ArgumentError(
-      `DecoderConfig: numHeads (${numHeads}) should be a multiple of numKeyValueHeads (${resolved.numKeyValueHeads})`,
-    )
-  checkInteger('DecoderConfig', 'intermediateSize', resolved.intermediateSize, 1)
-  checkNumber('DecoderConfig', 'normEpsilon', resolved.normEpsilon, 0)
-  checkNumber('DecoderConfig', 'dropout', resolved.dropout, 0, 0.999999)
+  checkLayerConfig('DecoderConfig', resolved)
   checkNumber('DecoderConfig', 'ropeTheta', resolved.ropeTheta, 1)
-  checkActivation('DecoderConfig', resolved.activation)
-  const choices = { norm: ['layer', 'rms'], positions: ['learned', 'rotary'] } as const
-  for (const [name, values] of Object.entries(choices)) {
-    const value = resolved[name as keyof typeof choices]
-    if (!(values as readonly string[]).includes(value))
-      throw new ArgumentError(`DecoderConfig: ${name} should be one of ${values.join(', ')}, got ${describe(value)}`)
-  }
+  checkChoice('DecoderConfig', 'positions', resolved.positions, ['learned', 'rotary'])
   if (resolved.positions === 'rotary' && resolved.headDim % 2 !== 0)
     throw new ArgumentError(`DecoderConfig: rotary positions need an even headDim, got ${resolved.headDim}`)
   return resolved
-}
-
-function makeNorm({ norm, hiddenSize, normEpsilon: epsilon, bias }: ResolvedDecoderConfig): LayerNorm | RMSNorm {
-  return norm === 'rms' ? new RMSNorm(hiddenSize, { epsilon }) : new LayerNorm(hiddenSize, { epsilon, bias })
-}
-
-/** x + attention(norm(x)), then x + mlp(norm(x)). */
-export class DecoderLayer extends Module {
-  readonly attentionNorm: LayerNorm | RMSNorm
-  readonly attention: MultiHeadAttention
-  readonly mlpNorm: LayerNorm | RMSNorm
-  readonly mlp: FeedForward | GatedFeedForward
-
-  constructor(config: ResolvedDecoderConfig, options: Initialised) {
-    super()
-    const {
-      hiddenSize: dim,
-      numHeads: heads,
-      numKeyValueHeads: kvHeads,
-      headDim,
-      intermediateSize: hidden,
-      activation,
-      bias,
-      dropout,
-    } = config
-    const random = generatorOf('DecoderLayer', options)
-    this.attentionNorm = makeNorm(config)
-    this.attention = new MultiHeadAttention({
-      dim,
-      heads,
-      kvHeads,
-      headDim,
-      bias,
-      dropout,
-      random,
-      ...(config.positions === 'rotary' && { rope: { theta: config.ropeTheta } }),
-    })
-    this.mlpNorm = makeNorm(config)
-    this.mlp = new (config.gated ? GatedFeedForward : FeedForward)({ dim, hidden, activation, bias, dropout, random })
-  }
-
-  forward(x: Tensor, options: AttendOptions): Tensor {
-    const attended = add(x, this.attention.forward(this.attentionNorm.forward(x), { ...options, causal: true }))
-    return add(attended, this.mlp.forward(this.mlpNorm.forward(attended), { dropout: options.dropout }))
-  }
 }
 
 export interface DecoderInputs {
@@ -180,8 +90,8 @@ export function checkModel(operation: string, model: unknown): DecoderModel {
 export class DecoderModel extends Module {
   readonly tokenEmbedding: Embedding
   readonly positionEmbedding?: Embedding
-  readonly layers: readonly DecoderLayer[]
-  readonly norm: LayerNorm | RMSNorm
+  readonly layers: readonly TransformerLayer[]
+  readonly norm: Norm
   readonly head?: Linear
   readonly #config: ResolvedDecoderConfig
   readonly #counts = new Map<number, Tensor>()
@@ -194,7 +104,12 @@ export class DecoderModel extends Module {
     const random = generatorOf('DecoderModel', options)
     this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
     if (positions === 'learned') this.positionEmbedding = new Embedding(context, hiddenSize, { random })
-    this.layers = Array.from({ length: numLayers }, () => new DecoderLayer(resolved, { random }))
+    const layer = {
+      normPlacement: 'pre',
+      rope: positions === 'rotary' ? { theta: resolved.ropeTheta } : undefined,
+      random,
+    } as const
+    this.layers = Array.from({ length: numLayers }, () => new TransformerLayer(resolved, layer))
     this.norm = makeNorm(resolved)
     if (!tieEmbeddings) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
     this.#config = resolved
@@ -215,7 +130,12 @@ export class DecoderModel extends Module {
     for (const [name, parameter] of this.parameters()) {
       if (name.endsWith('.bias')) parameter.data().fill(0)
       else if (parameter.rank > 1)
-        fillNormal(parameter, random, /\.(output|down)\.weight$/.test(name) ? residualStd : 0.02)
+        fillNormal(
+          parameter,
+          random,
+          /\.(output|down)\.weight$/.test(name) ? residualStd : 0.02,
+          this.#config.inputsFirst && name.startsWith('layers.'),
+        )
     }
     return this
   }
@@ -240,6 +160,7 @@ export class DecoderModel extends Module {
     x = dropWith(x, this.#config.dropout, { dropout })
     this.layers.forEach((layer, index) => {
       x = layer.forward(x, {
+        causal: true,
         positions,
         dropout,
         keyLengths: cached?.keyLengths,
@@ -286,4 +207,9 @@ export class DecoderModel extends Module {
     if (!positions) this.#counts.set(length, (positions = fromData(Int32Array.from({ length }, (_, i) => i))))
     return positions
   }
+}
+
+export const decoder: Assembly<DecoderConfig, DecoderModel> = {
+  resolve: resolveDecoderConfig,
+  make: (config, options) => new DecoderModel(config, options),
 }

@@ -15,13 +15,33 @@ export interface FeedForwardOptions extends Initialised {
   activation?: Activation
   bias?: boolean
   dropout?: number
+  /** Weights are kept as [inputs, outputs]. */
+  inputsFirst?: boolean
 }
 
-const knownGated = { dim: 'any', hidden: 'any', bias: 'boolean', dropout: 'any', random: 'any' } as const
-const known = { ...knownGated, activation: 'any' } as const
+export interface GatedFeedForwardOptions extends FeedForwardOptions {
+  /** A projection each for the gate and for what it gates, as most checkpoints have it, instead of a joined one. */
+  separate?: boolean
+}
 
-function resolve(operation: string, options: FeedForwardOptions, defaults: { activation: Activation; bias: boolean }) {
-  checkOptions(operation, options, known)
+const shared = {
+  dim: 'any',
+  hidden: 'any',
+  bias: 'boolean',
+  dropout: 'any',
+  inputsFirst: 'boolean',
+  random: 'any',
+} as const
+const known = { ...shared, activation: 'any' } as const
+const knownGlu = { ...shared, separate: 'boolean' } as const
+const knownGated = { ...knownGlu, activation: 'any' } as const
+
+function resolve(
+  operation: string,
+  options: FeedForwardOptions,
+  defaults: { activation: Activation; bias: boolean; known: Readonly<Record<string, 'any' | 'boolean'>> },
+) {
+  checkOptions(operation, options, defaults.known)
   const { bias = defaults.bias, activation = defaults.activation, dropout = 0 } = options
   const dim = checkInteger(operation, 'dim', options.dim, 1)
   return {
@@ -29,7 +49,7 @@ function resolve(operation: string, options: FeedForwardOptions, defaults: { act
     hidden: checkInteger(operation, 'hidden', options.hidden ?? 4 * dim, 1),
     activation: checkActivation(operation, activation),
     dropout: checkNumber(operation, 'dropout', dropout, 0, 0.999999),
-    linear: { bias, random: generatorOf(operation, options) },
+    linear: { bias, inputsFirst: options.inputsFirst ?? false, random: generatorOf(operation, options) },
   }
 }
 
@@ -45,6 +65,7 @@ export class FeedForward extends Module {
     const { dim, hidden, activation, dropout, linear } = resolve('FeedForward', options, {
       activation: 'gelu',
       bias: true,
+      known,
     })
     this.up = new Linear(dim, hidden, linear)
     this.down = new Linear(hidden, dim, linear)
@@ -61,21 +82,27 @@ export class FeedForward extends Module {
 
 /**
  * down(f(gate(x)) ⊙ up(x)) (Shazeer 2020); f is silu unless said, and there are no biases unless said. `gateUp` holds
- * both projections: [2·hidden, dim], the gate first.
+ * both projections: [2·hidden, dim], the gate first; `separate` ones are `gate` and `up`.
  */
 export class GatedFeedForward extends Module {
-  readonly gateUp: Linear
+  readonly gateUp?: Linear
+  readonly gate?: Linear
+  readonly up?: Linear
   readonly down: Linear
   readonly #activation: Activation
   readonly #dropout: number
 
-  constructor(options: FeedForwardOptions) {
+  constructor(options: GatedFeedForwardOptions) {
     super()
     const { dim, hidden, activation, dropout, linear } = resolve('GatedFeedForward', options, {
       activation: 'silu',
       bias: false,
+      known: knownGated,
     })
-    this.gateUp = new Linear(dim, 2 * hidden, linear)
+    if (options.separate) {
+      this.gate = new Linear(dim, hidden, linear)
+      this.up = new Linear(dim, hidden, linear)
+    } else this.gateUp = new Linear(dim, 2 * hidden, linear)
     this.down = new Linear(hidden, dim, linear)
     this.#activation = activation
     this.#dropout = dropout
@@ -83,23 +110,23 @@ export class GatedFeedForward extends Module {
 
   forward(x: Tensor, options: Dropping = {}): Tensor {
     checkDropping('GatedFeedForward', options)
-    const [gate, up] = split(this.gateUp.forward(x), 2) as [Tensor, Tensor]
-    return dropWith(this.down.forward(gated(this.#activation, gate, up)), this.#dropout, options)
+    const [gate, up] = this.gateUp ? split(this.gateUp.forward(x), 2) : [this.gate!.forward(x), this.up!.forward(x)]
+    return dropWith(this.down.forward(gated(this.#activation, gate!, up!)), this.#dropout, options)
   }
 }
 
 /** A gated feed-forward layer with silu. */
 export class SwiGLU extends GatedFeedForward {
-  constructor(options: Omit<FeedForwardOptions, 'activation'>) {
-    checkOptions('SwiGLU', options, knownGated)
+  constructor(options: Omit<GatedFeedForwardOptions, 'activation'>) {
+    checkOptions('SwiGLU', options, knownGlu)
     super({ ...options, activation: 'silu' })
   }
 }
 
 /** A gated feed-forward layer with gelu. */
 export class GeGLU extends GatedFeedForward {
-  constructor(options: Omit<FeedForwardOptions, 'activation'>) {
-    checkOptions('GeGLU', options, knownGated)
+  constructor(options: Omit<GatedFeedForwardOptions, 'activation'>) {
+    checkOptions('GeGLU', options, knownGlu)
     super({ ...options, activation: 'gelu' })
   }
 }

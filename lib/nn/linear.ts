@@ -6,30 +6,37 @@ import { Module } from './module.ts'
 
 export interface LinearOptions extends Initialised {
   bias?: boolean
+  /** The weight is kept as [inputs, outputs], as GPT-2's checkpoints have it. */
+  inputsFirst?: boolean
 }
 
 /**
- * y = x·Wᵀ + b. weight [outputs, inputs], bias [outputs], both from U(−1/√inputs, 1/√inputs), as torch.nn.Linear.
- * x […, inputs] → […, outputs].
+ * y = x·Wᵀ + b. weight [outputs, inputs] unless `inputsFirst`, bias [outputs], both from U(−1/√inputs, 1/√inputs), as
+ * torch.nn.Linear. x […, inputs] → […, outputs].
  */
 export class Linear extends Module {
   readonly weight: Parameter
   readonly bias?: Parameter
+  readonly #inputsFirst: boolean
 
   constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
     super()
     checkInteger('Linear', 'inputs', inputs, 1)
     checkInteger('Linear', 'outputs', outputs, 1)
-    checkOptions('Linear', options, { bias: 'boolean', random: 'any' })
+    checkOptions('Linear', options, { bias: 'boolean', inputsFirst: 'boolean', random: 'any' })
     const random = generatorOf('Linear', options)
     const bound = 1 / Math.sqrt(inputs)
-    this.weight = uniform([outputs, inputs], random, bound)
+    this.#inputsFirst = options.inputsFirst ?? false
+    this.weight = uniform(this.#inputsFirst ? [inputs, outputs] : [outputs, inputs], random, bound)
     if (options.bias ?? true) this.bias = uniform([outputs], random, bound)
   }
 
   forward(x: Tensor, options: { activation?: Activation } = {}): Tensor {
     checkOptions('Linear', options, ['activation'])
-    return matmul(x, transpose(this.weight), { ...options, ...(this.bias && { bias: this.bias }) })
+    return matmul(x, this.#inputsFirst ? this.weight : transpose(this.weight), {
+      ...options,
+      ...(this.bias && { bias: this.bias }),
+    })
   }
 }
 
@@ -53,7 +60,7 @@ export class Embedding extends Module {
     this.#paddingIndex = paddingIndex
     if (paddingIndex !== undefined) {
       checkInteger('Embedding', 'paddingIndex', paddingIndex, 0, count - 1)
-      this.weight.data().fill(0, paddingIndex * dim, (paddingIndex + 1) * dim)
+      if (!this.weight.isUnbound) this.weight.data().fill(0, paddingIndex * dim, (paddingIndex + 1) * dim)
     }
   }
 

@@ -27,8 +27,12 @@ export interface MultiHeadAttentionOptions extends Initialised {
   memoryDim?: number
   /** Keys and values come from another sequence: separate projections. */
   cross?: boolean
+  /** A projection each for queries, keys and values, as most checkpoints have it, instead of joined ones. */
+  separate?: boolean
   bias?: boolean
   outputBias?: boolean
+  /** Weights are kept as [inputs, outputs]. */
+  inputsFirst?: boolean
   rope?: RotaryConfig | undefined
   /** Of the result; the weights of the keys are not dropped. */
   dropout?: number
@@ -54,8 +58,10 @@ const known = {
   headDim: 'any',
   memoryDim: 'any',
   cross: 'boolean',
+  separate: 'boolean',
   bias: 'boolean',
   outputBias: 'boolean',
+  inputsFirst: 'boolean',
   rope: 'any',
   dropout: 'any',
   random: 'any',
@@ -66,13 +72,16 @@ export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'cache', 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
  * [length, dim] for one sequence. Self-attention has one projection `qkv` [(heads + 2·kvHeads)·headDim, dim]; cross
- * attention has `query` and `keyValue`.
+ * attention has `query` and `keyValue`; `separate` ones are `query`, `key` and `value`.
  */
 export class MultiHeadAttention extends Module {
   readonly qkv?: Linear
   readonly query?: Linear
+  readonly key?: Linear
+  readonly value?: Linear
   readonly keyValue?: Linear
   readonly output: Linear
+  readonly #cross: boolean
   readonly #heads: number
   readonly #kvHeads: number
   readonly #headDim: number
@@ -102,11 +111,15 @@ export class MultiHeadAttention extends Module {
     const random = generatorOf('MultiHeadAttention', options)
     const width = heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
-    if (cross) {
-      this.query = new Linear(dim, width, { bias, random })
-      this.keyValue = new Linear(memoryDim, 2 * kvWidth, { bias, random })
-    } else this.qkv = new Linear(dim, width + 2 * kvWidth, { bias, random })
-    this.output = new Linear(width, dim, { bias: outputBias, random })
+    const linear = { bias, random, inputsFirst: options.inputsFirst ?? false }
+    this.#cross = cross
+    if (cross || options.separate) this.query = new Linear(dim, width, linear)
+    if (options.separate) {
+      this.key = new Linear(memoryDim, kvWidth, linear)
+      this.value = new Linear(memoryDim, kvWidth, linear)
+    } else if (cross) this.keyValue = new Linear(memoryDim, 2 * kvWidth, linear)
+    else this.qkv = new Linear(dim, width + 2 * kvWidth, linear)
+    this.output = new Linear(width, dim, { ...linear, bias: outputBias })
     if (options.rope !== undefined && cross)
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
     this.#interleaved = options.rope?.interleaved ?? false
@@ -155,14 +168,20 @@ export class MultiHeadAttention extends Module {
         )
     const width = this.#heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
-    if (this.qkv) {
-      if (memory) throw new ArgumentError('MultiHeadAttention: memory needs a layer made with { cross: true }')
-      const [q, k, v] = split(this.qkv.forward(x), [width, kvWidth, kvWidth]) as [Tensor, Tensor, Tensor]
-      return [this.#intoHeads(q), this.#intoHeads(k), this.#intoHeads(v)]
-    }
-    if (!memory) throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
-    const [k, v] = split(this.keyValue!.forward(memory), 2) as [Tensor, Tensor]
-    return [this.#intoHeads(this.query!.forward(x)), this.#intoHeads(k), this.#intoHeads(v)]
+    if (memory && !this.#cross)
+      throw new ArgumentError('MultiHeadAttention: memory needs a layer made with { cross: true }')
+    if (!memory && this.#cross)
+      throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
+    const source = memory ?? x
+    const [q, k, v] = this.qkv
+      ? split(this.qkv.forward(x), [width, kvWidth, kvWidth])
+      : [
+          this.query!.forward(x),
+          ...(this.keyValue
+            ? split(this.keyValue.forward(source), 2)
+            : [this.key!.forward(source), this.value!.forward(source)]),
+        ]
+    return [this.#intoHeads(q!), this.#intoHeads(k!), this.#intoHeads(v!)]
   }
 
   /** [batch, length, heads·headDim] seen as [batch, heads, length, headDim]. */

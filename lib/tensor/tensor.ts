@@ -41,15 +41,15 @@ export class Memory {
 export class Tensor<D extends DType = DType> implements Disposable {
   readonly shape: Shape
   readonly dtype: D
-  #memory: Memory | undefined
+  #memory: Memory | 'unbound' | undefined
 
-  /** @internal Use `tensor(...)`. */
-  constructor(shape: Shape, dtype: D, memory?: Memory) {
-    if (!(memory instanceof Memory || this.isTraced))
+  /** @internal Use `tensor(...)`. 'unbound': a shape that gets its memory with `bind`. */
+  constructor(shape: Shape, dtype: D, memory?: Memory | 'unbound') {
+    if (!(memory instanceof Memory || memory === 'unbound' || this.isTraced))
       throw new ArgumentError(`${new.target.name}: expected native memory, got ${describe(memory)}; use tensor(…)`)
     this.shape = Object.freeze([...shape])
     this.dtype = dtype
-    this.#memory = memory?.retain()
+    this.#memory = memory instanceof Memory ? memory.retain() : memory
   }
 
   get rank(): number {
@@ -67,13 +67,27 @@ export class Tensor<D extends DType = DType> implements Disposable {
     return !this.isTraced && this.#memory === undefined
   }
 
+  /** @internal A parameter that is a shape so far: its model waits for the values of a file. */
+  get isUnbound(): boolean {
+    return this.#memory === 'unbound'
+  }
+
+  /** @internal Gives a tensor that was made unbound its memory. */
+  bind(memory: Memory): this {
+    if (!this.isUnbound) throw new ArgumentError('bind: this tensor is not waiting for memory')
+    if (!(memory instanceof Memory)) throw new ArgumentError(`bind: expected native memory, got ${describe(memory)}`)
+    this.#memory = memory.retain()
+    return this
+  }
+
   /** @internal The memory; throws DisposedError after `dispose()`. */
   memory(operation: string): Memory {
-    if (!this.#memory)
-      throw new DisposedError(
-        `${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`,
-      )
-    return this.#memory
+    if (this.#memory instanceof Memory) return this.#memory
+    if (this.#memory === 'unbound')
+      throw new ExecutionError(`${operation}: this tensor ${formatShape(this.shape)} has no values yet; load its model`)
+    throw new DisposedError(
+      `${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`,
+    )
   }
 
   /**
@@ -128,7 +142,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
   /** Gives the memory back. A second call does nothing; programs that still run keep what they need. */
   dispose(): void {
-    this.#memory?.release()
+    if (this.#memory instanceof Memory) this.#memory.release()
     this.#memory = undefined
   }
   [Symbol.dispose](): void {

@@ -1,21 +1,38 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ArgumentError, describe, FileError } from '../errors.ts'
+import { ArgumentError, checkOptions, describe, FileError } from '../errors.ts'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath, fileError } from '../files/file-error.ts'
 import { isObject, readJson } from '../files/read-file.ts'
 import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
-import { tokenizerFile, type TokenDecoder, type Tokenizer } from './tokenizer.ts'
+import { CallableTokenizer } from './callable-tokenizer.ts'
+import { cleaning, type DecodingStep } from './decoders.ts'
+import { noPostProcessor } from './post-processors.ts'
+import { tokenizerFile, type DecodingOptions, type TokenDecoder, type Tokenizer } from './tokenizer.ts'
 
 /** Splits into single code points, newlines included; means the same to JavaScript and to Hugging Face's tokenizers. */
 const anyCharacter = '[\\s\\S]'
 
 /** One token per code point, numbered in the order of the code points, as nanoGPT's `shakespeare_char`. */
-export class CharTokenizer implements Tokenizer {
+export class CharTokenizer extends CallableTokenizer implements Tokenizer {
+  readonly specialTokenIds: readonly number[] = []
   readonly #characters: readonly string[]
   readonly #ids = new Map<string, number>()
 
   private constructor(characters: readonly string[]) {
+    super(() => ({
+      tokensOf: (text, sequence) => {
+        const ids = [...this.encode(text)]
+        const lengths = ids.map((id) => characters[id]!.length)
+        const ends = runningSums(lengths)
+        const starts = ends.map((end, i) => end - lengths[i]!)
+        return { ids, starts, ends, words: ids.map((_, i) => i), type: 0, sequence }
+      },
+      postProcessor: noPostProcessor,
+      hasTypes: false,
+      paddingSide: 'right',
+      truncationSide: 'right',
+    }))
     if (!Array.isArray(characters) || !characters.every((character) => typeof character === 'string'))
       throw new ArgumentError(
         `CharTokenizer: expected characters, got ${describe(characters)}; use CharTokenizer.train or .load`,
@@ -43,6 +60,11 @@ export class CharTokenizer implements Tokenizer {
     return CharTokenizer.fromJson(await readJson(path, 'CharTokenizer.load'), `CharTokenizer.load: ${path}`)
   }
 
+  /** @internal True if a tokenizer.json is one of single characters. */
+  static describes(json: Record<string, unknown>): boolean {
+    return notCharacters(json) === undefined
+  }
+
   /** @internal From the object in a tokenizer.json; `where` begins the message of the FileError. */
   static fromJson(json: Record<string, unknown>, where: string): CharTokenizer {
     const wrong = notCharacters(json)
@@ -63,7 +85,9 @@ export class CharTokenizer implements Tokenizer {
     return this.#characters.length
   }
 
-  encode(text: string): Int32Array {
+  /** There are no special tokens to add; the option is taken as that of any tokenizer. */
+  encode(text: string, options: { addSpecialTokens?: boolean } = {}): Int32Array {
+    checkOptions('encode', options, { addSpecialTokens: 'boolean' })
     if (typeof text !== 'string') throw new ArgumentError(`encode: expected a string, got ${describe(text)}`)
     const ids = new Int32Array(text.length)
     let length = 0
@@ -79,16 +103,26 @@ export class CharTokenizer implements Tokenizer {
     return ids.slice(0, length)
   }
 
-  decode(ids: ArrayLike<number>): string {
+  decode(ids: ArrayLike<number>, options: DecodingOptions = {}): string {
     if (dtypeOf(ids)) checkAttached('decode', ids as Int32Array)
     else if (!Array.isArray(ids)) throw new ArgumentError(`decode: expected an array of ids, got ${describe(ids)}`)
-    let text = ''
-    for (let i = 0; i < ids.length; i++) text += this.#character('decode', ids[i]!)
-    return text
+    const step = cleanUp('decode', options)
+    const parts: string[] = []
+    for (let i = 0; i < ids.length; i++) parts.push(...step.push(this.#character('decode', ids[i]!)))
+    return [...parts, ...step.flush()].join('')
   }
 
-  decoder(): TokenDecoder {
-    return { push: (id) => this.#character('push', id), flush: () => '' }
+  decoder(options: DecodingOptions = {}): TokenDecoder {
+    const step = cleanUp('decoder', options)
+    return { push: (id) => step.push(this.#character('push', id)).join(''), flush: () => step.flush().join('') }
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#ids.get(token)
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.#characters[id]
   }
 
   async save(folder: string): Promise<void> {
@@ -122,6 +156,11 @@ export class CharTokenizer implements Tokenizer {
     const text = JSON.stringify(this.#characters.slice(0, shown).join(''))
     return this.vocabSize > shown ? `${text} and ${this.vocabSize - shown} more` : text
   }
+}
+
+function cleanUp(operation: string, options: DecodingOptions): DecodingStep {
+  checkOptions(operation, options, { skipSpecialTokens: 'boolean', cleanUpTokenizationSpaces: 'boolean' })
+  return options.cleanUpTokenizationSpaces ? cleaning() : { push: (text) => [text], flush: () => [] }
 }
 
 /** Why a tokenizer.json does something else than to number single characters, or undefined. */
@@ -163,4 +202,9 @@ function positionOf(text: string, character: string): number {
 /** `"é" (U+00E9)`. */
 function name(character: string): string {
   return `${JSON.stringify(character)} (U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')})`
+}
+
+function runningSums(numbers: readonly number[]): number[] {
+  let sum = 0
+  return numbers.map((number) => (sum += number))
 }

@@ -20,6 +20,8 @@ export async function evaluate(
   let windows = 0
   for (const { tokens, targets, windows: count } of task.validation(batchSize)) {
     using loss = await step.run({ tokens, targets }, options)
+    // A run may have been through before it was to stop; there is nothing to lose by stopping after it.
+    options.signal?.throwIfAborted()
     sum += loss.item() * count
     windows += count
   }

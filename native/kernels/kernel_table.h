@@ -198,16 +198,25 @@ struct AttentionKernels {
 
 // ---- rows: softmax, norms, loss, reductions ------------------------------------------------------------------------
 
+// One row of a norm. sum, y may be x or residual, but differ from each other.
+struct NormRow {
+  const float *x, *residual;
+  float *sum, *y;
+  float *mean, *rstd;
+};
+
+constexpr int kNormRows = 4;  // fastest in multiples of so many
+
 struct RowKernels {
   // y = softmax(x) or log softmax(x) over n elements. y may be x.
   void (*softmax)(const float* x, float* y, int64_t n, bool log);
   // softmax: dx = y ⊙ (dy − Σ dy ⊙ y);  log softmax: dx = dy − exp(y) · Σ dy. dx may be dy.
   void (*softmax_gradient)(const float* y, const float* dy, float* dx, int64_t n, bool log);
-  // s = x + residual (stored to sum when given; residual may be nullptr);
+  // Of each row: s = x + residual (stored to sum when given; residual may be nullptr);
   // y = (s − mean) · rstd ⊙ weight + bias. center false: RMS norm, mean = 0. weight, bias may be nullptr.
-  // Variance in two passes over the row in cache. Writes *mean (when center) and *rstd.
-  void (*norm)(const float* x, const float* residual, const float* weight, const float* bias, float* sum, float* y,
-               float* mean, float* rstd, int64_t n, float epsilon, bool center);
+  // Variance in two passes over the row in cache. Writes *mean (when given) and *rstd.
+  void (*norm)(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n, float epsilon,
+               bool center);
   // dx = rstd · (g − [mean(g)] − x̂ · mean(g ⊙ x̂)) + gradient_residual, g = dy ⊙ weight, x̂ = (x − mean) · rstd;
   // d_weight += dy ⊙ x̂, d_bias += dy (each may be nullptr). [mean(g)] only when center.
   void (*norm_gradient)(const float* dy, const float* x, const float* weight, float mean, float rstd,

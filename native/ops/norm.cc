@@ -61,10 +61,15 @@ void RunNorm(const Instruction& in, Context& context) {
   const float epsilon = static_cast<float>(in.attributes[0]);
   const bool center = in.attributes[1] != 0;
   ForChunks(context, rows, n, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      float unused;
-      context.kernels.rows.norm(x[i], residual[i], weight, bias, sum[i], y[i], mean ? mean + i : nullptr,
-                                rstd ? rstd + i : &unused, n, epsilon, center);
+    float unused[kNormRows];
+    for (int64_t i = begin; i < end;) {
+      NormRow together[kNormRows];
+      int count = 0;
+      for (; count < kNormRows && i < end; ++count, ++i) {
+        together[count] = {
+            x[i], residual[i], sum[i], y[i], mean ? mean + i : nullptr, rstd ? rstd + i : unused + count};
+      }
+      context.kernels.rows.norm(together, count, weight, bias, n, epsilon, center);
     }
   });
 }

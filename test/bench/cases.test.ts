@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { cases, families, unbenched } from '../../lib/bench/cases/index.ts'
-import { caseOf, type Case } from '../../lib/bench/case.ts'
+import { caseOf, isCold, type Case } from '../../lib/bench/case.ts'
 import { repeatsOf } from '../../lib/bench/run-case.ts'
 import { removeDeadNodes, type Graph } from '../../lib/graph/graph.ts'
 import { lower } from '../../lib/graph/lower.ts'
@@ -9,15 +9,17 @@ import { Trace, withTrace, type TracedTensor, type Value } from '../../lib/graph
 import { registry } from '../../lib/ops/define-op.ts'
 
 /** What a case computes, without memory for it. */
-function trace({ inputs, run }: Case): { graph: Graph; inputs: Value[] } {
+function trace(given: Case): { graph: Graph; inputs: Value[] } {
   const trace = new Trace()
-  const traced = Object.fromEntries(
-    Object.entries(inputs).map(([name, { shape, dtype }]) => [name, trace.input({ shape, dtype }, false)]),
-  )
-  const output = withTrace(trace, () => run(traced)) as TracedTensor
+  const tracedOf = (inputs: Case['inputs'] = {}): Record<string, TracedTensor> =>
+    Object.fromEntries(
+      Object.entries(inputs).map(([name, { shape, dtype }]) => [name, trace.input({ shape, dtype }, false)]),
+    )
+  const [inputs, raw] = [tracedOf(given.inputs), tracedOf(given.raw)]
+  const output = withTrace(trace, () => given.run(inputs, given.prepare?.(raw) ?? {})) as TracedTensor
   return {
     graph: removeDeadNodes({ nodes: trace.nodes, outputs: [output.value] }),
-    inputs: Object.values(traced).map(({ value }) => value),
+    inputs: [...Object.values(inputs), ...Object.values(raw)].map(({ value }) => value),
   }
 }
 
@@ -30,9 +32,9 @@ describe('every operation is benched, or there is a reason why not', () => {
 })
 
 describe('cases', () => {
-  it.each(cases.map((given) => [given.op, given.name, given.shape, given] as const))(
-    '%s: %s, %s',
-    (_op, _name, _shape, given) => {
+  it.each(cases.map((given) => [given.op, given.name, given.shape, given.dtype, given] as const))(
+    '%s: %s, %s, %s',
+    (_op, _name, _shape, _dtype, given) => {
       const { graph, inputs } = trace(given)
       const instructions = lower(rewrite(graph), inputs).instructions.map(({ name }) => name)
       expect(instructions.filter((name) => name === given.instruction)).toHaveLength(1)
@@ -74,7 +76,7 @@ describe('cases', () => {
   })
 
   it('take cold weights from memory that no cache holds', () => {
-    const cold = cases.filter(({ inputs }) => Object.values(inputs).some((input) => input.cold))
+    const cold = cases.filter(({ inputs, raw }) => isCold(inputs) || isCold(raw))
     expect(cold.length).toBeGreaterThan(4)
     for (const given of cold) expect(repeatsOf(given) * given.work.read).toBeGreaterThan(128 * 2 ** 20)
   })

@@ -28,7 +28,7 @@ const bytesOf = (array: ArrayBufferView): Uint8Array => new Uint8Array(array.buf
 
 async function readOne(dtype: string, data: ArrayBufferView): Promise<number[]> {
   const bytes = bytesOf(data)
-  const length = bytes.length / ({ F16: 2, BF16: 2, I64: 8 }[dtype] ?? 4)
+  const length = bytes.length / ({ F16: 2, BF16: 2, I64: 8, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1 }[dtype] ?? 4)
   await writeFile(path, fileOf(JSON.stringify({ x: entry(dtype, [length], [0, bytes.length]) }), bytes))
   const { tensors } = await readSafetensors(path)
   using x = tensors.get('x')!
@@ -178,10 +178,22 @@ describe('element types', () => {
     await expect(readOne('I64', BigInt64Array.of(1n, value))).rejects.toThrow(`tensor "x": element 1 is ${value}`)
   })
 
-  it.each(['U8', 'BOOL', 'F8_E4M3', 'f32', 'toString'])('refuses %s by name', async (dtype) => {
+  it('reads I8, U8 and BOOL as i32', async () => {
+    expect(await readOne('I8', Int8Array.of(0, 1, -1, 127, -128))).toEqual([0, 1, -1, 127, -128])
+    expect(await readOne('U8', Uint8Array.of(0, 1, 128, 255))).toEqual([0, 1, 128, 255])
+    expect(await readOne('BOOL', Uint8Array.of(1, 0))).toEqual([1, 0])
+  })
+
+  it('refuses to read F8_E4M3 as numbers', async () => {
+    await expect(readOne('F8_E4M3', new Uint8Array(4))).rejects.toThrow(
+      'tensor "x": F8_E4M3 can not be read as numbers; supported: F32, F64, I32, F16, BF16, I64, I8, U8, BOOL',
+    )
+  })
+
+  it.each(['f32', 'F4', 'toString'])('refuses %s by name', async (dtype) => {
     await writeFile(path, fileOf(JSON.stringify({ x: entry(dtype, [4], [0, 4]) }), new Uint8Array(4)))
     await expect(readSafetensors(path)).rejects.toThrow(
-      `dtype "${dtype}" is not supported; supported: F32, F64, I32, F16, BF16, I64`,
+      `dtype "${dtype}" is not supported; supported: F32, F64, I32, F16, BF16, I64, I8, U8, BOOL`,
     )
   })
 })

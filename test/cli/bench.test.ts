@@ -28,7 +28,7 @@ beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'heedful-'))))
 afterAll(() => rm(folder, { recursive: true }))
 
 const tiny = 'add sum --shapes 8x64 --quick'.split(' ')
-const keys = 'op name shape dtype isa threads ms gflops gbps bound roofline spread placement'.split(' ')
+const keys = 'op name shape dtype isa threads ms gflops gbps bound roofline error spread placement'.split(' ')
 
 describe('heedful bench', () => {
   it('prints one object a line, for every instruction set and number of threads', async () => {
@@ -150,8 +150,9 @@ describe('what is shown', () => {
 
   it('lines of the table', () => {
     expect(resultText(result, false)).toMatch(
-      /^matmul .* 2x3x4 +0\.3333 +50\.0 +10\.0 +█{10}·{10} +50 % of compute ± 10 %$/,
+      /^matmul .* 2x3x4 +f32 +0\.3333 +50\.0 +10\.0 +█{10}·{10} +50 % of compute ± 10 %$/,
     )
+    expect(resultText({ ...result, error: 0.00123 }, false)).toContain('of compute error 1.2e-3')
     const placement = { cores: 2, handshakeNanoseconds: 66, state: 'two cores, sharing a cache' }
     expect(settingText({ ...setting, placement }, false)).toContain('two cores, sharing a cache, 66.0 ns to and fro')
   })

@@ -194,8 +194,8 @@ describe('feed-forward layers', () => {
   ]
   it.each(gatedLayers)('%s', (_, make, activation, bias) => {
     const layer = make({ dim: 6, hidden: 10, random: random() })
-    expect(layer.gateUp.bias !== undefined).toBe(bias)
-    const [gate, up] = affines(layer.gateUp, [10, 10])
+    expect(layer.gateUp!.bias !== undefined).toBe(bias)
+    const [gate, up] = affines(layer.gateUp!, [10, 10])
     const expected = rows.flatMap((row) => {
       const ups = applyAffine(up!, row)
       const inner = applyAffine(gate!, row).map((value, i) => plain(activation)(value) * ups[i]!)
@@ -206,7 +206,7 @@ describe('feed-forward layers', () => {
 
   it('are 4·dim wide and take gelu unless said', () => {
     expect(new FeedForward({ dim: 6 }).up.weight.shape).toEqual([24, 6])
-    expect(new SwiGLU({ dim: 6 }).gateUp.weight.shape).toEqual([48, 6])
+    expect(new SwiGLU({ dim: 6 }).gateUp!.weight.shape).toEqual([48, 6])
     const [said, unsaid] = [{ activation: 'gelu' as const }, {}].map((options) =>
       new FeedForward({ dim: 6, random: random(), ...options }).forward(x).data(),
     )

@@ -3,6 +3,7 @@
  * published (types.test.ts). Nothing here runs.
  */
 import {
+  AutoTokenizer,
   compile,
   generate,
   GPT,
@@ -12,8 +13,10 @@ import {
   tensor,
   valueAndGrad,
   type Compiled,
+  type Encoding,
   type Parameter,
   type Tensor,
+  type Tokenizer,
 } from '../../lib/index.ts'
 import { bench, type BenchResult } from '../../lib/bench/index.ts'
 import { adamW, causalLM, Trainer, type TrainerEvent } from '../../lib/train/index.ts'
@@ -105,3 +108,19 @@ causalLM({ train: new Float32Array(9), context: 4 })
 expectType<Promise<BenchResult>>()(bench('sum', () => 1, { flops: 2, bytes: { read: 8 } }))
 // @ts-expect-error bytes are read, written or updated
 void bench('sum', () => 1, { bytes: { wrote: 8 } })
+
+// ---- tokenizers are functions of a text or texts
+expectType<Promise<Tokenizer>>()(AutoTokenizer.fromPretrained('folder'))
+declare const tokenizer: Tokenizer
+expectType<Encoding>()(
+  tokenizer(['short', 'a much longer text'], { padding: true, truncation: 'longestFirst', maxLength: 8 }),
+)
+expectType<number[][]>()(tokenizer('short').inputIds)
+expectType<[start: number, end: number][][] | undefined>()(tokenizer('short', { returnOffsets: true }).offsets)
+expectType<Int32Array>()(tokenizer.encode('short', { addSpecialTokens: false }))
+expectType<string>()(tokenizer.decode([1, 2], { skipSpecialTokens: true }))
+expectType<number | undefined>()(tokenizer.padTokenId)
+// @ts-expect-error options are in camelCase
+tokenizer('short', { max_length: 8 })
+// @ts-expect-error no such strategy
+tokenizer('short', { truncation: 'longest_first' })

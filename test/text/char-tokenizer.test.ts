@@ -132,10 +132,37 @@ describe('tokenizer.json', () => {
     await expect(loadTokenizer(folder)).rejects.toThrow('expected a JSON object, got null')
   })
 
-  it.each(['BPE', 'toString', undefined, 3])('of type %s: loadTokenizer says what is supported', async (type) => {
+  it.each(['toString', undefined, 3])('of type %s: loadTokenizer says what is supported', async (type) => {
     await writeFile(file(), JSON.stringify({ model: { type } }))
     const error = await loadTokenizer(folder).catch((e: unknown) => e)
     expect(error).toBeInstanceOf(FileError)
-    expect((error as Error).message).toContain('supported: WordLevel of single characters')
+    expect((error as Error).message).toContain('one of BPE, WordPiece, Unigram, WordLevel')
+  })
+})
+
+describe('a batch', () => {
+  it('is one row for each text, with offsets', () => {
+    const tokenizer = CharTokenizer.train('a😀b')
+    expect(tokenizer(['ab', ''], { returnOffsets: true })).toEqual({
+      inputIds: [[0, 1], []],
+      offsets: [
+        [
+          [0, 1],
+          [1, 2],
+        ],
+        [],
+      ],
+      wordIds: [[0, 1], []],
+      sequenceIds: [[0, 0], []],
+    })
+    expect(tokenizer('😀b', { returnOffsets: true }).offsets).toEqual([
+      [
+        [0, 2],
+        [2, 3],
+      ],
+    ])
+    expect(tokenizer.tokenToId('b')).toBe(1)
+    expect(tokenizer.idToToken(2)).toBe('😀')
+    expect(() => tokenizer(['ab', 'abc'])).toThrow(ArgumentError)
   })
 })

@@ -44,7 +44,6 @@ export const unbenched: Readonly<Record<string, string>> = {
   equal: asAdd,
   quantize: 'once, when weights are loaded',
   dequantize: 'once, to look at weights',
-  quantizedMatmul: 'computes in formats whose peaks are not measured yet',
   power: rare,
   negate: rare,
   absolute: rare,

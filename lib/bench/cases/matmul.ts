@@ -1,33 +1,91 @@
+import { registry } from '../../ops/define-op.ts'
 import { matmul } from '../../ops/matmul.ts'
+import { quantize, weightFormats, type QuantizedMatrix, type WeightFormat } from '../../ops/quantize.ts'
 import { transpose } from '../../ops/view.ts'
-import { bytesOf, cold, floats, type Example, type Family, type Input, type Subject, type Tensors } from '../case.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import { bytesPerElement } from '../../tensor/dtype.ts'
+import { sizeOf } from '../../tensor/shape.ts'
+import { bytesOf, cold, floats, type Data, type Example, type Family, type Input, type Subject } from '../case.ts'
 
 const dimensions = ['M', 'N', 'K']
 
 /** C = A·B: 2·M·N·K; A and B are read once, C is written once. */
-const workOf = (m: number, n: number, k: number): Subject['work'] => ({
+const workOf = (m: number, n: number, k: number, bytesOfB = bytesOf(k, n)): Subject['work'] => ({
   flops: 2 * m * n * k,
-  read: bytesOf(m, k) + bytesOf(k, n),
+  read: bytesOf(m, k) + bytesOfB,
   written: bytesOf(m, n),
 })
 
-const product = (
-  variant: string,
-  operands: (m: number, n: number, k: number) => { a: Input; b: Input },
-  run: (inputs: Tensors) => Tensor,
-  examples: readonly Example[],
-): Family => ({
+interface Layout {
+  /** A is given as [K, M], or B as [N, K], and read in place. */
+  readonly transposed?: 'a' | 'b'
+  /** B is another one each time. */
+  readonly cold?: boolean
+}
+
+/** Σ_k A[i, k]·B[k, j] with i·N + j = index. */
+const exactProduct =
+  (m: number, n: number, k: number, { transposed }: Layout) =>
+  ({ a, b }: Data, index: number): number => {
+    const [i, j] = [Math.floor(index / n), index % n]
+    const [fromA, stepA] = transposed === 'a' ? [i, m] : [i * k, 1]
+    const [fromB, stepB] = transposed === 'b' ? [j * k, 1] : [j, n]
+    let sum = 0
+    for (let at = 0; at < k; at++) sum += a![fromA + at * stepA]! * b![fromB + at * stepB]!
+    return sum
+  }
+
+const product = (variant: string, layout: Layout, examples: readonly Example[]): Family => ({
   op: 'matmul',
   ...(variant && { variant }),
   instruction: 'matmul',
   dimensions,
   examples,
-  subject: (m, n, k) => ({
-    work: workOf(m!, n!, k!),
-    inputs: operands(m!, n!, k!),
-    run,
-  }),
+  subject: (...sizes) => {
+    const [m, n, k] = sizes as [number, number, number]
+    const { transposed } = layout
+    const matrix = layout.cold ? cold : floats
+    return {
+      work: workOf(m, n, k),
+      inputs: {
+        a: transposed === 'a' ? floats(k, m) : floats(m, k),
+        b: transposed === 'b' ? matrix(n, k) : matrix(k, n),
+      },
+      run: ({ a, b }) => matmul(transposed === 'a' ? transpose(a!) : a!, transposed === 'b' ? transpose(b!) : b!),
+      exact: exactProduct(m, n, k, layout),
+    }
+  },
+})
+
+/** Bytes that a matrix [k, n] takes in a format. */
+function packedBytes(format: WeightFormat, k: number, n: number): number {
+  const outputs = registry.get('quantize')!.infer([{ shape: [k, n], dtype: 'f32' }], { format })
+  return outputs.reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
+}
+
+/** Weights that were packed into a format before. The error is that of rounding them as well. */
+const packed = (
+  format: WeightFormat,
+  variant: string,
+  matrix: (...shape: number[]) => Input,
+  examples: readonly Example[],
+): Family => ({
+  op: 'matmul',
+  variant,
+  dtype: format,
+  instruction: 'matmul',
+  dimensions,
+  examples,
+  subject: (...sizes): Subject<{ weights: QuantizedMatrix }> => {
+    const [m, n, k] = sizes as [number, number, number]
+    return {
+      work: workOf(m, n, k, packedBytes(format, k, n)),
+      inputs: { a: floats(m, k) },
+      raw: { b: matrix(k, n) },
+      prepare: ({ b }) => ({ weights: quantize(b!, format) }),
+      run: ({ a }, { weights }) => matmul(a!, weights),
+      exact: exactProduct(m, n, k, {}),
+    }
+  },
 })
 
 const example = (name: string, m: number, n: number, k: number, quick = false): Example => ({
@@ -36,43 +94,50 @@ const example = (name: string, m: number, n: number, k: number, quick = false): 
   quick,
 })
 
-const straight = ({ a, b }: Tensors): Tensor => matmul(a!, b!)
-const byRows = ({ a, b }: Tensors): Tensor => matmul(a!, transpose(b!))
+const prefill = [
+  example('BERT-base attention output, 128 tokens', 128, 768, 768, true),
+  example('GPT-2 MLP up, 128 tokens', 128, 3072, 768, true),
+  example('GPT-2 MLP down, 128 tokens', 128, 768, 3072, true),
+  example('GPT-2 query, key, value, 128 tokens', 128, 2304, 768),
+  example('GPT-2 MLP up, prefill of 512', 512, 3072, 768, true),
+  example('MiniLM MLP up, 128 tokens', 128, 1536, 384),
+  example('Llama-1B MLP gate, prefill of 128', 128, 8192, 2048),
+  example('square', 512, 512, 512),
+  example('square', 1024, 1024, 1024),
+  example('square', 2048, 2048, 2048),
+]
+const sixteen = [
+  example('GPT-2 attention output, 16 sequences', 16, 768, 768, true),
+  example('GPT-2 MLP up, 16 sequences', 16, 3072, 768),
+]
+const decode = [
+  example('GPT-2 MLP up', 1, 3072, 768, true),
+  example('GPT-2 logits', 1, 50257, 768),
+  example('Llama-1B MLP gate', 1, 8192, 2048),
+]
+/** What is quick of the plain products is enough to see; of the packed ones it is one for each format. */
+const quickly = (examples: readonly Example[], ...names: string[]): Example[] =>
+  examples.map((given) => ({ ...given, quick: names.includes(given.name) }))
 
 export const matmulFamilies: readonly Family[] = [
-  product('', (m, n, k) => ({ a: floats(m, k), b: floats(k, n) }), straight, [
-    example('BERT-base attention output, 128 tokens', 128, 768, 768, true),
-    example('GPT-2 MLP up, 128 tokens', 128, 3072, 768, true),
-    example('GPT-2 MLP down, 128 tokens', 128, 768, 3072, true),
-    example('GPT-2 query, key, value, 128 tokens', 128, 2304, 768),
-    example('GPT-2 MLP up, prefill of 512', 512, 3072, 768, true),
-    example('MiniLM MLP up, 128 tokens', 128, 1536, 384),
-    example('Llama-1B MLP gate, prefill of 128', 128, 8192, 2048),
-    example('square', 512, 512, 512),
-    example('square', 1024, 1024, 1024),
-    example('square', 2048, 2048, 2048),
-  ]),
-  product('weights (out, in)', (m, n, k) => ({ a: floats(m, k), b: floats(n, k) }), byRows, [
+  product('', {}, prefill),
+  product('weights (out, in)', { transposed: 'b' }, [
     example('BERT-base MLP up, 128 tokens', 128, 3072, 768),
     example('Llama-1B key, value, prefill of 512', 512, 512, 2048),
   ]),
-  product('cold weights', (m, n, k) => ({ a: floats(m, k), b: cold(k, n) }), straight, [
-    example('GPT-2 attention output, 16 sequences', 16, 768, 768, true),
-    example('GPT-2 MLP up, 16 sequences', 16, 3072, 768),
-  ]),
-  product('decode, weights (out, in)', (m, n, k) => ({ a: floats(m, k), b: cold(n, k) }), byRows, [
-    example('GPT-2 MLP up', 1, 3072, 768, true),
-    example('GPT-2 logits', 1, 50257, 768),
-    example('Llama-1B MLP gate', 1, 8192, 2048),
-  ]),
-  product('backward dX = dY·Wᵀ', (m, n, k) => ({ a: floats(m, k), b: floats(n, k) }), byRows, [
+  product('cold weights', { cold: true }, sixteen),
+  product('decode, weights (out, in)', { transposed: 'b', cold: true }, decode),
+  product('backward dX = dY·Wᵀ', { transposed: 'b' }, [
     example('GPT-2 MLP up, 512 tokens', 512, 768, 3072, true),
     example('GPT-2 MLP down, 512 tokens', 512, 3072, 768),
   ]),
-  product(
-    'backward dW = Xᵀ·dY',
-    (m, n, k) => ({ a: floats(k, m), b: floats(k, n) }),
-    ({ a, b }) => matmul(transpose(a!), b!),
-    [example('GPT-2 MLP up, 512 tokens', 768, 3072, 512, true), example('GPT-2 MLP down, 512 tokens', 3072, 768, 512)],
-  ),
+  product('backward dW = Xᵀ·dY', { transposed: 'a' }, [
+    example('GPT-2 MLP up, 512 tokens', 768, 3072, 512, true),
+    example('GPT-2 MLP down, 512 tokens', 3072, 768, 512),
+  ]),
+  ...weightFormats.flatMap((format) => [
+    packed(format, 'packed', floats, quickly(prefill, 'GPT-2 MLP up, prefill of 512')),
+    packed(format, 'packed, cold', cold, quickly(sixteen)),
+    packed(format, 'packed, decode', cold, quickly(decode, 'Llama-1B MLP gate')),
+  ]),
 ]

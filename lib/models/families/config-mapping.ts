@@ -1,7 +1,6 @@
 import { ArgumentError, describe, FileError } from '../../errors.ts'
 import { isObject } from '../../files/read-file.ts'
-import { resolveDecoderConfig, type DecoderConfig, type ResolvedDecoderConfig } from '../decoder-model.ts'
-import { activationNames, type ConfigKey, type Family } from './family.ts'
+import { activationNames, type ConfigKey, type Family, type HeadName } from './family.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -14,10 +13,10 @@ function valueAt(json: Json, key: string): unknown {
 }
 
 /**
- * config.json → DecoderConfig. `where` begins the message of every error. Throws ArgumentError, which names the key,
+ * config.json → the configuration of the family's model. `where` begins the message of every error. Throws ArgumentError, which names the key,
  * for what would change the mathematics and is not supported; FileError for keys that are missing or make no sense.
  */
-export function readConfig(family: Family, json: Json, where: string): ResolvedDecoderConfig {
+export function readConfig<Config extends object>(family: Family<Config>, json: Json, where: string): Required<Config> {
   for (const [key, harmless] of Object.entries(family.harmless)) {
     const value = valueAt(json, key)
     if (value === undefined || value === harmless) continue
@@ -34,13 +33,13 @@ export function readConfig(family: Family, json: Json, where: string): ResolvedD
     if (found !== undefined || value !== 'derived') config[rule.field] = fromJson(rule, value, found ?? key, where)
   }
   try {
-    return resolveDecoderConfig(config as unknown as DecoderConfig)
+    return family.assembly.resolve(config as Config)
   } catch (cause) {
     throw new FileError(`${where}: ${(cause as Error).message}`, { cause })
   }
 }
 
-function fromJson({ kind }: ConfigKey, value: unknown, key: string, where: string): unknown {
+function fromJson<Config>({ kind }: ConfigKey<Config>, value: unknown, key: string, where: string): unknown {
   if (kind === 'activation') {
     if (typeof value === 'string' && Object.hasOwn(activationNames, value)) return activationNames[value]
     const supported = Object.keys(activationNames).join(', ')
@@ -49,17 +48,28 @@ function fromJson({ kind }: ConfigKey, value: unknown, key: string, where: strin
   const fits =
     kind === 'size'
       ? Number.isSafeInteger(value) && (value as number) > 0
-      : typeof value === (kind === 'flag' ? 'boolean' : 'number')
-  const expected = { size: 'a whole number of at least 1', number: 'a number', flag: 'true or false' }[kind]
+      : kind === 'count'
+        ? Number.isSafeInteger(value) && (value as number) >= 0
+        : typeof value === (kind === 'flag' ? 'boolean' : 'number')
+  const expected = {
+    size: 'a whole number of at least 1',
+    count: 'a whole number',
+    number: 'a number',
+    flag: 'true or false',
+  }[kind]
   if (!fits) throw new FileError(`${where}: ${key} should be ${expected}, got ${describe(value)}`)
   return value
 }
 
 /**
- * DecoderConfig → config.json of this family. Throws ArgumentError, which names the fields, for a model that it can not
+ * The configuration of a model → config.json of this family, with the architecture of a head. Throws ArgumentError, which names the fields, for a model that it can not
  * express: what was written has to read as the model.
  */
-export function writeConfig(family: Family, config: ResolvedDecoderConfig): Json {
+export function writeConfig<Config extends object>(
+  family: Family<Config>,
+  config: Required<Config>,
+  head: HeadName,
+): Json {
   const json: Record<string, unknown> = {}
   const put = (key: string, value: unknown): void => {
     const parts = key.split('.')
@@ -67,7 +77,9 @@ export function writeConfig(family: Family, config: ResolvedDecoderConfig): Json
     for (const part of parts.slice(0, -1)) target = (target[part] ??= {}) as Record<string, unknown>
     target[parts.at(-1)!] = value
   }
-  put('architectures', family.architectures.slice(0, 1))
+  const architecture = Object.entries(family.architectures).find(([, its]) => its === head)?.[0]
+  if (!architecture) throw new ArgumentError(`${family.modelType}: its checkpoints have no head for ${head}`)
+  put('architectures', [architecture])
   put('model_type', family.modelType)
   for (const [key, rule] of Object.entries(family.config)) {
     const value = config[rule.field]
@@ -77,7 +89,7 @@ export function writeConfig(family: Family, config: ResolvedDecoderConfig): Json
   }
   for (const [key, value] of Object.entries(family.constants)) put(key, value)
   const read = readConfig(family, json, family.modelType)
-  const fields = Object.keys(config) as (keyof ResolvedDecoderConfig)[]
+  const fields = Object.keys(config) as (keyof Config & string)[]
   const misfits = fields.filter((field) => config[field] !== read[field] && field !== ignoredField(config))
   if (misfits.length)
     throw new ArgumentError(
@@ -87,8 +99,8 @@ export function writeConfig(family: Family, config: ResolvedDecoderConfig): Json
 }
 
 /** Only rotary positions have a base. */
-const ignoredField = ({ positions }: ResolvedDecoderConfig): string | undefined =>
-  positions === 'rotary' ? undefined : 'ropeTheta'
+const ignoredField = (config: object): string | undefined =>
+  (config as { positions?: string }).positions === 'rotary' ? undefined : 'ropeTheta'
 
 const activationName = (activation: unknown): unknown =>
   Object.keys(activationNames).find((name) => activationNames[name] === activation) ?? activation

@@ -1,11 +1,19 @@
+import type { Initialised } from '../../nn/init.ts'
+import type { Module } from '../../nn/module.ts'
 import type { Activation } from '../../ops/index.ts'
-import type { DecoderConfig, ResolvedDecoderConfig } from '../decoder-model.ts'
+
+/** One of the assembled models (decoder, encoder, encoder-decoder), as something that a configuration describes. */
+export interface Assembly<Config extends object, Model extends Module> {
+  /** Fills in defaults; throws ArgumentError for what makes no sense. */
+  resolve(config: Config): Required<Config>
+  make(config: Required<Config>, options: Initialised): Model
+}
 
 /** What a key of config.json says about the model. */
-export interface ConfigKey {
-  readonly field: keyof DecoderConfig
-  readonly kind: 'size' | 'number' | 'flag' | 'activation'
-  /** What a file without the key means; 'derived': what DecoderModel makes of the other fields. None: it is required. */
+export interface ConfigKey<Config> {
+  readonly field: keyof Config & string
+  readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation'
+  /** What a file without the key means; 'derived': what the model makes of the other fields. None: it is required. */
   readonly default?: unknown
   /** Other keys for the same: read where the first is missing, written as well. */
   readonly also?: readonly string[]
@@ -13,38 +21,37 @@ export interface ConfigKey {
   readonly own?: true
 }
 
-/** Where a tensor of a checkpoint stands in the model. */
-export interface WeightRule {
-  /** Field path of the parameter. */
-  readonly path: string
-  /** The checkpoint has it as [inputs, outputs]. */
-  readonly transpose?: true
-  /** It is these rows of the parameter. */
-  readonly rows?: (config: ResolvedDecoderConfig) => readonly [from: number, to: number]
-}
+/** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
+export type HeadName = 'none' | 'causal-lm'
 
 /**
- * A family of decoder models as Hugging Face's files have it: which key of config.json is which field of
- * DecoderConfig, and which tensor of the checkpoint is which parameter. Keys may lead into objects ('a.b'); '#' in a
+ * A family of models as Hugging Face's files have it: which key of config.json is which field of the configuration,
+ * and which tensor of the checkpoint is which parameter, of the same shape. Keys may lead into objects ('a.b'); '#' in a
  * name stands for the number of a layer.
  */
-export interface Family {
+export interface Family<Config extends object = any, Model extends Module = any> {
   /** `model_type`. */
   readonly modelType: string
-  /** `architectures` that are this; the first is written. */
-  readonly architectures: readonly string[]
-  readonly config: Readonly<Record<string, ConfigKey>>
+  readonly assembly: Assembly<Config, Model>
+  /** `architectures` that are this, and the head that each has; the first with a head is written. */
+  readonly architectures: Readonly<Record<string, HeadName>>
+  readonly config: Readonly<Record<string, ConfigKey<Config>>>
   /** Fields that are the same in every model of the family. */
-  readonly fixed: Partial<DecoderConfig>
+  readonly fixed: Partial<Config>
   /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */
   readonly harmless: Readonly<Record<string, unknown>>
   /** Keys that are written as they are. */
   readonly constants: Readonly<Record<string, unknown>>
-  readonly weights: Readonly<Record<string, string | WeightRule>>
+  /** Tensors of the checkpoint and the field paths of their parameters. A path that a configuration lacks is left out. */
+  readonly weights: Readonly<Record<string, string>>
   /** Names may come without it. */
   readonly prefix: string
-  /** Tensors that older versions saved and that are no weights. */
-  readonly buffers: readonly string[]
+  /** Tensors that may be there and that are no weights of the model; '#' stands for any number. */
+  readonly ignored?: readonly string[]
+  /** Tensors that may be there as copies of others, where the model has no parameter of their own for them. */
+  readonly copies?: Readonly<Record<string, string>>
+  /** A model without biases is written with biases of zero. */
+  readonly zeroBiases?: true
 }
 
 /** Activations by the names of Hugging Face; the first name of each is written. */

@@ -1,9 +1,14 @@
+import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
 import type { Family } from './family.ts'
 
-/** GPT-2 (Radford et al. 2019). Its linear layers are stored as [inputs, outputs]. */
-export const gpt2: Family = {
+/** GPT-2 (Radford et al. 2019). Its layers' weights are stored as [inputs, outputs]. */
+export const gpt2: Family<DecoderConfig, DecoderModel> = {
   modelType: 'gpt2',
-  architectures: ['GPT2LMHeadModel', 'GPT2Model'],
+  assembly: decoder,
+  architectures: {
+    GPT2LMHeadModel: 'causal-lm',
+    GPT2Model: 'none',
+  },
   config: {
     vocab_size: { field: 'vocabSize', kind: 'size' },
     n_positions: { field: 'context', kind: 'size' },
@@ -17,7 +22,7 @@ export const gpt2: Family = {
     tie_word_embeddings: { field: 'tieEmbeddings', kind: 'flag', default: true },
     heedful_bias: { field: 'bias', kind: 'flag', default: true, own: true },
   },
-  fixed: { norm: 'layer', positions: 'learned', gated: false },
+  fixed: { norm: 'layer', positions: 'learned', gated: false, joined: true, inputsFirst: true },
   harmless: {
     scale_attn_weights: true,
     scale_attn_by_inverse_layer_idx: false,
@@ -31,20 +36,22 @@ export const gpt2: Family = {
     'transformer.wpe.weight': 'positionEmbedding.weight',
     'transformer.h.#.ln_1.weight': 'layers.#.attentionNorm.weight',
     'transformer.h.#.ln_1.bias': 'layers.#.attentionNorm.bias',
-    'transformer.h.#.attn.c_attn.weight': { path: 'layers.#.attention.qkv.weight', transpose: true },
+    'transformer.h.#.attn.c_attn.weight': 'layers.#.attention.qkv.weight',
     'transformer.h.#.attn.c_attn.bias': 'layers.#.attention.qkv.bias',
-    'transformer.h.#.attn.c_proj.weight': { path: 'layers.#.attention.output.weight', transpose: true },
+    'transformer.h.#.attn.c_proj.weight': 'layers.#.attention.output.weight',
     'transformer.h.#.attn.c_proj.bias': 'layers.#.attention.output.bias',
     'transformer.h.#.ln_2.weight': 'layers.#.mlpNorm.weight',
     'transformer.h.#.ln_2.bias': 'layers.#.mlpNorm.bias',
-    'transformer.h.#.mlp.c_fc.weight': { path: 'layers.#.mlp.up.weight', transpose: true },
+    'transformer.h.#.mlp.c_fc.weight': 'layers.#.mlp.up.weight',
     'transformer.h.#.mlp.c_fc.bias': 'layers.#.mlp.up.bias',
-    'transformer.h.#.mlp.c_proj.weight': { path: 'layers.#.mlp.down.weight', transpose: true },
+    'transformer.h.#.mlp.c_proj.weight': 'layers.#.mlp.down.weight',
     'transformer.h.#.mlp.c_proj.bias': 'layers.#.mlp.down.bias',
     'transformer.ln_f.weight': 'norm.weight',
     'transformer.ln_f.bias': 'norm.bias',
     'lm_head.weight': 'head.weight',
   },
   // The causal mask.
-  buffers: ['transformer.h.#.attn.bias', 'transformer.h.#.attn.masked_bias'],
+  ignored: ['transformer.h.#.attn.bias', 'transformer.h.#.attn.masked_bias'],
+  copies: { 'lm_head.weight': 'transformer.wte.weight' },
+  zeroBiases: true,
 }

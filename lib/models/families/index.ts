@@ -1,22 +1,25 @@
 import { ArgumentError, describe, FileError } from '../../errors.ts'
-import type { ResolvedDecoderConfig } from '../decoder-model.ts'
+import type { Module } from '../../nn/module.ts'
 import { writeConfig } from './config-mapping.ts'
-import type { Family } from './family.ts'
+import type { Assembly, Family, HeadName } from './family.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
-export type { Family } from './family.ts'
+export type { Family, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
 /** Every family that is known. */
 export const families: readonly Family[] = [gpt2, llama]
 
 /**
- * The family that a config.json belongs to. `where` begins the message of every error. Throws ArgumentError, which
+ * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which
  * says what is supported, for a model_type or architecture that is not; FileError when there is none.
  */
-export function familyOfFile(json: Readonly<Record<string, unknown>>, where: string): Family {
+export function familyOfFile(
+  json: Readonly<Record<string, unknown>>,
+  where: string,
+): { family: Family; head: HeadName | undefined } {
   const { model_type: modelType, architectures } = json
   if (typeof modelType !== 'string')
     throw new FileError(`${where}: model_type should be a string, got ${describe(modelType)}`)
@@ -25,25 +28,31 @@ export function familyOfFile(json: Readonly<Record<string, unknown>>, where: str
     throw new ArgumentError(
       `${where}: model_type ${describe(modelType)} is not supported; supported: ${families.map((known) => known.modelType).join(', ')}`,
     )
-  if (architectures === undefined || architectures === null) return family
+  if (architectures === undefined || architectures === null) return { family, head: undefined }
   if (!Array.isArray(architectures))
     throw new FileError(`${where}: architectures should be a list of names, got ${describe(architectures)}`)
-  if (architectures.length && !architectures.some((name) => family.architectures.includes(name as string)))
+  const known = architectures.find((name) => Object.hasOwn(family.architectures, String(name)))
+  if (architectures.length && known === undefined)
     throw new ArgumentError(
-      `${where}: architecture ${architectures.map(describe).join(', ')} is not supported; supported: ${families.flatMap((known) => known.architectures).join(', ')}`,
+      `${where}: architecture ${architectures.map((name) => describe(name)).join(', ')} is not supported; supported: ${families.flatMap((one) => Object.keys(one.architectures)).join(', ')}`,
     )
-  return family
+  return { family, head: family.architectures[known as string] }
 }
 
-/** The family whose files can hold a model of this configuration, and its config.json. Throws ArgumentError when none can. */
-export function familyOfConfig(
+/**
+ * The family whose files can hold a model of this configuration with this head, and its config.json. Throws
+ * ArgumentError when none can.
+ */
+export function familyOfConfig<Config extends object>(
   operation: string,
-  config: ResolvedDecoderConfig,
+  assembly: Assembly<Config, Module>,
+  config: Required<Config>,
+  head: HeadName,
 ): { family: Family; json: Readonly<Record<string, unknown>> } {
   const reasons: string[] = []
-  for (const family of families)
+  for (const family of families.filter((known) => known.assembly === assembly))
     try {
-      return { family, json: writeConfig(family, config) }
+      return { family, json: writeConfig(family, config, head) }
     } catch (error) {
       reasons.push((error as Error).message)
     }

@@ -1,14 +1,14 @@
-import type { ResolvedDecoderConfig } from '../decoder-model.ts'
+import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
 import type { Family } from './family.ts'
 
-/** The rows of queries, keys and values in `attention.qkv`. */
-const queries = ({ numHeads, headDim }: ResolvedDecoderConfig): number => numHeads * headDim
-const keys = ({ numKeyValueHeads, headDim }: ResolvedDecoderConfig): number => numKeyValueHeads * headDim
-
 /** Llama (Touvron et al. 2023) with the default rotary positions. */
-export const llama: Family = {
+export const llama: Family<DecoderConfig, DecoderModel> = {
   modelType: 'llama',
-  architectures: ['LlamaForCausalLM'],
+  assembly: decoder,
+  architectures: {
+    LlamaForCausalLM: 'causal-lm',
+    LlamaModel: 'none',
+  },
   config: {
     vocab_size: { field: 'vocabSize', kind: 'size' },
     max_position_embeddings: { field: 'context', kind: 'size', default: 2048 },
@@ -24,7 +24,7 @@ export const llama: Family = {
     tie_word_embeddings: { field: 'tieEmbeddings', kind: 'flag', default: false },
     heedful_dropout: { field: 'dropout', kind: 'number', default: 0, own: true },
   },
-  fixed: { norm: 'rms', positions: 'rotary', gated: true, bias: false },
+  fixed: { norm: 'rms', positions: 'rotary', gated: true, bias: false, joined: false, inputsFirst: false },
   harmless: {
     attention_bias: false,
     mlp_bias: false,
@@ -44,31 +44,17 @@ export const llama: Family = {
   weights: {
     'model.embed_tokens.weight': 'tokenEmbedding.weight',
     'model.layers.#.input_layernorm.weight': 'layers.#.attentionNorm.weight',
-    'model.layers.#.self_attn.q_proj.weight': {
-      path: 'layers.#.attention.qkv.weight',
-      rows: (config) => [0, queries(config)],
-    },
-    'model.layers.#.self_attn.k_proj.weight': {
-      path: 'layers.#.attention.qkv.weight',
-      rows: (config) => [queries(config), queries(config) + keys(config)],
-    },
-    'model.layers.#.self_attn.v_proj.weight': {
-      path: 'layers.#.attention.qkv.weight',
-      rows: (config) => [queries(config) + keys(config), queries(config) + 2 * keys(config)],
-    },
+    'model.layers.#.self_attn.q_proj.weight': 'layers.#.attention.query.weight',
+    'model.layers.#.self_attn.k_proj.weight': 'layers.#.attention.key.weight',
+    'model.layers.#.self_attn.v_proj.weight': 'layers.#.attention.value.weight',
     'model.layers.#.self_attn.o_proj.weight': 'layers.#.attention.output.weight',
     'model.layers.#.post_attention_layernorm.weight': 'layers.#.mlpNorm.weight',
-    'model.layers.#.mlp.gate_proj.weight': {
-      path: 'layers.#.mlp.gateUp.weight',
-      rows: ({ intermediateSize }) => [0, intermediateSize],
-    },
-    'model.layers.#.mlp.up_proj.weight': {
-      path: 'layers.#.mlp.gateUp.weight',
-      rows: ({ intermediateSize }) => [intermediateSize, 2 * intermediateSize],
-    },
+    'model.layers.#.mlp.gate_proj.weight': 'layers.#.mlp.gate.weight',
+    'model.layers.#.mlp.up_proj.weight': 'layers.#.mlp.up.weight',
     'model.layers.#.mlp.down_proj.weight': 'layers.#.mlp.down.weight',
     'model.norm.weight': 'norm.weight',
     'lm_head.weight': 'head.weight',
   },
-  buffers: ['model.layers.#.self_attn.rotary_emb.inv_freq'],
+  ignored: ['model.layers.#.self_attn.rotary_emb.inv_freq'],
+  copies: { 'lm_head.weight': 'model.embed_tokens.weight' },
 }

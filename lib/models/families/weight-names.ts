@@ -1,53 +1,63 @@
 import { ArgumentError } from '../../errors.ts'
+import type { Module } from '../../nn/module.ts'
 import type { Shape } from '../../tensor/shape.ts'
-import type { ResolvedDecoderConfig } from '../decoder-model.ts'
-import { parameterShape } from '../decoder-shapes.ts'
+import type { Parameter } from '../../tensor/tensor.ts'
 import type { Family } from './family.ts'
 
-/** One tensor of a checkpoint. */
+/** One tensor of a checkpoint, and the parameter that it is. */
 export interface WeightEntry {
   readonly name: string
-  /** Field path of the parameter that holds it. */
   readonly path: string
-  readonly parameterShape: Shape
-  /** In the checkpoint. */
   readonly shape: Shape
-  /** The parameter is its transpose. */
-  readonly transpose?: true
-  /** It is these rows of the parameter: first, and one beyond the last. */
-  readonly rows?: readonly [from: number, to: number]
-  /** The model has no such parameter: it is a bias of zeros. */
-  readonly zero?: true
+  /** undefined: the model has no such parameter, it is a bias of zeros. */
+  readonly parameter: Parameter | undefined
 }
 
-/** All tensors of a checkpoint of this family and configuration, in the order of the model. */
-export function weightEntries(family: Family, config: ResolvedDecoderConfig): WeightEntry[] {
-  const perLayer = Object.keys(family.weights).filter((name) => name.includes('#'))
+/**
+ * All tensors of a checkpoint of this family, in the order of its tables. The model may be one without values: shapes
+ * and names are all that counts. Throws ArgumentError for a parameter that the family has no name for.
+ */
+export function weightEntries(family: Family, model: Module): WeightEntry[] {
   const entries: WeightEntry[] = []
-  const expand = (pattern: string, layer: string): void => {
-    const rule = family.weights[pattern]!
-    const { path: pathPattern, transpose, rows: rowsOf } = typeof rule === 'string' ? { path: rule } : rule
-    const path = pathPattern.replace('#', layer)
-    if (path === 'head.weight' && config.tieEmbeddings) return
-    const whole = parameterShape(config, path)
-    if (!whole) throw new ArgumentError(`${family.modelType}: this model has no parameter ${path}`)
-    const rows = rowsOf?.(config)
-    const shape = transpose ? [...whole].reverse() : rows ? [rows[1] - rows[0], ...whole.slice(1)] : whole
-    entries.push({
-      name: pattern.replace('#', layer),
-      path,
-      parameterShape: whole,
-      shape,
-      ...(transpose && { transpose }),
-      ...(rows && { rows }),
-      ...(!config.bias && path.endsWith('.bias') && { zero: true as const }),
-    })
+  const parameters = model.parameters()
+  const named = new Set<string>()
+  const add = (name: string, path: string): void => {
+    const parameter = parameters.get(path)
+    const shape = parameter?.shape ?? (family.zeroBiases ? biasShape(parameters, path) : undefined)
+    if (!shape) return
+    named.add(path)
+    entries.push({ name, path, shape, parameter })
   }
-  for (const pattern of Object.keys(family.weights)) {
-    if (!pattern.includes('#')) expand(pattern, '')
-    else if (pattern === perLayer[0])
-      for (let layer = 0; layer < config.numLayers; layer++)
-        for (const inLayer of perLayer) expand(inLayer, String(layer))
+  const patterns = Object.entries(family.weights)
+  const stacks = new Set<string>()
+  for (const [name, path] of patterns) {
+    const stack = stackOf(path)
+    if (stack === undefined) add(name, path)
+    if (stack === undefined || stacks.has(stack)) continue
+    stacks.add(stack)
+    const layer = patterns.filter(([, other]) => stackOf(other) === stack)
+    for (let i = 0; i < layersOf(stack, parameters); i++)
+      for (const [inFile, inModel] of layer) add(inFile.replace('#', String(i)), inModel.replace('#', String(i)))
   }
+  const nameless = [...parameters.keys()].find((path) => !named.has(path))
+  if (nameless !== undefined)
+    throw new ArgumentError(`${family.modelType}: its checkpoints have no tensor for the parameter ${nameless}`)
   return entries
+}
+
+/** What stands before the number of a layer; undefined where there is none. */
+const stackOf = (path: string): string | undefined => (path.includes('#') ? path.split('#')[0] : undefined)
+
+function layersOf(stack: string, parameters: ReadonlyMap<string, Parameter>): number {
+  let count = 0
+  for (const path of parameters.keys())
+    if (path.startsWith(stack)) count = Math.max(count, 1 + Number.parseInt(path.slice(stack.length), 10))
+  return count
+}
+
+/** That of the bias that would stand beside a weight; undefined where no weight does. */
+function biasShape(parameters: ReadonlyMap<string, Parameter>, path: string): Shape | undefined {
+  if (!path.endsWith('.bias')) return undefined
+  const weight = parameters.get(path.replace(/bias$/, 'weight'))
+  return weight && [weight.shape.at(-1)!]
 }

@@ -49,15 +49,21 @@ inline __attribute__((always_inline)) Vec Fold(int64_t begin, int64_t end, Vec n
   return merge(merge(s0, s2), merge(s1, s3));
 }
 
-// Σ term(i, lanes) over i < n: blocks of 4096 in single precision, the blocks in double. The error is that of
-// a chain of at most 4096 / (4·kLanes) additions, whatever n.
+// Σ factor ⊙ term(i, lanes) over i < n: blocks of 4096 in single precision, the blocks in double. The error
+// is that of a chain of at most 4096 / (4·kLanes) additions, whatever n.
 template <class Term>
-inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term) {
+inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term, Vec factor) {
   constexpr int64_t kBlock = 4096;
   double total = 0;
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t end = n - i < kBlock ? n : i + kBlock;
-    total += ReduceAdd(Fold(i, end, Zero(), term, [](Vec s, Vec t) { return s + t; }));
+    total += ReduceAdd(Fold(i, end, Zero(), term, [](Vec s, Vec t) { return s + t; }) * factor);
   }
   return total;
+}
+
+// The same without a factor.
+template <class Term>
+inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term) {
+  return Sum(n, term, Set1(1.0f));
 }

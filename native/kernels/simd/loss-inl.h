@@ -1,15 +1,50 @@
 // Cross entropy of one row of logits with a target, and its gradient.
 // Included inside each instruction set's anonymous namespace.
 
+// Σ exp(x − m) per lane, relative to the lane's maximum m so far (Milakov & Gimelshein 2018, "Online
+// normalizer calculation for softmax"): a row, or one piece of it after another, is read once. When a maximum
+// grows, the sum before is scaled down.
+struct OnlineSum {
+  Vec maximum = Set1(-3.402823466e38f);  // −∞ is e^−∞ = 0 relative to it
+  Vec sum = Zero();
+
+  inline __attribute__((always_inline)) void Add(const float* x, int64_t n) {
+    constexpr int kVectors = 16;
+    int64_t i = 0;
+    for (; i + kVectors * Vec::kLanes <= n; i += kVectors * Vec::kLanes) {
+      Vec m[4] = {maximum, maximum, maximum, maximum};
+      Unroll<kVectors>([&](auto j) { m[j % 4] = Max(Load(x + i + j * Vec::kLanes), m[j % 4]); });
+      const Vec larger = Max(Max(m[0], m[1]), Max(m[2], m[3]));
+      Vec s[4] = {Zero(), Zero(), Zero(), Zero()};
+      Unroll<kVectors>(
+          [&](auto j) { s[j % 4] = s[j % 4] + ExpDown(Load(x + i + j * Vec::kLanes) - larger); });
+      sum = Fma(sum, ExpDown(maximum - larger), (s[0] + s[1]) + (s[2] + s[3]));
+      maximum = larger;
+    }
+    ForLanes(n - i, [&](int64_t k, auto lanes) {
+      const Vec v = lanes.Keep(lanes.Read(x + i + k), Set1(-kInfinity));
+      const Vec larger = Max(v, maximum);
+      sum = Fma(sum, ExpDown(maximum - larger), ExpDown(v - larger));
+      maximum = larger;
+    });
+  }
+
+  // ln Σ exp x; NaN with a NaN or +∞, or when all was −∞.
+  inline double Log() const {
+    const float m = ReduceMax(maximum);
+    const double s = ReduceAdd(sum * ExpDown(maximum - Set1(m)));
+    return s == 0 ? static_cast<double>(__builtin_nanf("")) : static_cast<double>(m) + __builtin_log(s);
+  }
+};
+
 // −Σ_c q_c · log softmax(x)_c with q = (1 − smoothing) · onehot(target) + smoothing / n, that is
 //   lse − (1 − smoothing) · x[target] − smoothing · Σ x / n,  *lse = ln Σ exp x.
 // 0 ≤ target < n. Without smoothing only x[target] enters beside lse, so that other logits may be −∞.
 // Label smoothing as Szegedy et al. 2016.
 float CrossEntropy(const float* x, int64_t target, float smoothing, int64_t n, float* lse) {
-  const float maximum = RowMaximum(x, n);
-  const Vec m = Set1(maximum);
-  const double exponentials = Sum(n, [=](int64_t i, auto lanes) { return Exp(lanes.Read(x + i) - m); });
-  const double log_sum = static_cast<double>(maximum) + __builtin_log(exponentials);
+  OnlineSum online;
+  online.Add(x, n);
+  const double log_sum = online.Log();
   *lse = static_cast<float>(log_sum);
   double loss = log_sum - x[target];
   if (smoothing != 0) {
@@ -25,7 +60,7 @@ float CrossEntropy(const float* x, int64_t target, float smoothing, int64_t n, f
 void CrossEntropyGradient(const float* x, int64_t target, float smoothing, float lse, float scale, float* dx,
                           int64_t n) {
   const Vec l = Set1(lse), s = Set1(scale), uniform = Set1(smoothing / static_cast<float>(n));
-  ForLanes(n,
-           [=](int64_t i, auto lanes) { lanes.Write(dx + i, s * (Exp(lanes.Read(x + i) - l) - uniform)); });
+  ForLanes(
+      n, [=](int64_t i, auto lanes) { lanes.Write(dx + i, s * (ExpDown(lanes.Read(x + i) - l) - uniform)); });
   dx[target] -= scale * (1.0f - smoothing);
 }

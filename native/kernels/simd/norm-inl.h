@@ -6,40 +6,79 @@
 //   s² and n·mean² would cancel.
 // residual, weight, bias, sum, mean may be nullptr. y and sum may be x or residual, as long as they differ
 // from each other. Sums: Sum() of lanes-inl.h; mean and variance in double after that.
-void Norm(const float* x, const float* residual, const float* weight, const float* bias, float* sum, float* y,
-          float* mean, float* rstd, int64_t n, float epsilon, bool center) {
-  if (sum) {
-    ForLanes(n, [=](int64_t i, auto lanes) {
-      const Vec s = lanes.Read(x + i);
-      lanes.Write(sum + i, residual ? s + lanes.Read(residual + i) : s);
-    });
-    x = sum;
-    residual = nullptr;
+//
+// Rows are independent, and long enough that a core sees little beyond one: kNormRows short ones go together,
+// so that one's arithmetic fills the time in which another's sums come together. Each is computed as if
+// alone.
+constexpr int64_t kShortRow =
+    1024;  // so many floats of kNormRows rows, read and written, fit into the nearest cache
+
+// Σ s of one row, stored on the way where there is something to add: then *x is where.
+inline double SumRow(const NormRow& row, const float** x, int64_t n, bool needed) {
+  const float *from = row.x, *residual = row.residual;
+  float* const sum = row.sum ? row.sum : row.y;
+  *x = row.sum || residual ? sum : from;
+  if (residual) {
+    return Sum(
+        n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+          const Vec s = lanes.Read(from + i) + lanes.Read(residual + i);
+          lanes.Write(sum + i, s);
+          return s;
+        });
   }
-  const auto input = [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-    const Vec s = lanes.Read(x + i);
-    return residual ? s + lanes.Read(residual + i) : s;
-  };
+  if (row.sum) ForLanes(n, [=](int64_t i, auto lanes) { lanes.Write(sum + i, lanes.Read(from + i)); });
+  return needed ? Sum(n, [=](int64_t i, auto lanes) { return lanes.Read(from + i); }) : 0.0;
+}
+
+template <int kRows>
+inline void NormTogether(const NormRow* rows, const float* weight, const float* bias, int64_t n,
+                         float epsilon, bool center) {
   const double count = n > 0 ? static_cast<double>(n) : 1.0;
-  float average = 0;
-  if (center) average = static_cast<float>(Sum(n, input) / count);
-  const Vec m = Set1(average);
-  const double squares = Sum(
-      n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-        const Vec d = input(i, lanes) - m;
-        return d * d;
-      });
-  const float scale =
-      static_cast<float>(1.0 / __builtin_sqrt(squares / count + static_cast<double>(epsilon)));
-  const Vec r = Set1(scale);
-  ForLanes(n, [=](int64_t i, auto lanes) {
-    Vec v = (input(i, lanes) - m) * r;
-    if (weight) v = v * lanes.Read(weight + i);
-    if (bias) v = v + lanes.Read(bias + i);
-    lanes.Write(y + i, v);
+  const float* x[kRows];
+  float mean[kRows], rstd[kRows];
+  Unroll<kRows>([&](auto r) {
+    const double sum = SumRow(rows[r], &x[r], n, center);
+    mean[r] = center ? static_cast<float>(sum / count) : 0.0f;
   });
-  if (mean) *mean = average;
-  *rstd = scale;
+  Unroll<kRows>([&](auto r) {
+    const float* const from = x[r];
+    const Vec m = Set1(mean[r]);
+    const double squares = Sum(
+        n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+          const Vec d = lanes.Read(from + i) - m;
+          return d * d;
+        });
+    rstd[r] = static_cast<float>(1.0 / __builtin_sqrt(squares / count + static_cast<double>(epsilon)));
+  });
+  Unroll<kRows>([&](auto r) {
+    const float* const from = x[r];
+    float* const y = rows[r].y;
+    const Vec m = Set1(mean[r]), scale = Set1(rstd[r]);
+    if (weight && bias) {
+      ForLanes(n, [=](int64_t i, auto lanes) {
+        lanes.Write(y + i,
+                    Fma((lanes.Read(from + i) - m) * scale, lanes.Read(weight + i), lanes.Read(bias + i)));
+      });
+    } else {
+      ForLanes(n, [=](int64_t i, auto lanes) {
+        Vec v = (lanes.Read(from + i) - m) * scale;
+        if (weight) v = v * lanes.Read(weight + i);
+        if (bias) v = v + lanes.Read(bias + i);
+        lanes.Write(y + i, v);
+      });
+    }
+    if (rows[r].mean) *rows[r].mean = mean[r];
+    *rows[r].rstd = rstd[r];
+  });
+}
+
+void Norm(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n, float epsilon,
+          bool center) {
+  if (n <= kShortRow) {
+    for (; count >= kNormRows; count -= kNormRows, rows += kNormRows)
+      NormTogether<kNormRows>(rows, weight, bias, n, epsilon, center);
+  }
+  for (; count > 0; --count, ++rows) NormTogether<1>(rows, weight, bias, n, epsilon, center);
 }
 
 // dx = rstd · (g − [mean(g)] − x̂ · mean(g ⊙ x̂)) + gradient_residual with g = dy ⊙ weight, x̂ = (x − mean) ·

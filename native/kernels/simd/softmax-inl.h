@@ -1,30 +1,38 @@
-// Softmax over a row and its gradient. The row is read three times; it is meant to be in cache after the
-// first. Included inside each instruction set's anonymous namespace.
+// Softmax over a row and its gradient. The row is meant to be in cache after it was read first.
+// Included inside each instruction set's anonymous namespace.
+//
+// What an exponential is taken relative to need not be the same number in all lanes: each lane has its own
+// maximum, and the sums meet at the end. So no exponential waits for the lanes to agree.
 
-// What softmax subtracts: the largest element, −∞ when n = 0. With NaN in the row it may be any of the
-// elements; the sum of exponentials is NaN then, whatever was subtracted.
-inline float RowMaximum(const float* x, int64_t n) {
-  return ReduceMax(Fold(
-      0, n, Set1(-kInfinity), [=](int64_t i, auto lanes) { return lanes.Read(x + i); }, Max));
+// The largest of each lane, at least −FLT_MAX: then −∞ is e^−∞ = 0 relative to it. NaN may be dropped; the
+// sum of exponentials is NaN then, whatever was subtracted.
+inline Vec LaneMaxima(const float* x, int64_t n) {
+  return Fold(
+      0, n, Set1(-3.402823466e38f), [=](int64_t i, auto lanes) { return lanes.Read(x + i); },
+      [](Vec m, Vec v) { return Max(v, m); });
 }
 
 // y[c] = exp(x[c] − max) / Σ exp(x − max), or its logarithm x[c] − max − ln Σ exp(x − max). y may be x.
 // A row with a NaN, with +∞, or of nothing but −∞ becomes NaN.
 void Softmax(const float* x, float* y, int64_t n, bool log) {
-  const float maximum = RowMaximum(x, n);
-  const Vec m = Set1(maximum);
+  const Vec m = LaneMaxima(x, n);
+  const Vec maximum = Set1(ReduceMax(m));
   if (log) {
-    const double sum = Sum(n, [=](int64_t i, auto lanes) { return Exp(lanes.Read(x + i) - m); });
+    const double sum = Sum(n, [=](int64_t i, auto lanes) { return ExpDown(lanes.Read(x + i) - maximum); });
     const Vec log_sum = Set1(static_cast<float>(__builtin_log(sum)));
-    ForLanes(n, [=](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i) - m - log_sum); });
+    ForLanes(n, [=](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i) - maximum - log_sum); });
     return;
   }
-  const double sum = Sum(n, [=](int64_t i, auto lanes) {
-    const Vec e = Exp(lanes.Read(x + i) - m);
-    lanes.Write(y + i, e);
-    return e;
-  });
-  const Vec scale = Set1(static_cast<float>(1.0 / sum));
+  const Vec to_common = ExpDown(m - maximum);
+  const double sum = Sum(
+      n,
+      [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+        const Vec e = ExpDown(lanes.Read(x + i) - m);
+        lanes.Write(y + i, e);
+        return e;
+      },
+      to_common);
+  const Vec scale = to_common * Set1(static_cast<float>(1.0 / sum));
   ForLanes(n, [=](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(y + i) * scale); });
 }
 

@@ -1,9 +1,19 @@
 import { join } from 'node:path'
-import { optional, but, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
+import { boolean, optional, but, fn, text, signal, path, tokens, mapOf, instance, options } from '../kinds.ts'
 import { on, folder, trusted, oneTensor, make, type Call } from './call.ts'
 
+const onProgress = fn(() => () => {})
+const decoding = { skipSpecialTokens: boolean, cleanUpTokenizationSpaces: boolean }
+
 export const files: Readonly<Record<string, Call>> = {
-  readSafetensors: { args: [path(() => join(folder(), 'a')), options({}, { signal })], fails: /no such file/ },
+  readSafetensors: {
+    args: [path(() => join(folder(), 'a')), options({}, { signal, onProgress })],
+    fails: /no such file/,
+  },
+  openCheckpoint: {
+    args: [path(() => join(folder(), 'a')), options({}, { signal, onProgress })],
+    fails: /no such file/,
+  },
   writeSafetensors: {
     args: [
       path(() => join(folder(), 'a')),
@@ -29,17 +39,22 @@ export const files: Readonly<Record<string, Call>> = {
   'CharTokenizer.train': { args: [text] },
   'CharTokenizer.load': { args: [path(folder)], fails: /no such file/ },
   'CharTokenizer.fromJson': { args: [trusted({}), trusted('a file')], fails: /^a file: not a tokenizer/ },
-  'CharTokenizer#encode': { args: [text], ...on(make.tokenizer) },
+  'CharTokenizer.describes': { args: [trusted({})] },
+  'CharTokenizer#encode': { args: [text, options({}, { addSpecialTokens: boolean })], ...on(make.tokenizer) },
   'CharTokenizer#decode': {
     args: [
       but(
         tokens(() => Int32Array.of(1)),
         'array',
       ),
+      options({}, decoding),
     ],
     ...on(make.tokenizer),
   },
-  'CharTokenizer#decoder': { args: [], ...on(make.tokenizer) },
+  'CharTokenizer#decoder': { args: [options({}, decoding)], ...on(make.tokenizer) },
+  'CharTokenizer#tokenToId': { args: [trusted('a')], ...on(make.tokenizer) },
+  'CharTokenizer#idToToken': { args: [trusted(0)], ...on(make.tokenizer) },
   'CharTokenizer#save': { args: [path(folder)], ...on(make.tokenizer) },
   loadTokenizer: { args: [path(folder)], fails: /no such file/ },
+  'AutoTokenizer.fromPretrained': { args: [path(folder)], fails: /no such file/ },
 }

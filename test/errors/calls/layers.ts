@@ -36,14 +36,18 @@ const attend: Readonly<Record<string, Kind>> = {
   keyLengths,
   dropout: dropoutSource,
 }
-const feedForward = options(
-  { dim: width.dim },
-  { hidden: integer(1, any), activation, bias: boolean, dropout: dropProbability, random },
-)
-const gatedFeedForward = options(
-  { dim: width.dim },
-  { hidden: integer(1, any), bias: boolean, dropout: dropProbability, random },
-)
+const swiglu = {
+  hidden: integer(1, any),
+  bias: boolean,
+  inputsFirst: boolean,
+  separate: boolean,
+  dropout: dropProbability,
+  random,
+}
+const { separate: _, ...plain } = swiglu
+const feedForward = options({ dim: width.dim }, { ...plain, activation })
+const gatedFeedForward = options({ dim: width.dim }, { ...swiglu, activation })
+const gatedBySomething = options({ dim: width.dim }, swiglu)
 const decoderOptions = options({}, { ...attend, memoryKeyLengths: keyLengths })
 
 export const layers: Readonly<Record<string, Call>> = {
@@ -59,7 +63,9 @@ export const layers: Readonly<Record<string, Call>> = {
     ...on(() => new nn.Embedding(3, 2)),
     named: /^embedding/,
   },
-  'nn.Linear': { args: [integer(1, any), integer(1, any), options({}, { bias: boolean, random })] },
+  'nn.Linear': {
+    args: [integer(1, any), integer(1, any), options({}, { bias: boolean, inputsFirst: boolean, random })],
+  },
   'nn.Linear#forward': {
     args: [rowsOfDim, options({}, { activation })],
     ...on(make.linear),
@@ -75,14 +81,14 @@ export const layers: Readonly<Record<string, Call>> = {
     ...on(() => new nn.FeedForward({ dim, dropout: 0.5 })),
     named: /^(FeedForward|matmul)/,
   },
-  'nn.GatedFeedForward': { args: [feedForward] },
+  'nn.GatedFeedForward': { args: [gatedFeedForward] },
   'nn.GatedFeedForward#forward': {
     args: [rowsOfDim, dropping],
     ...on(() => new nn.GatedFeedForward({ dim, dropout: 0.5 })),
     named: /^(GatedFeedForward|matmul)/,
   },
-  'nn.SwiGLU': { args: [gatedFeedForward], named: /^(SwiGLU|GatedFeedForward)/ },
-  'nn.GeGLU': { args: [gatedFeedForward], named: /^(GeGLU|GatedFeedForward)/ },
+  'nn.SwiGLU': { args: [gatedBySomething], named: /^(SwiGLU|GatedFeedForward)/ },
+  'nn.GeGLU': { args: [gatedBySomething], named: /^(GeGLU|GatedFeedForward)/ },
   'nn.KeyValueCache': {
     args: [
       options(
@@ -108,8 +114,10 @@ export const layers: Readonly<Record<string, Call>> = {
         headDim: integer(1, 256),
         memoryDim: integer(1, any),
         cross: boolean,
+        separate: boolean,
         bias: boolean,
         outputBias: boolean,
+        inputsFirst: boolean,
         rope: layer['rope']!,
         dropout: dropProbability,
         random,

@@ -1,4 +1,4 @@
-import { tensor } from '../../../lib/index.ts'
+import { tensor, Tensor } from '../../../lib/index.ts'
 import { tensorOf, optional, but, integer, number, dtype, shape, axis, instance, options } from '../kinds.ts'
 import { on, any, activation, seed, trusted, onTensor, binary, reduce, softmax, make, type Call } from './call.ts'
 
@@ -35,6 +35,10 @@ export const tensors: Readonly<Record<string, Call>> = {
   'tensor.randn': { args: [shape(), options({}, { dtype, seed })] },
   'tensor.rand': { args: [shape(), options({}, { dtype, seed, low: number(), high: number() })] },
   Tensor: { args: [trusted([2]), trusted('f32'), instance(() => tensor.zeros([2]).memory('test'))] },
+  'Tensor#bind': {
+    args: [instance(() => tensor.zeros([2]).memory('test'))],
+    ...on(() => new Tensor([2], 'f32', 'unbound')),
+  },
   Parameter: { args: [trusted([2]), trusted('f32'), instance(() => tensor.zeros([2]).memory('test'))] },
   'Tensor#memory': { args: [trusted('memory')], on: tensorOf([]) },
   'Tensor#data': onTensor(),
