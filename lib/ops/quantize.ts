@@ -94,9 +94,21 @@ export class QuantizedMatrix implements Disposable {
  * Packs a matrix [k, n] for the right side of `matmul`: y = x · quantize(w, format). The products then read it once, in
  * order, at the speed of the memory.
  *
- * - `f32`: the numbers as they are.
- * - `bf16`: each rounded to bfloat16, to nearest even: relative error at most 2⁻⁸. CPUs that multiply pairs of bfloat16
- *   (the instruction set avx512_bf16) round the left operand to it as well; others multiply by it in f32.
+ * | format | bits | numbers | left operand | relative error of a product |
+ * | --- | --- | --- | --- | --- |
+ * | `f32` | 32 | as they are | f32 | that of f32 |
+ * | `bf16` | 16 | to nearest even, relative error at most 2⁻⁸ | f32; bf16 too on avx512_bf16 | 0.17 %; 0.24 % |
+ * | `f16` | 16 | to nearest even, relative error at most 2⁻¹¹ from 2⁻¹⁴ to 65504; infinite beyond | f32 | 0.02 % |
+ * | `int8` | 8 | a scale for each column: max / 127 | 8 bits, a scale for each row | 1.0–1.2 % |
+ * | `q8_0` | 8.5 | GGUF's: a scale in f16 for each 32 rows of a column: max / 127 | 8 bits, a scale for each 32 | 0.6–0.8 % |
+ * | `q4_0` | 4.5 | GGUF's: 16 levels, a scale in f16 for each 32 rows of a column | 8 bits, a scale for each 32 | 8–9 % |
+ *
+ * The errors are √(Σ (y − exact)² / Σ exact²) for normally distributed operands of 100 to 1,537 terms, beside f64, roundings
+ * of both operands included. Products of integers are summed exactly, those of int8 over at most 131,072 rows, so that
+ * they have the same bits on every CPU. Where a number is not finite, all that shares its scale is NaN; so is what comes
+ * of a row or block of the left operand with such a number. Blocks of q8_0 and q4_0 with numbers from about 5·10⁵ (a
+ * scale beyond f16) are not finite, those below about 10⁻⁷ are 0. Numbers of the left operand count as 0 where the largest
+ * that shares their scale is below 2⁻¹¹⁸.
  *
  * A layer's weight [outputs, inputs] goes in as `quantize(transpose(weight), format)`. There is no gradient of what was
  * quantized; that of the left operand is dY · Wᵀ with the rounded W.

@@ -36,6 +36,8 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.matmul(ops.transpose(x), ops.cast(ops.cast(x, 'f64'), 'f32'))),
   () => differentiate((x) => ops.matmul(ops.broadcastTo(x, [3, 5, 7]), f32(3, 7, 2), { activation: 'gelu' })),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'bf16'))),
+  () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'int8'))),
+  () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'q4_0'))),
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),
   () =>

@@ -183,14 +183,27 @@ constexpr int kGemmPanelRows = kGemmColumns == kPanelColumns ? kGemmRows : kSpar
 
 constexpr bool kNarrowTiles = kGemmColumns < kPanelColumns;
 
-// The same, and tiles of kPanelRows rows with up to all columns of a panel.
+// The same, and tiles of kPanelRows rows with up to all columns of a panel; 0: several narrow tiles in their
+// place.
 template <class Kernel, int kPanelRows>
 void PanelTileKernel(const GemmTile& tile) {
   if constexpr (kNarrowTiles) {
-    if (tile.columns > kGemmColumns) {
-      static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes> kTiles;
-      return kTiles(tile);
+    if (kPanelRows == 0 && tile.columns > kGemmColumns) {
+      GemmTile part = tile;
+      for (int left = tile.columns; left > 0; left -= kGemmColumns) {
+        part.columns = left < kGemmColumns ? left : kGemmColumns;
+        NarrowTileKernel<Kernel>(part);
+        part.column += kGemmColumns;
+        part.c += kGemmColumns;
+      }
+      return;
     }
+    if constexpr (kPanelRows > 0)
+      if (tile.columns > kGemmColumns) {
+        static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes>
+            kTiles;
+        return kTiles(tile);
+      }
   }
   NarrowTileKernel<Kernel>(tile);
 }

@@ -79,7 +79,7 @@ HEEDFUL_NOINLINE void IntegerMicroKernel(const GemmTile& tile) {
           };
           if constexpr (kRows == 1) {
             const Vec aik = Broadcast(at(Index<0>{}) + kTerm);
-            Unroll<kVectors>([&](auto j) { acc[0][j] = Terms::MultiplyAdd(aik, of(j), acc[0][j]); });
+            Unroll<kVectors>([&](auto j) { acc[0][j] = Terms::MultiplyAdd(aik, Pin(of(j)), acc[0][j]); });
           } else {
             Vec bk[kVectors];
             Unroll<kVectors>([&](auto j) { bk[j] = of(j); });
@@ -118,10 +118,12 @@ HEEDFUL_NOINLINE void IntegerMicroKernel(const GemmTile& tile) {
       StoreTile<kRows, kVectors>(tile, acc);
     } else {
       Vec scale[kVectors];
-      Unroll<kVectors>([&](auto j) { scale[j] = LoadF16(scales + j * (Vec::kLanes / 2)); });
+      if constexpr (kRows > 1)
+        Unroll<kVectors>([&](auto j) { scale[j] = LoadF16(scales + j * (Vec::kLanes / 2)); });
       Unroll<kRows>([&](auto i) {
         const Vec row_scale = Pin(Broadcast(at(i) + 1));
         Unroll<kVectors>([&](auto j) {
+          if constexpr (kRows == 1) scale[j] = LoadF16(scales + j * (Vec::kLanes / 2));
           sum[i][j] = Pin(Fma(Pin(IntsToFloats(acc[i][j]) * row_scale), scale[j], sum[i][j]));
         });
       });
@@ -188,10 +190,11 @@ struct IntegerKernel {
   static constexpr int kMaxRows = Terms::kParts == 1 ? (Blocks::kWords ? kGemmRows * 3 / 7 : kGemmRows)
                                   : Blocks::kWords   ? kGemmRows / 3
                                                      : kGemmRows * 5 / 7;
-  static constexpr int kPanelRows = !kNarrowTiles        ? kMaxRows
-                                    : Blocks::kWords     ? 1
-                                    : kGemmPanelRows > 1 ? kGemmPanelRows
-                                                         : 1;
+  // All columns of a panel at once: too many registers for unpacked halves of bytes.
+  static constexpr int kPanelRows = !kNarrowTiles          ? kMaxRows
+                                    : Blocks::kNibbles > 1 ? 0
+                                    : Blocks::kWords       ? 1
+                                                           : kGemmPanelRows;
   static constexpr int kBlockFloats = kBlockTerms / kTermsOfWord * Terms::kParts + 2;
   template <int kRows, int kVectors>
   static constexpr auto kRun = &IntegerMicroKernel<Blocks, Terms, kRows, kVectors>;
@@ -210,7 +213,8 @@ template <class Blocks, class Terms>
 constexpr PanelKernels kIntegerPanel = {
     .mr = IntegerKernel<Blocks, Terms>::kMaxRows,
     .row_floats = Blocks::kWords ? IntegerKernel<Blocks, Terms>::kBlockFloats : Terms::kParts,
-    .panel_rows = IntegerKernel<Blocks, Terms>::kPanelRows,
+    .panel_rows = IntegerKernel<Blocks, Terms>::kPanelRows > 0 ? IntegerKernel<Blocks, Terms>::kPanelRows
+                                                               : IntegerKernel<Blocks, Terms>::kMaxRows,
     .tile = PanelTileKernel<IntegerKernel<Blocks, Terms>, IntegerKernel<Blocks, Terms>::kPanelRows>,
     .convert = IntegerKernel<Blocks, Terms>::ConvertRow,
 };
