@@ -60,6 +60,16 @@ export class FileError extends HeedfulError {
   }
 }
 
+/** The Hugging Face Hub refused, lacks or damaged what was asked for, or could not be reached. */
+export class HubError extends HeedfulError {
+  /** The status of HTTP, if the Hub answered. */
+  readonly status: number | undefined
+  constructor(message: string, options: ErrorOptions & { status?: number } = {}) {
+    super('HEEDFUL_HUB', message, options)
+    this.status = options.status
+  }
+}
+
 /** The addon could not be loaded. */
 export class NativeLoadError extends HeedfulError {
   constructor(message: string, options?: ErrorOptions) {

@@ -7,6 +7,7 @@ export {
   ExecutionError,
   FileError,
   HeedfulError,
+  HubError,
   NativeLoadError,
   ShapeError,
   TraceError,
@@ -23,13 +24,27 @@ export { compile, type Compiled, type CompileOptions, type RunOptions } from './
 export * as nn from './nn/index.ts'
 export { DecoderModel, type DecoderConfig, type DecoderInputs } from './models/decoder-model.ts'
 export { loadDecoder, saveDecoder } from './models/pretrained.ts'
+export {
+  AutoModel,
+  AutoModelForMaskedLM,
+  AutoModelForQuestionAnswering,
+  AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
+} from './models/auto.ts'
+export type { EncoderForTask, ModelOutputs, TaskRunOptions } from './models/encoder-for-task.ts'
+export type { ModelInputs } from './models/model-inputs.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'
 export type { Checkpoint, CheckpointOptions, CheckpointTensor, ReadOptions } from './checkpoint/checkpoint.ts'
 export { openCheckpoint } from './checkpoint/open-checkpoint.ts'
+export { ggufModel, type GgufModel, type GgufTensorName } from './checkpoint/gguf-model.ts'
+export { resolveModel, type ResolveModelOptions } from './checkpoint/resolve-model.ts'
 export type { OnProgress, Progress } from './files/progress.ts'
+export { writeCheckpoint, type WriteCheckpointOptions } from './checkpoint/write-checkpoint.ts'
 export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'
 export { CharTokenizer } from './text/char-tokenizer.ts'
+export type { ChatMessage, ChatTemplateOptions } from './text/chat-template.ts'
+export { tokenizerFromGguf } from './text/gguf-vocabulary.ts'
 export { AutoTokenizer, loadTokenizer } from './text/load-tokenizer.ts'
 export type { Encoding, EncodingOptions } from './text/encoding.ts'
 export type { DecodingOptions, TokenDecoder, Tokenizer } from './text/tokenizer.ts'

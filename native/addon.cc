@@ -23,6 +23,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("unaryFunctions", UnaryFunctions(env));
   exports.Set("binaryFunctions", BinaryFunctions(env));
   exports.Set("reduceFunctions", ReduceFunctions(env));
+  exports.Set("cacheFormats", CacheFormats(env));
   exports.Set("panelFormats", PanelFormats(env));
   exports.Set("Storage", Storage::Define(env));
   exports.Set("Program", ProgramObject::Define(env));

@@ -45,7 +45,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const mayBeCyclic = /^lib\/ops\//
 
 /** What each part of native/ may include, beside itself: the first pattern that fits counts. */
-const contract = /^kernels\/(kernel_table|random)\.h$/
+const contract = /^kernels\/(kernel_table|random|bf16)\.h$/
 const mayInclude: readonly (readonly [part: RegExp, included: readonly RegExp[]])[] = [
   [/^addon\.cc$/, [/^binding\//, /^runtime\//]],
   [/^binding\//, [/^program\//, /^runtime\//]],

@@ -2,7 +2,7 @@
  * The cases of `heedful bench` beside PyTorch (MKL, oneDNN) and onnxruntime-node: the same shapes, in turns in one run,
  * medians. README.md beside this tells how to install them.
  *
- *     npx tsx bench/peers/kernels.ts [op…] [--threads 1,2] [--rounds 5] [--time 100] [--peers <folder>] [--json]
+ *     npx tsx bench/peers/kernels.ts [op…] [--dtype f32,bf16] [--threads 1,2] [--rounds 5] [--time 100] [--peers <folder>] [--json]
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -57,6 +57,7 @@ interface Answer {
 const { values, positionals: ops } = parseArgs({
   allowPositionals: true,
   options: {
+    dtype: { type: 'string' },
     json: { type: 'boolean', default: false },
     peers: { type: 'string', default: '.' },
     rounds: { type: 'string', default: '5' },
@@ -137,7 +138,11 @@ function summary(all: readonly Comparison[]): string[] {
 
 async function main(): Promise<void> {
   const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
-  const chosen = cases.filter((given) => requestsOf(given).length && (!ops.length || ops.includes(given.op)))
+  const dtypes = values.dtype?.split(',')
+  const chosen = cases.filter(
+    (given) =>
+      requestsOf(given).length && (!ops.length || ops.includes(given.op)) && (!dtypes || dtypes.includes(given.dtype)),
+  )
   const all: Comparison[] = []
   for (const threads of values.threads.split(',').map(Number)) {
     native.setThreads(threads)

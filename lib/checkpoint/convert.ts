@@ -13,9 +13,20 @@ export function widenBf16(bytes: Uint8Array, out: Float32Array | Int32Array, sta
 
 let f32OfF16: Uint32Array | undefined
 
+const wideningTable = (): Uint32Array =>
+  (f32OfF16 ??= Uint32Array.from({ length: 2 ** 16 }, (_, half) => widenHalf(half)))
+
+/** The number whose binary16 has the bits `half`. */
+export function halfToFloat(half: number): number {
+  floatsOfF16 ??= new Float32Array(wideningTable().buffer)
+  return floatsOfF16[half]!
+}
+
+let floatsOfF16: Float32Array | undefined
+
 /** IEEE 754 binary16 by a table of all 65,536 values. */
 export function widenF16(bytes: Uint8Array, out: Float32Array | Int32Array, start: number): void {
-  const table = (f32OfF16 ??= Uint32Array.from({ length: 2 ** 16 }, (_, half) => widenHalf(half)))
+  const table = wideningTable()
   const from = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)
   const to = new Uint32Array(out.buffer, out.byteOffset, out.length)
   for (let i = 0; i < from.length; i++) to[start + i] = table[from[i]!]!

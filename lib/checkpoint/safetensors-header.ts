@@ -5,6 +5,7 @@ import { formatShape, maxRank } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { bytesOf, elementTypes, readableTypes, type FileType } from './file-types.ts'
 import { findKeyProblem } from './json-keys.ts'
+import { narrowNames, type NarrowType } from './narrow.ts'
 
 /** The u64 before the header. */
 export const lengthBytes = 8
@@ -108,7 +109,11 @@ function explain(field: string, value: unknown): string {
     : `${field} should be whole numbers from 0 to 2^53 − 1, got ${JSON.stringify(value).slice(0, 80)}`
 }
 
-const typeNames: Readonly<Record<DType, string>> = { f32: 'F32', f64: 'F64', i32: 'I32' }
+const typeNames: Readonly<Record<DType, string>> = { f32: 'F32', f64: 'F64', i32: 'I32', bf16: 'BF16' }
+
+/** Bytes of a tensor when f32 is written as `dtype`. */
+export const bytesInFile = ({ size, dtype }: Tensor, narrowed: NarrowType | undefined): number =>
+  size * (narrowed && dtype === 'f32' ? 2 : bytesPerElement[dtype])
 
 /**
  * The length of the header and the header, padded with spaces so that the data starts at a multiple of 8 bytes. Throws
@@ -117,6 +122,7 @@ const typeNames: Readonly<Record<DType, string>> = { f32: 'F32', f64: 'F64', i32
 export function formatHeader(
   entries: readonly (readonly [string, Tensor])[],
   metadata: Readonly<Record<string, string>>,
+  dtype?: NarrowType,
 ): Uint8Array {
   const fields = new Map<string, unknown>()
   for (const [key, value] of Object.entries(metadata))
@@ -132,8 +138,10 @@ export function formatHeader(
     if (fields.has(name)) throw new ArgumentError(`writeSafetensors: two tensors are named ${JSON.stringify(name)}`)
     if (!(tensor instanceof Tensor))
       throw new ArgumentError(`writeSafetensors: ${JSON.stringify(name)} should be a tensor, got ${describe(tensor)}`)
-    const end = begin + tensor.size * bytesPerElement[tensor.dtype]
-    fields.set(name, { dtype: typeNames[tensor.dtype], shape: tensor.shape, data_offsets: [begin, end] })
+    const narrowed = dtype !== undefined && tensor.dtype === 'f32'
+    const end = begin + bytesInFile(tensor, dtype)
+    const type = narrowed ? narrowNames[dtype] : typeNames[tensor.dtype]
+    fields.set(name, { dtype: type, shape: tensor.shape, data_offsets: [begin, end] })
     begin = end
   }
   const json = [...fields].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)

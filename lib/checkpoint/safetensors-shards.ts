@@ -10,6 +10,10 @@ const maxTensors = 1_000_000
 /** Each stays open. The largest published models have some hundreds. */
 const maxShards = 2000
 
+/** Nothing outside of the folder, whatever an index says. */
+export const isShardName = (name: unknown): name is string =>
+  typeof name === 'string' && /^[^/\\:\0]+\.safetensors$/.test(name)
+
 /**
  * Opens all files that an index (model.safetensors.index.json) names: `{ metadata, weight_map: { tensor: file } }`.
  * Throws FileError unless index and files agree on every tensor. Files lie in the folder of the index.
@@ -74,8 +78,7 @@ async function readIndex(
   if (!isObject(metadata)) throw new FileError(`${where}: metadata should be an object`)
   const fileOf = new Map<string, string>()
   for (const [tensor, name] of Object.entries(map)) {
-    // Nothing outside of the folder, whatever the index says.
-    if (typeof name !== 'string' || !/^[^/\\:\0]+\.safetensors$/.test(name))
+    if (!isShardName(name))
       throw new FileError(
         `${where}: weight_map: ${JSON.stringify(tensor)} should be in a file *.safetensors of this folder, got ${JSON.stringify(name).slice(0, 80)}`,
       )

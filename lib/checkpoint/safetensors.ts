@@ -7,8 +7,14 @@ import { bytesPerElement } from '../tensor/dtype.ts'
 import type { Memory, Tensor } from '../tensor/tensor.ts'
 import { FileCheckpoint, type CheckpointOptions, type ReadOptions } from './checkpoint.ts'
 import { readableTypes } from './file-types.ts'
+import { narrow, narrowTypes, type NarrowType } from './narrow.ts'
 import { openSafetensorsFile } from './safetensors-file.ts'
 import { formatHeader } from './safetensors-header.ts'
+
+export interface WriteOptions extends ReadOptions {
+  /** What f32 is rounded to (nearest, ties to even); other tensors are written as they are. */
+  dtype?: 'f32' | NarrowType
+}
 
 export interface Safetensors {
   /** In the order of the file. They belong to the caller. */
@@ -57,21 +63,23 @@ const chunkBytes = 2 ** 22
  * disk. Off the event loop; the tensors must not change, but may be disposed, until the promise resolves. Programs that
  * read the file with PyTorch expect the metadata `{ format: 'pt' }`.
  *
- * Throws ArgumentError for a name twice, FileError when the file can't be written.
+ * Throws ArgumentError for a name twice and a number that is too large for `dtype`, FileError when the file can't be
+ * written.
  */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<readonly [string, Tensor]>,
   metadata: Readonly<Record<string, string>> = {},
-  options: ReadOptions = {},
+  options: WriteOptions = {},
 ): Promise<void> {
-  checkOptions('writeSafetensors', options, { signal: 'signal' })
+  checkOptions('writeSafetensors', options, { dtype: 'any', signal: 'signal' })
   const { signal } = options
+  const dtype = checkNarrow('writeSafetensors', options.dtype)
   signal?.throwIfAborted()
-  const entries = checkEntries(tensors)
+  const entries = checkEntries('writeSafetensors', tensors)
   if (!isObject(metadata))
     throw new ArgumentError(`writeSafetensors: metadata should be an object of strings, got ${describe(metadata)}`)
-  const header = formatHeader(entries, metadata)
+  const header = formatHeader(entries, metadata, dtype)
   const held: Memory[] = []
   try {
     for (const [, tensor] of entries) held.push(tensor.memory('writeSafetensors').retain())
@@ -79,9 +87,11 @@ export async function writeSafetensors(
       path,
       async (handle) => {
         await writeFully(handle, header, signal)
-        for (const [i, [, tensor]] of entries.entries()) {
-          const bytes = new Uint8Array(held[i]!.storage.buffer(), 0, tensor.size * bytesPerElement[tensor.dtype])
-          await writeFully(handle, bytes, signal)
+        for (const [i, [name, tensor]] of entries.entries()) {
+          const buffer = held[i]!.storage.buffer()
+          if (dtype && tensor.dtype === 'f32')
+            await writeNarrowed(handle, new Float32Array(buffer, 0, tensor.size), dtype, name, signal)
+          else await writeFully(handle, new Uint8Array(buffer, 0, tensor.size * bytesPerElement[tensor.dtype]), signal)
         }
         signal?.throwIfAborted()
       },
@@ -92,13 +102,46 @@ export async function writeSafetensors(
   }
 }
 
-function checkEntries(tensors: Iterable<readonly [string, Tensor]>): (readonly [string, Tensor])[] {
+/** `dtype`, or undefined for f32. */
+export function checkNarrow(operation: string, dtype: unknown): NarrowType | undefined {
+  if (dtype === undefined || dtype === 'f32') return undefined
+  if (!narrowTypes.includes(dtype as NarrowType))
+    throw new ArgumentError(
+      `${operation}: dtype should be one of f32, ${narrowTypes.join(', ')}, got ${describe(dtype)}`,
+    )
+  return dtype as NarrowType
+}
+
+async function writeNarrowed(
+  handle: FileHandle,
+  data: Float32Array,
+  dtype: NarrowType,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const chunk = chunkBytes / 4
+  for (let at = 0; at < data.length; at += chunk) {
+    let words: Uint16Array
+    try {
+      words = narrow(data.subarray(at, at + chunk), dtype, at)
+    } catch (cause) {
+      throw new ArgumentError(`writeSafetensors: tensor ${JSON.stringify(name)}: ${(cause as Error).message}`, {
+        cause,
+      })
+    }
+    await writeFully(handle, new Uint8Array(words.buffer), signal)
+  }
+}
+
+/** The pairs of a map or list. */
+export function checkEntries(
+  operation: string,
+  tensors: Iterable<readonly [string, Tensor]>,
+): (readonly [string, Tensor])[] {
   const isIterable = Symbol.iterator in Object(tensors) && !ArrayBuffer.isView(tensors)
   const entries = isIterable ? [...tensors] : undefined
   if (!entries?.every(Array.isArray))
-    throw new ArgumentError(
-      `writeSafetensors: expected a map of tensors or [name, tensor] pairs, got ${describe(tensors)}`,
-    )
+    throw new ArgumentError(`${operation}: expected a map of tensors or [name, tensor] pairs, got ${describe(tensors)}`)
   return entries
 }
 

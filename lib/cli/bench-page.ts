@@ -4,14 +4,15 @@ import { colorOf, escape, rooflinePlot } from './roofline-plot.ts'
 
 const style = `
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif }
-body { max-width: 960px; margin: 2rem auto; padding: 0 1rem }
+body { max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 svg { width: 100%; height: auto } svg text { font-size: 12px; fill: currentColor }
 .grid { stroke: currentColor; opacity: .12 } .roof { stroke: currentColor; opacity: .6 }
 circle { stroke: Canvas; stroke-width: 1 } circle:hover { stroke: currentColor; stroke-width: 2 }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: 2px 8px; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent) }
+table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums }
+th, td { text-align: right; padding: 2px 6px; white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent) }
 th:nth-child(-n+4), td:nth-child(-n+4) { text-align: left }
-.bar { width: 160px } .bar div { height: 10px }
+td:nth-child(2) { white-space: normal; min-width: 16em }
+.bar { width: 100px } .bar div { height: 10px }
 .peaks { opacity: .75 }
 `
 

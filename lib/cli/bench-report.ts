@@ -12,17 +12,19 @@ export class BenchReport {
   }
 
   show(event: BenchEvent): void {
-    const { color } = terminalOf(process.stdout)
+    const { color, interactive, width } = terminalOf(process.stdout)
+    const room = interactive ? width : undefined
     if (event.type === 'start') {
-      const { op, name, shape } = event.case
-      this.#status.update(() => `${event.index + 1}/${event.count}  ${op}  ${name}  ${shape}`)
+      const { op, name, shape, dtype } = event.case
+      this.#status.update(() => `${event.index + 1}/${event.count}  ${op}  ${name}  ${shape}  ${dtype}`)
       return
     }
     this.clear()
     if (this.#json) {
       if (event.type === 'result') process.stdout.write(`${resultLine(event.result)}\n`)
     } else {
-      const text = event.type === 'setting' ? settingText(event.setting, color) : resultText(event.result, color)
+      const text =
+        event.type === 'setting' ? settingText(event.setting, color, room) : resultText(event.result, color, room)
       process.stdout.write(`${text}\n`)
     }
   }

@@ -32,10 +32,12 @@ export async function readJson(path: string, operation = 'readJson'): Promise<Re
   return parseJsonObject(await readText(path, operation), `${operation}: ${path}`)
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** `where` begins the message of the FileError. */
 export function decodeUtf8(bytes: Uint8Array, where: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return utf8.decode(bytes)
   } catch (cause) {
     throw new FileError(`${where}: not valid UTF-8`, { cause })
   }

@@ -2,7 +2,7 @@ import { checkInteger } from '../errors.ts'
 import { compile, type Compiled, type RunOptions } from '../graph/compile.ts'
 import type { DecoderModel } from '../models/decoder-model.ts'
 import { KeyValueCache } from '../nn/key-value-cache.ts'
-import { reshape } from '../ops/index.ts'
+import { reshape, type CacheFormat } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 interface StepInputs {
@@ -25,10 +25,10 @@ export class Decoding implements Disposable {
   readonly #step: Compiled<StepInputs, Tensor>
   #length = 0
 
-  constructor(model: DecoderModel, capacity: number = model.config.context) {
+  constructor(model: DecoderModel, capacity: number = model.config.context, cacheDtype: CacheFormat = 'f32') {
     const { numLayers: layers, numKeyValueHeads: kvHeads, headDim, context } = model.config
     this.capacity = checkInteger('Decoding', 'capacity', capacity, 1, context)
-    const cache = new KeyValueCache({ layers, kvHeads, headDim, capacity })
+    const cache = new KeyValueCache({ layers, kvHeads, headDim, capacity, dtype: cacheDtype })
     this.#cache = cache
     this.#step = compile(
       ({ tokens, positions, before, after, last }: StepInputs) => {
@@ -45,6 +45,11 @@ export class Decoding implements Disposable {
   /** Tokens in the cache. */
   get length(): number {
     return this.#length
+  }
+
+  /** Bytes of the key-value cache. */
+  get cacheBytes(): number {
+    return this.#cache.bytes
   }
 
   /** Forgets everything. */

@@ -1,5 +1,6 @@
 import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
 import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
+import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import { Decoding } from './decoding.ts'
 import { sampler, samplingOptions, type SamplingOptions } from './sampler.ts'
@@ -9,6 +10,8 @@ export interface GenerateOptions extends SamplingOptions {
   maxNewTokens?: number
   /** Generation ends before one of these. */
   stopTokens?: readonly number[]
+  /** What the key-value cache stores; f32 unless said. bf16 takes half of its memory, int8 about 27 %, both round. */
+  cacheDtype?: CacheFormat
   signal?: AbortSignal
 }
 
@@ -24,9 +27,16 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void, undefined> {
   checkModel('generate', model)
-  checkOptions('generate', options, { ...samplingOptions, maxNewTokens: 'any', stopTokens: 'any', signal: 'signal' })
-  const { maxNewTokens = 100, stopTokens = [], signal, ...sampling } = options
+  checkOptions('generate', options, {
+    ...samplingOptions,
+    maxNewTokens: 'any',
+    stopTokens: 'any',
+    cacheDtype: 'any',
+    signal: 'signal',
+  })
+  const { maxNewTokens = 100, stopTokens = [], cacheDtype = 'f32', signal, ...sampling } = options
   checkInteger('generate', 'maxNewTokens', maxNewTokens, 0)
+  checkCacheFormat('generate', 'cacheDtype', cacheDtype)
   const { context, vocabSize } = model.config
   const sequence = checkIds('prompt', prompt)
   if (sequence.length === 0)
@@ -38,7 +48,7 @@ export async function* generate(
       throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
   const stops = new Set(checkIds('stopTokens', stopTokens))
   const choose = sampler(sampling)
-  using decoding = new Decoding(model, Math.min(context, sequence.length + maxNewTokens))
+  using decoding = new Decoding(model, Math.min(context, sequence.length + maxNewTokens), cacheDtype)
   let pending = sequence
   for (let made = 0; made < maxNewTokens; made++) {
     signal?.throwIfAborted()

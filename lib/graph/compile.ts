@@ -1,5 +1,5 @@
 import { ArgumentError, checkInteger, checkOptions, describe, DisposedError } from '../errors.ts'
-import { checkAttached, dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
+import { checkAttached, dtypeOf, type NumberArray } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
 import type { TensorType } from './op.ts'
@@ -8,7 +8,7 @@ import { mapTree, type Leaf } from './tree.ts'
 
 /** What a compiled function takes where the function itself takes `I`: a tensor may be given as its data. */
 export type Inputs<I> = I extends Tensor
-  ? Tensor | TypedArrays[DType] | number
+  ? Tensor | NumberArray | number
   : I extends ReadonlyMap<infer K, infer V>
     ? ReadonlyMap<K, Inputs<V>>
     : I extends object

@@ -128,9 +128,9 @@ export function inferTypes(
         `${definition.name}: ${spec.name} should be i32, got ${input.dtype}; make it with tensor(…, { dtype: 'i32' })`,
       )
     if (spec.kind !== 'float') return
-    if (input.dtype === 'i32')
+    if (input.dtype !== 'f32' && input.dtype !== 'f64')
       throw new DTypeError(
-        `${definition.name}: ${spec.name} should be f32 or f64, got i32; convert it with cast('f32')`,
+        `${definition.name}: ${spec.name} should be f32 or f64, got ${input.dtype}; convert it with cast('f32')`,
       )
     float ??= input
     if (float.dtype !== input.dtype)

@@ -1,9 +1,9 @@
 import { ArgumentError, describe } from '../errors.ts'
-import { dtypeOf, type TypedArrays, type DType } from '../tensor/dtype.ts'
+import { dtypeOf, type NumberArray } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 
 /** Something that compiled functions take: a tensor, data for one, or a number. */
-export type Leaf = Tensor | TypedArrays[DType] | number
+export type Leaf = Tensor | NumberArray | number
 
 export const isLeaf = (value: unknown): value is Leaf =>
   value instanceof Tensor || typeof value === 'number' || dtypeOf(value) !== undefined

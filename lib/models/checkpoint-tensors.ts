@@ -4,8 +4,8 @@ import type { Tensor } from '../tensor/tensor.ts'
 import type { Family, WeightEntry } from './families/index.ts'
 
 /**
- * Finds the tensor of each entry among those of a checkpoint. Throws FileError for tensors that are missing, that
- * nothing asks for, or that contradict each other, ShapeError and DTypeError for those of the wrong kind; all name the
+ * Finds the tensor of each entry among those of a checkpoint. Throws FileError for tensors that are missing, that no
+ * model of the family has, or that contradict each other, ShapeError and DTypeError for those of the wrong kind; all name the
  * tensor. `where` begins their messages.
  */
 export function matchTensors(
@@ -22,7 +22,9 @@ export function matchTensors(
     throw new FileError(`${where}: ${list(missing.map(({ name }) => name))} missing for this config.json`)
 
   const wanted = new Set(entries.map(({ name }) => nameInFile(name)))
-  const ignored = new Set(family.ignored?.map(withoutPrefix))
+  // A task takes no notice of what the checkpoint has for others.
+  const ofHeads = Object.values(family.heads ?? {}).flatMap((head) => Object.keys(head.weights))
+  const ignored = new Set([...(family.ignored ?? []), ...ofHeads].map(withoutPrefix))
   const copies = new Map(Object.entries(family.copies ?? {}).map((pair) => pair.map(withoutPrefix) as [string, string]))
   const extra = [...tensors.keys()].filter((name) => {
     const known = withoutPrefix(name)
@@ -48,7 +50,8 @@ export function matchTensors(
     const byName = new Map([...matched].map(([{ name }, tensor]) => [withoutPrefix(name), tensor]))
     for (const [name, tensor] of tensors) {
       const original = wanted.has(name) ? undefined : copies.get(withoutPrefix(name))
-      const same = original === undefined ? tensor : byName.get(original)
+      // What belongs to another task's head is not looked at.
+      const same = original === undefined || ignored.has(original) ? tensor : byName.get(original)
       if (!same || !sameShape(tensor.shape, same.shape) || !sameNumbers(tensor, same))
         throw new FileError(
           `${where}: ${name} should equal ${original}, for config.json says that the model has it once (tie_word_embeddings)`,

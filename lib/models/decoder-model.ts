@@ -5,7 +5,7 @@ import type { KeyValueCache } from '../nn/key-value-cache.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { add, crossEntropy, embedding, matmul, reshape, transpose } from '../ops/index.ts'
+import { add, embedding, linearCrossEntropy, matmul, reshape, transpose } from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 import {
   checkChoice,
@@ -185,8 +185,8 @@ export class DecoderModel extends Module {
     checkOptions('DecoderModel', inputs, ['tokens', 'positions', 'targets'])
     const { targets, ...given } = inputs
     checkTensor('DecoderModel', 'targets', targets)
-    const logits = reshape(this.forward(given, options), [-1, this.#config.vocabSize])
-    return crossEntropy(logits, reshape(targets, [-1]))
+    const hidden = reshape(this.hidden(given, options), [-1, this.#config.hiddenSize])
+    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, reshape(targets, [-1]))
   }
 
   /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */

@@ -1,28 +1,37 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { readSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts'
-import { ArgumentError, checkOptions, describe, FileError, ShapeError } from '../errors.ts'
-import { writeTextAtomically } from '../files/atomic-file.ts'
-import { checkPath, fileError } from '../files/file-error.ts'
-import { isObject, readJson } from '../files/read-file.ts'
+import { readSafetensors } from '../checkpoint/safetensors.ts'
+import { ArgumentError, checkOptions, FileError, ShapeError } from '../errors.ts'
+import { checkPath } from '../files/file-error.ts'
+import { readJson } from '../files/read-file.ts'
 import { withoutValues } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import { allocate, allocateMemory, Tensor } from '../tensor/tensor.ts'
+import { allocateMemory, Tensor } from '../tensor/tensor.ts'
 import { matchTensors } from './checkpoint-tensors.ts'
 import { checkModel, decoder, type DecoderModel } from './decoder-model.ts'
+import { EncoderForTask } from './encoder-for-task.ts'
+import { encoder, type EncoderModel } from './encoder-model.ts'
 import {
   familyOfConfig,
   familyOfFile,
   readConfig,
   weightEntries,
   type Family,
+  type HeadName,
   type WeightEntry,
 } from './families/index.ts'
+import { Head } from './heads.ts'
+import { labelsOf } from './labels.ts'
+import { configFile, saveFolder, weightsFile, type SaveOptions } from './save-folder.ts'
 
-const configFile = 'config.json'
-const weightsFile = 'model.safetensors'
+type Json = Readonly<Record<string, unknown>>
+
+/** A model without values, and the tensors that it waits for. */
+interface Made<M extends Module> {
+  readonly model: M
+  readonly entries: readonly WeightEntry[]
+}
 
 export interface LoadOptions {
   signal?: AbortSignal
@@ -36,15 +45,16 @@ export interface LoadOptions {
  * together, ShapeError for a tensor of the wrong shape; each names the file and the key or tensor. Memory for the model
  * is taken only when everything fits, and given back when it fails.
  */
-async function load(
+async function load<M extends Module>(
   operation: string,
   folder: string,
   options: LoadOptions,
-): Promise<{ family: Family; model: Module }> {
+  make: (family: Family, config: object, json: Json, told: HeadName | undefined) => Made<M>,
+): Promise<M> {
   const configPath = join(checkPath(operation, folder), configFile)
   const weightsPath = join(folder, weightsFile)
   const json = await readJson(configPath, operation)
-  const { family } = familyOfFile(json, `${operation}: ${configPath}`)
+  const { family, head } = familyOfFile(json, `${operation}: ${configPath}`)
   const config = readConfig(family, json, `${operation}: ${configPath}`) as { numLayers: number }
   const { tensors } = await readSafetensors(weightsPath, options)
   try {
@@ -53,15 +63,14 @@ async function load(
       throw new FileError(
         `${operation}: ${configPath}: asks for ${config.numLayers} layers, but ${weightsPath} holds ${tensors.size} tensors`,
       )
-    const model: Module = withoutValues(() => family.assembly.make(config, { random: 'zeros' }))
+    const { model, entries } = withoutValues(() => make(family, config, json, head))
     try {
-      const entries = weightEntries(family, model)
       const matched = matchTensors(family, entries, tensors, `${operation}: ${weightsPath}`)
       for (const [{ parameter }, tensor] of matched) {
         options.signal?.throwIfAborted()
         if (parameter) await take(operation, parameter, tensor)
       }
-      return { family, model }
+      return model
     } catch (error) {
       model.dispose()
       throw error
@@ -86,54 +95,34 @@ async function take(operation: string, parameter: Tensor, tensor: Tensor): Promi
 /** Opens the folder of a GPT-2, a Llama or a relative as a model that generates and trains. */
 export async function loadDecoder(folder: string, options: LoadOptions = {}): Promise<DecoderModel> {
   checkOptions('loadDecoder', options, { signal: 'signal' })
-  const { family, model } = await load('loadDecoder', folder, options)
-  if (family.assembly === decoder) return model as DecoderModel
-  model.dispose()
-  throw new ArgumentError(`loadDecoder: ${folder}: ${family.modelType} is no decoder`)
+  return load('loadDecoder', folder, options, (family, config) => {
+    if (family.assembly !== decoder)
+      throw new ArgumentError(`loadDecoder: ${folder}: ${family.modelType} is no decoder; open it with AutoModel…`)
+    const model: DecoderModel = family.assembly.make(config, { random: 'zeros' })
+    return { model, entries: weightEntries(family, model) }
+  })
 }
 
-export interface SaveOptions {
-  /** More keys for config.json, such as eos_token_id. They can not change what describes the model. */
-  config?: Readonly<Record<string, unknown>>
-  signal?: AbortSignal
-}
-
-/**
- * Writes config.json and model.safetensors, as Hugging Face's transformers reads them. The folder is made if there is
- * none. Each file is replaced as a whole, config.json last. The model must not change meanwhile.
- */
-async function save(
+/** Opens the folder of a BERT or a relative for a task; undefined: the one that config.json tells. */
+export async function loadEncoder(
   operation: string,
   folder: string,
-  entries: readonly WeightEntry[],
-  json: Readonly<Record<string, unknown>>,
-  options: SaveOptions,
-): Promise<void> {
-  checkOptions(operation, options, { config: 'any', signal: 'signal' })
-  if (options.config !== undefined && !isObject(options.config))
-    throw new ArgumentError(`${operation}: config should be an object, got ${describe(options.config)}`)
-  checkPath(operation, folder)
-  const { signal } = options
-  for (const key of Object.keys(options.config ?? {}))
-    if (Object.hasOwn(json, key))
-      throw new ArgumentError(`${operation}: config.${key} is told by the model; leave it out`)
-  signal?.throwIfAborted()
-  const zeros: Tensor[] = []
-  try {
-    const tensors = entries.map(({ name, shape, parameter }): [string, Tensor] => {
-      if (parameter) return [name, parameter]
-      zeros.push(allocate(operation, shape, 'f32'))
-      return [name, zeros.at(-1)!]
-    })
-    await mkdir(folder, { recursive: true }).catch((cause) => {
-      throw fileError(operation, folder, cause)
-    })
-    await writeSafetensors(join(folder, weightsFile), tensors, { format: 'pt' }, signal ? { signal } : {})
-    const text = `${JSON.stringify({ ...json, dtype: 'float32', ...options.config }, null, 2)}\n`
-    await writeTextAtomically(join(folder, configFile), text, operation)
-  } finally {
-    for (const tensor of zeros) tensor.dispose()
-  }
+  task: HeadName | undefined,
+  options: LoadOptions,
+): Promise<EncoderForTask> {
+  checkOptions(operation, options, { signal: 'signal' })
+  return load(operation, folder, options, (family, config, json, told) => {
+    if (family.assembly !== encoder)
+      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder; open it with loadDecoder`)
+    const name = task ?? told ?? 'none'
+    const head = family.heads?.[name]
+    if (!head && name !== 'none')
+      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
+    const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
+    const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${join(folder, configFile)}`) : []
+    const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
+    return { model, entries: model.entries() }
+  })
 }
 
 /**
@@ -146,7 +135,7 @@ export async function saveDecoder(model: DecoderModel, folder: string, options: 
   checkModel('saveDecoder', model)
   checkOptions('saveDecoder', options, { config: 'any', signal: 'signal' })
   const { family, json } = familyOfConfig('saveDecoder', decoder, model.config, 'causal-lm')
-  await save('saveDecoder', folder, weightEntries(family, model), json, options)
+  await saveFolder('saveDecoder', folder, weightEntries(family, model), json, options)
 }
 
 /**

@@ -58,6 +58,7 @@ export interface Native {
   readonly binaryFunctions: readonly string[]
   readonly reduceFunctions: readonly string[]
   readonly panelFormats: readonly string[]
+  readonly cacheFormats: readonly string[]
 
   Storage: new (byteLength: number) => NativeStorage
   /**

@@ -1,6 +1,9 @@
 import { checkInteger, checkOptions } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { allocate, type Tensor } from '../tensor/tensor.ts'
+import { checkCacheFormat, quantizedCache, type CacheFormat, type QuantizedCache } from '../ops/cache.ts'
+import { bytesPerElement } from '../tensor/dtype.ts'
+import { sizeOf } from '../tensor/shape.ts'
+import { allocate, Tensor } from '../tensor/tensor.ts'
 import { maxLayers } from './module.ts'
 
 export interface CacheShape {
@@ -10,22 +13,36 @@ export interface CacheShape {
   headDim: number
   /** Most tokens that it can hold. */
   capacity: number
+  /** What keys and values are stored as; f32 unless said. `quantizedCache` says what bf16 and int8 cost and save. */
+  dtype?: CacheFormat
 }
 
 /** Keys and values of the tokens so far, per layer: [batch, kvHeads, capacity, headDim], updated in place. */
 export class KeyValueCache implements Disposable {
   readonly capacity: number
-  readonly layers: readonly { readonly keys: Tensor; readonly values: Tensor }[]
+  readonly dtype: CacheFormat
+  readonly layers: readonly { readonly keys: CachedRows; readonly values: CachedRows }[]
 
   constructor(shape: CacheShape) {
-    checkOptions('KeyValueCache', shape, ['layers', 'batch', 'kvHeads', 'headDim', 'capacity'])
+    checkOptions('KeyValueCache', shape, ['layers', 'batch', 'kvHeads', 'headDim', 'capacity', 'dtype'])
     const { layers, batch = 1, kvHeads, headDim, capacity } = shape
     checkInteger('KeyValueCache', 'layers', layers, 1, maxLayers)
     for (const [name, value] of Object.entries({ batch, kvHeads, headDim, capacity }))
       checkInteger('KeyValueCache', name, value, 1)
     this.capacity = capacity
-    const make = (): Tensor => allocate('KeyValueCache', [batch, kvHeads, capacity, headDim], 'f32')
+    const dtype = checkCacheFormat('KeyValueCache', 'dtype', shape.dtype ?? 'f32')
+    this.dtype = dtype
+    const rows = [batch, kvHeads, capacity, headDim]
+    const make = (): CachedRows =>
+      dtype === 'f32' ? allocate('KeyValueCache', rows, dtype) : quantizedCache(rows, dtype)
     this.layers = Array.from({ length: layers }, () => ({ keys: make(), values: make() }))
+  }
+
+  /** Of memory. */
+  get bytes(): number {
+    const bytesOf = (rows: CachedRows): number =>
+      rows instanceof Tensor ? sizeOf(rows.shape) * bytesPerElement[rows.dtype] : rows.bytes
+    return this.layers.reduce((sum, { keys, values }) => sum + bytesOf(keys) + bytesOf(values), 0)
   }
 
   /** What layer `index` attends to and adds to. `position` (i32 scalar): how many tokens are there already. */
@@ -45,8 +62,11 @@ export class KeyValueCache implements Disposable {
   }
 }
 
+/** Keys or values of one layer. */
+export type CachedRows = Tensor | QuantizedCache
+
 export interface LayerCache {
-  readonly keys: Tensor
-  readonly values: Tensor
+  readonly keys: CachedRows
+  readonly values: CachedRows
   readonly position: Tensor
 }

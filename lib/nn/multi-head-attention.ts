@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { attention, cacheWrite, reshape, rotaryEmbedding, split, transpose } from '../ops/index.ts'
+import { attention, cachedAttention, cacheWrite, reshape, rotaryEmbedding, split, transpose } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
@@ -140,14 +140,15 @@ export class MultiHeadAttention extends Module {
       q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
       k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
     }
-    if (cache) {
-      k = cacheWrite(cache.keys, k, cache.position)
-      v = cacheWrite(cache.values, v, cache.position)
-    }
-    const o = attention(q, k, v, {
-      causal: causal === true && !cache ? 'start' : causal,
-      ...(keyLengths !== undefined && { keyLengths }),
-    })
+    const o = cache
+      ? cachedAttention(q, cacheWrite(cache.keys, k, cache.position), cacheWrite(cache.values, v, cache.position), {
+          causal,
+          keyLengths: keyLengths!,
+        })
+      : attention(q, k, v, {
+          causal: causal === true ? 'start' : causal,
+          ...(keyLengths !== undefined && { keyLengths }),
+        })
     const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
     return dropWith(this.output.forward(joined), this.#dropout, options)
   }

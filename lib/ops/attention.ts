@@ -1,14 +1,31 @@
-import { ArgumentError, ShapeError, checkNumber, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, ShapeError, TraceError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import type { OperandSpec, OutputSpec, TensorType } from '../graph/op.ts'
-import { formatShape } from '../tensor/shape.ts'
+import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, like, numbers } from './define-op.ts'
+import { reshape } from './view.ts'
 
 const rows = (name: string): OperandSpec => ({ name, kind: 'float', layout: 'rows' })
 // In memory (batch, length, heads, headDim): as the projection wants its rows.
 const heads = (name: string): OutputSpec => ({ name, layout: 'rows', order: [0, 2, 1, 3] })
-const keyLengthsSpec: OperandSpec = { name: 'keyLengths', kind: 'index', optional: true, layout: 'contiguous' }
+const lse: Omit<OutputSpec, 'name'> = { layout: 'strided', order: [0, 2, 1] }
+const index = (name: string): OperandSpec => ({ name, kind: 'index', optional: true, layout: 'contiguous' })
+const optional = (name: string, layout: 'rows' | 'contiguous'): OperandSpec => ({
+  name,
+  kind: 'float',
+  optional: true,
+  layout,
+})
+/** What says who sees what. */
+const extras = [
+  index('keyLengths'),
+  index('offsets'),
+  index('keyOffsets'),
+  optional('bias', 'rows'),
+  optional('alibiSlopes', 'contiguous'),
+]
+const attributes = numbers('scale', 'causal', 'left', 'right', 'softcap')
 
 const attentionGradientOp = defineOp({
   name: 'attentionGradient',
@@ -17,37 +34,81 @@ const attentionGradientOp = defineOp({
     rows('k'),
     rows('v'),
     rows('o'),
-    { name: 'lse', kind: 'float', layout: 'contiguous' },
+    { name: 'lse', kind: 'float', layout: 'strided' },
     rows('gradOutput'),
-    keyLengthsSpec,
+    ...extras,
   ],
-  outputs: [heads('gradQ'), heads('gradK'), heads('gradV')],
-  infer: ([q, k, v]) => [like(q!), like(k!), like(v!)],
-  lowering: { kind: 'instruction', instruction: 'attentionGradient', attributes: numbers('scale', 'causal') },
+  outputs: [heads('gradQ'), heads('gradK'), heads('gradV'), { name: 'gradBias', optional: true, layout: 'rows' }],
+  infer: ([q, k, v, , , , , , , bias]) => [like(q!), like(k!), like(v!), like(bias ?? q!)],
+  lowering: { kind: 'instruction', instruction: 'attentionGradient', attributes },
 })
 
 const attentionOp = defineOp({
   name: 'attention',
-  operands: [rows('q'), rows('k'), rows('v'), keyLengthsSpec],
-  outputs: [heads('o'), { name: 'lse', optional: true, layout: 'contiguous' }],
-  infer: ([q, k, v, keyLengths]) => {
-    for (const [name, x] of [
-      ['q', q],
-      ['k', k],
-      ['v', v],
-    ] as const)
-      checkRank('attention', name, x!, 4)
+  operands: [rows('q'), rows('k'), rows('v'), ...extras],
+  outputs: [
+    heads('o'),
+    { name: 'lse', optional: true, ...lse },
+    { name: 'probabilities', optional: true, layout: 'rows' },
+  ],
+  infer: ([q, k, v, keyLengths, offsets, keyOffsets, bias, alibiSlopes]) => {
+    for (const [name, x] of Object.entries({ q, k, v })) checkRank('attention', name, x!, 4)
     checkHeads(q!, k!, v!)
     const [batch, numHeads, queryLength] = q!.shape as [number, number, number]
+    const keyLength = k!.shape[2]!
     if (keyLengths) checkShapeOf('attention', 'keyLengths', keyLengths, [batch])
-    return [like(q!, [batch, numHeads, queryLength, v!.shape[3]!]), like(q!, [batch, numHeads, queryLength])]
+    if (offsets) checkOffsets(batch, offsets, keyOffsets)
+    if (bias) checkBias(bias, [batch, numHeads, queryLength, keyLength], offsets !== undefined)
+    if (alibiSlopes) checkShapeOf('attention', 'alibiSlopes', alibiSlopes, [numHeads])
+    return [
+      like(q!, [batch, numHeads, queryLength, v!.shape[3]!]),
+      like(q!, [batch, numHeads, queryLength]),
+      like(q!, [batch, numHeads, queryLength, keyLength]),
+    ]
   },
-  gradient: ({ inputs: [q, k, v, keyLengths], outputs: [o, lse], gradOutputs: [gradient], attributes }) => [
-    ...apply(attentionGradientOp, [q, k, v, o, lse, gradient, keyLengths], attributes, [0, 1, 2]),
-    undefined,
-  ],
-  lowering: { kind: 'instruction', instruction: 'attention', attributes: numbers('scale', 'causal') },
+  gradient: ({
+    inputs: [q, k, v, ...more],
+    outputs: [o, lse],
+    gradOutputs: [gradient, , byWeights],
+    attributes,
+    wanted,
+  }) => {
+    if (byWeights || !gradient)
+      throw new TraceError(
+        'grad: the probabilities that attention gives have no gradient, only its output has; make them with softmax(matmul(q, k)) to differentiate them',
+      )
+    const [gradQ, gradK, gradV, gradBias] = apply(
+      attentionGradientOp,
+      [q, k, v, o, lse, gradient, ...more],
+      attributes,
+      wanted[biasIndex] ? [0, 1, 2, 3] : [0, 1, 2],
+    )
+    return [gradQ, gradK, gradV, undefined, undefined, undefined, wanted[biasIndex] ? gradBias : undefined, undefined]
+  },
+  lowering: { kind: 'instruction', instruction: 'attention', attributes },
 })
+const biasIndex = attentionOp.operands.findIndex(({ name }) => name === 'bias')
+
+function checkOffsets(batch: number, offsets: TensorType, keyOffsets: TensorType | undefined): void {
+  checkRank('attention', 'offsets', offsets, 1)
+  if (offsets.shape[0] === 0)
+    throw new ShapeError('attention: offsets should be [sequences + 1], the first of them 0, got [0]')
+  if (batch !== 1)
+    throw new ShapeError(
+      `attention: offsets go with packed sequences, q [1, heads, tokens, headDim], got a batch of ${batch}`,
+    )
+  if (keyOffsets) checkShapeOf('attention', 'keyOffsets', keyOffsets, offsets.shape)
+}
+
+/** With offsets it has to reach as far as the longest sequence, which is known when it runs. */
+function checkBias({ shape }: TensorType, [batch, numHeads, queryLength, keyLength]: Shape, packed: boolean): void {
+  const [b, h, t, s] = shape
+  const fits = (size: number | undefined, whole: number | undefined): boolean => size === 1 || size === whole
+  if (!fits(b, batch) || !fits(h, numHeads) || (!packed && (t !== queryLength || s !== keyLength)))
+    throw new ShapeError(
+      `attention: bias should be [1 or ${batch}, 1 or ${numHeads}, ${packed ? 'longest, longest' : `${queryLength}, ${keyLength}`}], the first one or two left out if they are 1, got ${formatShape(shape)}; broadcastTo() makes it so`,
+    )
+}
 
 function checkHeads(q: TensorType, k: TensorType, v: TensorType): void {
   const [batch, numHeads, , headDim] = q.shape as [number, number, number, number]
@@ -89,6 +150,102 @@ export interface AttentionOptions {
   scale?: number
   /** i32 [batch]: keys and values beyond are not read. */
   keyLengths?: Tensor
+  /**
+   * How far queries see; p is the key that query i stands at: i, or i + L − queryLength when `causal` is true. A number w
+   * is what configurations call it: with `causal` the last w keys, p itself included (Mistral's sliding_window); without
+   * it those with |p − j| ≤ w/2 (ModernBERT's local_attention). [left, right]: p − left ≤ j ≤ p + right.
+   */
+  window?: number | readonly [left: number, right: number]
+  /** Scores s become softcap · tanh(s / softcap), before anything is added (Gemma 2). */
+  softcap?: number
+  /** [heads]: slope · |p − j| is subtracted from scores (ALiBi; Press, Smith & Lewis 2021). It gets no gradient. */
+  alibiSlopes?: Tensor
+  /**
+   * Added to scores, −∞ hides a key: [queryLength, keyLength], before it 1 or heads, before that 1 or batch (T5; Raffel
+   * et al. 2020). With `offsets`, row i and column j are the query i and key j of each sequence.
+   */
+  bias?: Tensor
+  /**
+   * i32 [sequences + 1], beginning with 0: sequences of several lengths lie one after another without padding, sequence n
+   * at the rows offsets[n] … offsets[n + 1] − 1 of q, k and v, whose batch is 1. Rows after the last offset give 0.
+   */
+  offsets?: Tensor
+  /** The same of k and v, where they are not as long as q. */
+  keyOffsets?: Tensor
+}
+
+const optionNames = [
+  'causal',
+  'scale',
+  'keyLengths',
+  'window',
+  'softcap',
+  'alibiSlopes',
+  'bias',
+  'offsets',
+  'keyOffsets',
+]
+
+/** How many keys are seen before and after the query's own; −1: all. */
+function extents(window: AttentionOptions['window'], causal: boolean): [left: number, right: number] {
+  if (window === undefined) return [-1, -1]
+  if (typeof window === 'number') {
+    checkInteger('attention', 'window', window, 1, maxWindow)
+    return causal ? [window - 1, 0] : [window >> 1, window >> 1]
+  }
+  if (!Array.isArray(window) || window.length !== 2)
+    throw new ArgumentError(`attention: window should be a number of keys or [left, right], got ${describe(window)}`)
+  const [left, right] = window as [unknown, unknown]
+  checkInteger('attention', 'window[0]', left, 0, maxWindow)
+  checkInteger('attention', 'window[1]', right, 0, maxWindow)
+  if (causal && right !== 0)
+    throw new ArgumentError(`attention: window should be [left, 0] when it is causal, got ${describe(window)}`)
+  return [left as number, right as number]
+}
+const maxWindow = 2 ** 31 - 1
+
+/** [queryLength, keyLength] and more before it, seen as rank 4. */
+function biasOf(bias: Tensor): Tensor {
+  checkTensor('attention', 'bias', bias)
+  checkRank('attention', 'bias', bias, 2, 4)
+  return bias.rank === 4 ? bias : reshape(bias, [1, 1, ...bias.shape].slice(-4))
+}
+
+function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, wanted: readonly number[]): Tensor[] {
+  checkTensor('attention', 'q', q)
+  checkTensor('attention', 'k', k)
+  checkTensor('attention', 'v', v)
+  checkOptions('attention', options, optionNames)
+  const { keyLengths, alibiSlopes, offsets, keyOffsets, softcap } = options
+  const causal = causalModes.get(options.causal ?? false)
+  if (causal === undefined)
+    throw new ArgumentError(`attention: causal should be true, false or 'start', got ${describe(options.causal)}`)
+  for (const [name, x] of Object.entries({ keyLengths, offsets, keyOffsets, alibiSlopes }))
+    if (x !== undefined) checkTensor('attention', name, x)
+  if (keyOffsets && !offsets) throw new ArgumentError('attention: keyOffsets need offsets, those of the queries')
+  if (keyLengths && offsets)
+    throw new ArgumentError(
+      'attention: keyLengths go with padded sequences, offsets with packed ones; offsets, and keyOffsets, say how many keys there are',
+    )
+  const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
+  if (softcap !== undefined && !(checkNumber('attention', 'softcap', softcap, 0) > 0))
+    throw new ArgumentError('attention: softcap should be above 0, got 0; leave it out for none')
+  const [left, right] = extents(options.window, causal !== 0)
+  return apply(
+    attentionOp,
+    [
+      q,
+      k,
+      v,
+      keyLengths,
+      offsets,
+      keyOffsets,
+      options.bias === undefined ? undefined : biasOf(options.bias),
+      alibiSlopes,
+    ],
+    { scale, causal, left, right, softcap: softcap ?? 0 },
+    wanted,
+  )
 }
 
 /**
@@ -97,45 +254,20 @@ export interface AttentionOptions {
  * valueDim]; heads is a multiple of kvHeads (grouped queries). A query that sees no key gives 0.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  checkTensor('attention', 'q', q)
-  checkTensor('attention', 'k', k)
-  checkTensor('attention', 'v', v)
-  checkOptions('attention', options, ['causal', 'scale', 'keyLengths'])
-  const { keyLengths } = options
-  const causal = causalModes.get(options.causal ?? false)
-  if (causal === undefined)
-    throw new ArgumentError(`attention: causal should be true, false or 'start', got ${describe(options.causal)}`)
-  if (keyLengths !== undefined) checkTensor('attention', 'keyLengths', keyLengths)
-  const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
-  return apply(attentionOp, [q, k, v, keyLengths], { scale, causal })[0]!
+  return attend(q, k, v, options, [0])[0]!
 }
 
-const cacheWriteOp = defineOp({
-  name: 'cacheWrite',
-  operands: [rows('x'), { name: 'position', kind: 'index', layout: 'contiguous' }, rows('cache')],
-  outputs: [{ name: 'updated', updates: 'cache', layout: 'rows' }],
-  infer: ([x, position, cache]) => {
-    checkRank('cacheWrite', 'x', x!, 4)
-    checkRank('cacheWrite', 'cache', cache!, 4)
-    checkShapeOf('cacheWrite', 'position', position!, [])
-    const [batch, numHeads, length, headDim] = x!.shape
-    const [cacheBatch, cacheHeads, capacity, cacheDim] = cache!.shape
-    if (batch !== cacheBatch || numHeads !== cacheHeads || headDim !== cacheDim || length! > capacity!)
-      throw new ShapeError(
-        `cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(cache!.shape)}; the order is (batch, heads, length, headDim)`,
-      )
-    return [like(cache!)]
-  },
-  lowering: { kind: 'instruction', instruction: 'cacheWrite', attributes: () => [] },
-})
-
 /**
- * cache[b, h, position + t, :] = x[b, h, t, :], in place; gives the cache as it is then. position: an i32 scalar. What
- * would not fit is an error when it runs.
+ * `attention`, and the probabilities [batch, heads, queryLength, keyLength] that it weighs values by, written in the same
+ * pass: rows sum to 1, or are 0 for a query that sees no key. With `offsets` they are 0 between two sequences. Gradients
+ * flow through the output; the probabilities have none.
  */
-export function cacheWrite(cache: Tensor, x: Tensor, position: Tensor): Tensor {
-  checkTensor('cacheWrite', 'cache', cache)
-  checkTensor('cacheWrite', 'x', x)
-  checkTensor('cacheWrite', 'position', position)
-  return apply(cacheWriteOp, [x, position, cache])[0]!
+export function attentionWithProbabilities(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttentionOptions = {},
+): { output: Tensor; probabilities: Tensor } {
+  const [output, , probabilities] = attend(q, k, v, options, [0, 2])
+  return { output: output!, probabilities: probabilities! }
 }

@@ -1,6 +1,6 @@
 import { apply } from '../graph/apply.ts'
 import type { OpDefinition, TensorType } from '../graph/op.ts'
-import { checkDType } from '../tensor/dtype.ts'
+import { checkDType, gradientType, type DType } from '../tensor/dtype.ts'
 import { broadcastShapes } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkTensor, defineOp, functionIndex, like, noAttributes } from './define-op.ts'
@@ -149,13 +149,20 @@ const castOp = defineOp({
   operands: [{ name: 'x', kind: 'any' }],
   outputs: [{ name: 'y' }],
   infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as TensorType['dtype'] }],
-  gradient: ({ inputs, gradOutputs }) => [
-    inputs[0]!.dtype === 'i32' ? undefined : cast(gradOutputs[0]!, inputs[0]!.dtype),
-  ],
+  gradient: ({ inputs, gradOutputs }) => {
+    const { dtype } = inputs[0]!
+    return [dtype === 'i32' ? undefined : castUnlessIs(gradOutputs[0]!, gradientType(dtype))]
+  },
   lowering: { kind: 'instruction', instruction: 'copy', attributes: noAttributes },
 })
 
-/** The same numbers as another dtype. To i32: towards zero, saturating, NaN becomes 0. */
+const castUnlessIs = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : cast(x, dtype))
+
+/**
+ * The same numbers as another dtype. To i32: towards zero, saturating, NaN becomes 0. To bf16: to nearest even, relative
+ * error at most 2⁻⁹ of the next power of two, beyond the largest infinite. The gradient is cast back; that of a bf16 tensor
+ * is f32.
+ */
 export function cast(x: Tensor, dtype: TensorType['dtype']): Tensor {
   return apply(castOp, [checkTensor('cast', 'x', x)], { dtype: checkDType('cast', dtype) })[0]!
 }

@@ -9,8 +9,10 @@ const embeddingGradientOp = defineOp({
   operands: [
     { name: 'ids', kind: 'index', layout: 'contiguous' },
     { name: 'gradOutput', kind: 'float', layout: 'contiguous' },
+    // What the rows are added to: another gradient of the same table. Given by a rewrite only.
+    { name: 'base', kind: 'float', optional: true, layout: 'contiguous' },
   ],
-  outputs: [{ name: 'gradTable', layout: 'contiguous' }],
+  outputs: [{ name: 'gradTable', layout: 'contiguous', inPlace: ['base'] }],
   infer: ([, gradient], { tableShape }) => [like(gradient!, tableShape as Shape)],
   lowering: { kind: 'instruction', instruction: 'embeddingGradient', attributes: numbers('paddingIndex') },
 })
@@ -28,7 +30,7 @@ const embeddingOp = defineOp({
     return [like(table!, [...ids!.shape, table!.shape[1]!])]
   },
   gradient: ({ inputs: [table, ids], gradOutputs, attributes }) => [
-    apply(embeddingGradientOp, [ids, gradOutputs[0]], {
+    apply(embeddingGradientOp, [ids, gradOutputs[0], undefined], {
       tableShape: table!.shape,
       paddingIndex: attributes['paddingIndex'],
     })[0],

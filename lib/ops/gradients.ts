@@ -2,6 +2,7 @@ import { ArgumentError, DTypeError, describe } from '../errors.ts'
 import { compile } from '../graph/compile.ts'
 import { differentiate } from '../graph/differentiate.ts'
 import { activeTrace } from '../graph/trace.ts'
+import { gradientType } from '../tensor/dtype.ts'
 import { Parameter, Tensor } from '../tensor/tensor.ts'
 import { mapTree } from '../graph/tree.ts'
 import { checkTensor } from './define-op.ts'
@@ -23,7 +24,7 @@ export type GradientsOf<W> = W extends Tensor
       ? GradientsOf<V>[]
       : { [K in keyof W]: GradientsOf<W[K]> }
 
-const algebra = { add, onesLike: (x: Tensor): Tensor => fill(x.shape, 1, x.dtype) }
+const algebra = { add, onesLike: (x: Tensor): Tensor => fill(x.shape, 1, gradientType(x.dtype)) }
 
 /**
  * A function that gives the value of `loss` (one number) and its gradients for `wrt`; without `wrt`, for every
@@ -61,7 +62,7 @@ export function valueAndGrad<I>(
       throw new ArgumentError(`valueAndGrad: the function should return a tensor, got ${describe(value)}`)
     const take = (tensors: readonly Tensor[]): Tensor[] =>
       differentiate(trace, value, tensors, algebra).map(
-        (gradient, i) => gradient ?? fill(tensors[i]!.shape, 0, tensors[i]!.dtype),
+        (gradient, i) => gradient ?? fill(tensors[i]!.shape, 0, gradientType(tensors[i]!.dtype)),
       )
     if (wrt === undefined) {
       const used = [...trace.captured.keys()].filter((t): t is Parameter => t instanceof Parameter && t.trainable)

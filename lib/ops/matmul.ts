@@ -2,9 +2,10 @@ import { ArgumentError, ShapeError, TraceError, checkOptions, describe, nearest 
 import { apply } from '../graph/apply.ts'
 import type { Attributes, OpDefinition, TensorType } from '../graph/op.ts'
 import { broadcastShapes, formatShape, sizeOf, type Shape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { gradientType } from '../tensor/dtype.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, functionIndex, like } from './define-op.ts'
-import { activations, type Activation } from './elementwise.ts'
+import { activations, cast, type Activation } from './elementwise.ts'
 import { sum } from './reduce.ts'
 import { QuantizedMatrix, unpack, weightFormatIndex, type WeightFormat } from './quantize.ts'
 import { reduceTo, reshape, transpose } from './view.ts'
@@ -124,7 +125,8 @@ export interface MatmulOptions {
 
 /**
  * Matrix product: y[…, i, j] = f(Σ_k a[…, i, k] · b[…, k, j] + bias[j]), a […, m, k], b […, k, n]. Leading dimensions
- * broadcast. Transposed views are read in place. b may be one matrix packed by `quantize`.
+ * broadcast. Transposed views are read in place. b may be one matrix packed by `quantize`. Operands may be bf16: the
+ * product is that of their numbers, in f32.
  */
 export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOptions = {}): Tensor {
   checkTensor('matmul', 'a', a)
@@ -133,10 +135,19 @@ export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOp
   const { bias, activation } = options
   if (bias !== undefined) checkTensor('matmul', 'bias', bias)
   const plain = { function: 'identity', gradient: false }
+  const dtype = b instanceof QuantizedMatrix || b.dtype === 'bf16' ? gradientType(a.dtype) : b.dtype
+  const [left, right] = [a, b].map((x) => (x instanceof Tensor && x.dtype === 'bf16' ? cast(x, dtype) : x)) as [
+    Tensor,
+    typeof b,
+  ]
   const y =
-    b instanceof QuantizedMatrix
-      ? apply(quantizedMatmulOp, [a, b.panels, bias, undefined], { ...plain, shape: b.shape, format: b.format })[0]!
-      : apply(matmulOp, [a, b, bias, undefined], plain)[0]!
+    right instanceof QuantizedMatrix
+      ? apply(quantizedMatmulOp, [left, right.panels, bias, undefined], {
+          ...plain,
+          shape: right.shape,
+          format: right.format,
+        })[0]!
+      : apply(matmulOp, [left, right, bias, undefined], plain)[0]!
   return activation === undefined ? y : activate('matmul', activation, y)
 }
 

@@ -2,6 +2,7 @@ import { ArgumentError, DTypeError, ShapeError, checkInteger, describe } from '.
 import { apply } from '../graph/apply.ts'
 import type { TensorType, View } from '../graph/op.ts'
 import { broadcastShapes, checkAxis, checkShape, formatShape, sameShape, sizeOf, type Shape } from '../tensor/shape.ts'
+import { gradientType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkTensor, defineOp, like } from './define-op.ts'
 import { fill } from './fill.ts'
@@ -170,7 +171,7 @@ const splitOp = defineOp({
     ),
   gradient: ({ outputs, gradOutputs, attributes }) => [
     concat(
-      outputs.map((output, i) => gradOutputs[i] ?? fill(output.shape, 0, output.dtype)),
+      outputs.map((output, i) => gradOutputs[i] ?? fill(output.shape, 0, gradientType(output.dtype))),
       attributes['axis'] as number,
     ),
   ],

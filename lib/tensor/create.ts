@@ -1,5 +1,6 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
-import { checkDType, type DType, type TypedArrays } from './dtype.ts'
+import { toBfloat16 } from './bfloat16.ts'
+import { checkDType, type DType, type NumberArray, type TypedArrays } from './dtype.ts'
 import { Random } from './random.ts'
 import { checkShape, type Shape } from './shape.ts'
 import { allocate, fromData, type NestedNumbers, type Tensor, type TensorOptions } from './tensor.ts'
@@ -26,7 +27,8 @@ function make<D extends DType>(
 
 function fill<D extends DType>(t: Tensor<D>, next: (index: number) => number): Tensor<D> {
   const data = t.data()
-  for (let i = 0; i < data.length; i++) data[i] = next(i)
+  if (t.dtype === 'bf16') for (let i = 0; i < data.length; i++) data[i] = toBfloat16(next(i))
+  else for (let i = 0; i < data.length; i++) data[i] = next(i)
   return t
 }
 
@@ -35,7 +37,7 @@ function generator(operation: string, seed: number | undefined): Random {
 }
 
 function create<D extends DType = 'f32'>(data: NestedNumbers, options?: TensorOptions<D>): Tensor<D>
-function create<A extends TypedArrays[DType]>(
+function create<A extends NumberArray>(
   data: A,
   options?: { shape?: Shape },
 ): Tensor<A extends Float32Array ? 'f32' : A extends Float64Array ? 'f64' : 'i32'>

@@ -7,8 +7,11 @@ import {
   checkAttached,
   checkDType,
   dtypeOf,
+  readNumbers,
   typedArrayOf,
+  writeNumbers,
   type DType,
+  type NumberArray,
   type TypedArrays,
 } from './dtype.ts'
 import { checkShape, formatShape, maxRank, sameShape, sizeOf, type Shape } from './shape.ts'
@@ -92,7 +95,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
   /**
    * The elements in row-major order: a view of the native memory, not a copy. Writing to it changes the tensor; after
-   * `dispose()` its length is 0.
+   * `dispose()` its length is 0. Those of bf16 are bits; `toArray()` gives numbers.
    */
   data(): TypedArrays[D] {
     return this.#read('data')
@@ -112,7 +115,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
   /** Nested arrays of numbers; a number for a scalar. */
   toArray(): NestedNumbers {
-    const data = this.#read('toArray')
+    const data = readNumbers(this.#read('toArray'), this.dtype)
     let next = 0
     const build = (axis: number): NestedNumbers =>
       axis === this.rank ? data[next++]! : Array.from({ length: this.shape[axis]! }, () => build(axis + 1))
@@ -123,12 +126,13 @@ export class Tensor<D extends DType = DType> implements Disposable {
   item(): number {
     if (this.size !== 1)
       throw new ShapeError(`item: expected a tensor of one element, got shape ${formatShape(this.shape)}`)
-    return this.#read('item')[0]!
+    return readNumbers(this.#read('item'), this.dtype)[0]!
   }
 
   /** Overwrites the elements. Shapes must be equal; numbers are converted to this dtype. */
-  copyFrom(source: Tensor | readonly number[] | TypedArrays[DType]): this {
-    const from = source instanceof Tensor ? source.#read('copyFrom') : source
+  copyFrom(source: Tensor | readonly number[] | NumberArray): this {
+    const same = source instanceof Tensor && source.dtype === this.dtype
+    const from = source instanceof Tensor ? source.#numbers('copyFrom', same) : source
     if (source instanceof Tensor && !sameShape(source.shape, this.shape))
       throw new ShapeError(`copyFrom: expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`)
     if (!(source instanceof Tensor)) checkNumbers('copyFrom', source)
@@ -136,8 +140,14 @@ export class Tensor<D extends DType = DType> implements Disposable {
       throw new ShapeError(
         `copyFrom: expected ${this.size} elements for shape ${formatShape(this.shape)}, got ${from.length}`,
       )
-    this.#read('copyFrom').set(from)
+    if (same) this.#read('copyFrom').set(from)
+    else writeNumbers(this.#read('copyFrom'), this.dtype, from)
     return this
+  }
+
+  #numbers(operation: string, asStored: boolean): TypedArrays[DType] {
+    const data = this.#read(operation)
+    return asStored ? data : readNumbers(data, this.dtype)
   }
 
   /** Gives the memory back. A second call does nothing; programs that still run keep what they need. */
@@ -204,17 +214,23 @@ export interface TensorOptions<D extends DType> {
   shape?: Shape
 }
 
-/** From numbers, nested arrays or a typed array. The dtype is f32 unless given or the typed array's. */
+/**
+ * From numbers, nested arrays or a typed array. The dtype is f32 unless given or the typed array's; with the dtype bf16 a
+ * Uint16Array holds the bits.
+ */
 export function fromData<D extends DType>(
   data: NestedNumbers | TypedArrays[DType],
   options: TensorOptions<D> = {},
 ): Tensor<D> {
+  const bits = data instanceof Uint16Array && options.dtype === 'bf16'
   const dtype = (options.dtype === undefined ? (dtypeOf(data) ?? 'f32') : checkDType('tensor', options.dtype)) as D
   let flat: ArrayLike<number>
   let shape: number[]
   if (ArrayBuffer.isView(data)) {
-    if (dtypeOf(data) === undefined)
-      throw new DTypeError(`tensor: expected a Float32Array, Float64Array or Int32Array, got ${describe(data)}`)
+    if (!bits && dtypeOf(data) === undefined)
+      throw new DTypeError(
+        `tensor: expected a Float32Array, Float64Array or Int32Array, or a Uint16Array of bits with the dtype bf16, got ${describe(data)}`,
+      )
     checkAttached('tensor', data)
     flat = data
     shape = [data.length]
@@ -229,14 +245,17 @@ export function fromData<D extends DType>(
     shape = wanted
   }
   const result = allocate('tensor', checkShape('tensor', shape), dtype)
-  result.data().set(flat)
+  if (bits) result.data().set(flat)
+  else writeNumbers(result.data(), dtype, flat)
   return result
 }
 
-function checkNumbers(operation: string, values: readonly number[] | TypedArrays[DType]): void {
-  if (dtypeOf(values)) checkAttached(operation, values as TypedArrays[DType])
+function checkNumbers(operation: string, values: readonly number[] | NumberArray): void {
+  if (dtypeOf(values)) checkAttached(operation, values as NumberArray)
   else if (!Array.isArray(values) || !values.every((value) => typeof value === 'number'))
-    throw new ArgumentError(`${operation}: expected a tensor, numbers or a typed array, got ${describe(values)}`)
+    throw new ArgumentError(
+      `${operation}: expected a tensor, numbers or a Float32Array, Float64Array or Int32Array, got ${describe(values)}`,
+    )
 }
 
 function nestedShape(data: unknown): number[] {

@@ -6,6 +6,7 @@ import { checkPath, fileError } from '../files/file-error.ts'
 import { isObject, readJson } from '../files/read-file.ts'
 import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import { CallableTokenizer } from './callable-tokenizer.ts'
+import { ChatTemplates, type ChatMessage, type ChatTemplateOptions } from './chat-template.ts'
 import { cleaning, type DecodingStep } from './decoders.ts'
 import { noPostProcessor } from './post-processors.ts'
 import { tokenizerFile, type DecodingOptions, type TokenDecoder, type Tokenizer } from './tokenizer.ts'
@@ -117,6 +118,13 @@ export class CharTokenizer extends CallableTokenizer implements Tokenizer {
     return { push: (id) => step.push(this.#character('push', id)).join(''), flush: () => step.flush().join('') }
   }
 
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions & { tokenize: false }): string
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions & { tokenize?: true }): Int32Array
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Int32Array | string {
+    const text = noTemplates.render(messages, options, {})
+    return (options.tokenize ?? true) ? this.encode(text, { addSpecialTokens: false }) : text
+  }
+
   tokenToId(token: string): number | undefined {
     return this.#ids.get(token)
   }
@@ -157,6 +165,9 @@ export class CharTokenizer extends CallableTokenizer implements Tokenizer {
     return this.vocabSize > shown ? `${text} and ${this.vocabSize - shown} more` : text
   }
 }
+
+/** There are none in its files, but one can be given. */
+const noTemplates = new ChatTemplates(undefined, 'CharTokenizer')
 
 function cleanUp(operation: string, options: DecodingOptions): DecodingStep {
   checkOptions(operation, options, { skipSpecialTokens: 'boolean', cleanUpTokenizationSpaces: 'boolean' })

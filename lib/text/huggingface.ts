@@ -13,7 +13,11 @@ interface Library {
     vocab: Readonly<Record<string, number>>
     merges: readonly (readonly [left: string, right: string])[]
     end_of_word_suffix: string | undefined
-  }) => { bpe(word: string): readonly string[] }
+  }) => {
+    bpe(word: string): readonly string[]
+    /** The order of merging by the pair as JSON. Of equals the leftmost is merged first. */
+    readonly bpe_ranks: Map<string, number>
+  }
   readonly WordPiece: new (config: {
     type: 'WordPiece'
     vocab: Readonly<Record<string, number>>

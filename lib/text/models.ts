@@ -2,13 +2,12 @@ import { BPE, WordPiece } from './huggingface.ts'
 import { describe, FileError } from '../errors.ts'
 import { tokenNamed } from './added-tokens.ts'
 import type { JsonFields } from './json-fields.ts'
-import { notInVocabulary, type TokenModel, type WordTokens } from './token-model.ts'
+import { byteTokens, notInVocabulary, type TokenModel, type WordTokens } from './token-model.ts'
 import { unigram } from './unigram.ts'
 
 /** The model that a tokenizer.json describes. Throws FileError for a type that is not supported. */
 export function readModel(fields: JsonFields): TokenModel {
-  const model = fields.choice('type', kinds, typeOfOld(fields))(fields)
-  return { ...model, tokenize: remember(model.tokenize) }
+  return fields.choice('type', kinds, typeOfOld(fields))(fields)
 }
 
 const kinds: Readonly<Record<string, (fields: JsonFields) => TokenModel>> = {
@@ -25,7 +24,7 @@ function typeOfOld(fields: JsonFields): string | undefined {
 }
 
 /** Words come again and again. */
-function remember(tokenize: (word: string) => WordTokens): (word: string) => WordTokens {
+export function remember(tokenize: (word: string) => WordTokens): (word: string) => WordTokens {
   const known = new Map<string, WordTokens>()
   return (word) => {
     if (word.length > 64) return tokenize(word)
@@ -140,21 +139,40 @@ function bytePairs(fields: JsonFields): TokenModel {
   if (fields.string('continuing_subword_prefix', '') !== '')
     throw fields.wrong('continuing_subword_prefix', 'empty: it is not supported with BPE')
   const vocab = readVocab(fields)
-  const { unknownId } = unknown(fields, vocab)
-  const suffix = fields.string('end_of_word_suffix', '')
-  const fuse = fields.boolean('fuse_unk', false)
-  const whole = fields.boolean('ignore_merges', false)
-  const model = new BPE({
-    type: 'BPE',
-    vocab: fields.raw('vocab') as Record<string, number>,
+  return bytePairsFrom({
+    vocab,
     merges: readMerges(fields, vocab),
-    end_of_word_suffix: suffix || undefined,
+    ...unknown(fields, vocab),
+    suffix: fields.string('end_of_word_suffix', ''),
+    fusesUnknown: fields.boolean('fuse_unk', false),
+    knowsWholeWords: fields.boolean('ignore_merges', false),
+    byteIds: fields.boolean('byte_fallback', false) ? byteTokens(vocab) : [],
   })
-  const byteIds = fields.boolean('byte_fallback', false)
-    ? Array.from({ length: 256 }, (_, byte) => vocab.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
-    : []
+}
+
+/** What a BPE model is made of. */
+export interface BytePairParts {
+  readonly vocab: ReadonlyMap<string, number>
+  readonly merges: readonly (readonly [left: string, right: string])[]
+  /** The order of merging, where several merges may have the same; else that of the list. */
+  readonly ranks?: readonly number[]
+  readonly unknownId?: number
+  /** Ends the last piece of a word. */
+  readonly suffix?: string
+  /** Makes several unknown characters one token. */
+  readonly fusesUnknown: boolean
+  /** A word that is in the vocabulary is one token, whatever the merges. */
+  readonly knowsWholeWords?: boolean
+  /** What spells unknown characters, if anything does. */
+  readonly byteIds: readonly (number | undefined)[]
+}
+
+export function bytePairsFrom(parts: BytePairParts): TokenModel {
+  const { vocab, merges, ranks, unknownId, suffix, fusesUnknown, knowsWholeWords = false, byteIds } = parts
+  const model = new BPE({ type: 'BPE', vocab: {}, merges, end_of_word_suffix: suffix || undefined })
+  if (ranks) for (const [i, pair] of merges.entries()) model.bpe_ranks.set(JSON.stringify(pair), ranks[i]!)
   const tokenize = (word: string): WordTokens => {
-    const known = whole ? vocab.get(word) : undefined
+    const known = knowsWholeWords ? vocab.get(word) : undefined
     if (known !== undefined) return { ids: [known], starts: [0], ends: [word.length] }
     const tokens = { ids: [] as number[], starts: [] as number[], ends: [] as number[] }
     const add = (id: number, start: number, end: number): void => {
@@ -170,7 +188,7 @@ function bytePairs(fields: JsonFields): TokenModel {
       const bytes = id === undefined ? [...Buffer.from(piece)].map((byte) => byteIds[byte]) : []
       if (id !== undefined) add(id, start, end)
       else if (bytes.every((byte) => byte !== undefined)) for (const byte of bytes) add(byte, start, end)
-      else if (unknownId !== undefined && fuse && afterUnknown) tokens.ends[tokens.ends.length - 1] = end
+      else if (unknownId !== undefined && fusesUnknown && afterUnknown) tokens.ends[tokens.ends.length - 1] = end
       else if (unknownId !== undefined) add(unknownId, start, end)
       else throw notInVocabulary(piece)
       afterUnknown = id === undefined && bytes.some((byte) => byte === undefined)

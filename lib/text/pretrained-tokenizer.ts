@@ -7,10 +7,11 @@ import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import type { Normalizer } from './aligned-text.ts'
 import { AddedTokens, readAddedToken, type AddedToken } from './added-tokens.ts'
 import { CallableTokenizer } from './callable-tokenizer.ts'
+import { ChatTemplates, type ChatMessage, type ChatTemplateOptions } from './chat-template.ts'
 import { chain, cleaning, readDecoder, spaced, type Decoder } from './decoders.ts'
 import type { Encoder } from './encoding.ts'
 import { JsonFields } from './json-fields.ts'
-import { largestId, readModel } from './models.ts'
+import { largestId, readModel, remember } from './models.ts'
 import { readNormalizer } from './normalizers.ts'
 import { noPostProcessor, readPostProcessor, type Tokens } from './post-processors.ts'
 import { readPreTokenizer, type PreTokenizer } from './pre-tokenizers.ts'
@@ -21,8 +22,18 @@ import { tokenizerFile, type DecodingOptions, type TokenDecoder, type Tokenizer 
 export interface TokenizerFiles {
   /** tokenizer.json. */
   readonly tokenizer: Record<string, unknown>
-  /** tokenizer_config.json, and what special_tokens_map.json adds to it. */
+  /** tokenizer_config.json, and what special_tokens_map.json and chat_template.jinja add to it. */
   readonly config: Record<string, unknown>
+  /** What is used instead of parts of tokenizer.json, where the format can not say it. */
+  readonly exact?: ExactParts
+}
+
+export interface ExactParts {
+  readonly model?: TokenModel
+  readonly normalizer?: Normalizer
+  readonly decoder?: Decoder
+  /** Which added tokens are looked for in text; all unless given. */
+  readonly isFoundInText?: (token: AddedToken) => boolean
 }
 
 /** The file beside tokenizer.json. */
@@ -58,6 +69,9 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
   readonly #decoder: Decoder
   readonly #cleansUp: boolean
   readonly #encoder: Encoder
+  readonly #chatTemplates: ChatTemplates
+  /** `{ bos_token: '<s>', … }`, which templates write. */
+  readonly #namedTokens: Readonly<Record<string, string>>
 
   /** Throws FileError for what is damaged or not supported; `where` begins the message. */
   constructor(files: TokenizerFiles, where: string) {
@@ -69,15 +83,17 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
       return inside ? read(inside) : none
     }
     this.#files = files
-    this.#model = readModel(fields.object('model'))
-    const normalize: Normalizer = part('normalizer', readNormalizer, (text) => text)
+    const { exact = {} } = files
+    const model = exact.model ?? readModel(fields.object('model'))
+    this.#model = { ...model, tokenize: remember(model.tokenize) }
+    const normalize: Normalizer = exact.normalizer ?? part('normalizer', readNormalizer, (text) => text)
     const added = addedTokens(fields, config, this.#model.vocab, where)
     this.#ids = new Map([...this.#model.vocab, ...added.map(({ content, id }) => [content, id] as const)])
     this.#tokens = tokensById(this.#ids)
     this.vocabSize = this.#tokens.length
-    this.#added = new AddedTokens(added, normalize)
+    this.#added = new AddedTokens(added.filter(exact.isFoundInText ?? (() => true)), normalize)
     this.#preTokenize = part('pre_tokenizer', readPreTokenizer, (text) => [text])
-    this.#decoder = part('decoder', readDecoder, spaced)
+    this.#decoder = exact.decoder ?? part('decoder', readDecoder, spaced)
     const postProcessor = part(
       'post_processor',
       (inside) => readPostProcessor(inside, (id) => this.#tokens[id] ?? ''),
@@ -86,6 +102,8 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
     this.#cleansUp = config.boolean('clean_up_tokenization_spaces', false)
     const named = namedTokens(config, this.#ids)
     Object.assign(this, Object.fromEntries([...named].map(([name, id]) => [`${name}TokenId`, id])))
+    this.#namedTokens = Object.fromEntries([...named].map(([name, id]) => [`${name}_token`, this.#tokens[id]!]))
+    this.#chatTemplates = new ChatTemplates(config.raw('chat_template'), config.where)
     const special = new Set([...added.filter((token) => token.special).map(({ id }) => id), ...named.values()])
     this.#special = special
     this.specialTokenIds = [...special].sort((a, b) => a - b)
@@ -121,6 +139,13 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
 
   decoder(options: DecodingOptions = {}): TokenDecoder {
     return this.#newDecoder('decoder', options)
+  }
+
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions & { tokenize: false }): string
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions & { tokenize?: true }): Int32Array
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Int32Array | string {
+    const text = this.#chatTemplates.render(messages, options, this.#namedTokens)
+    return (options.tokenize ?? true) ? this.encode(text, { addSpecialTokens: false }) : text
   }
 
   tokenToId(token: string): number | undefined {

@@ -26,3 +26,8 @@ export function notInVocabulary(piece: string): ArgumentError {
     `encode: ${describe(shown.includes('\ufffd') ? piece : shown)} is not in the vocabulary, which has no token for what is unknown`,
   )
 }
+
+/** The ids of `<0x00>` to `<0xFF>`, which spell what is in no piece. */
+export function byteTokens(vocab: ReadonlyMap<string, number>): (number | undefined)[] {
+  return Array.from({ length: 256 }, (_, byte) => vocab.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
+}

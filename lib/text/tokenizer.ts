@@ -1,3 +1,4 @@
+import type { ChatMessage, ChatTemplateOptions } from './chat-template.ts'
 import type { Encoding, EncodingOptions } from './encoding.ts'
 
 /** Text to the ids that a model reads, and back. */
@@ -34,6 +35,13 @@ export interface Tokenizer {
   tokenToId(token: string): number | undefined
   /** The token of an id as it stands in the vocabulary, or undefined. */
   idToToken(id: number): string | undefined
+  /**
+   * A conversation as the model was trained to read it, by the chat template in its files: token ids, or text if
+   * `tokenize` is false. Throws ArgumentError if there is no template, and for what the template refuses.
+   */
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions & { tokenize: false }): string
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions & { tokenize?: true }): Int32Array
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Int32Array | string
   /** Writes `tokenizer.json` in the format of Hugging Face, atomically; makes the folder if it is missing. */
   save(folder: string): Promise<void>
 }

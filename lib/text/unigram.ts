@@ -1,6 +1,6 @@
 import { describe, FileError } from '../errors.ts'
 import type { JsonFields } from './json-fields.ts'
-import { notInVocabulary, type TokenModel, type WordTokens } from './token-model.ts'
+import { byteTokens, notInVocabulary, type TokenModel, type WordTokens } from './token-model.ts'
 import { PieceTrie } from './piece-trie.ts'
 
 const longestPiece = 8192
@@ -18,8 +18,7 @@ export function unigram(fields: JsonFields): TokenModel {
   const list = fields.list('vocab')
   if (list.length === 0) throw new FileError(`${fields.where}: the vocab is empty`)
   const scores = new Float64Array(list.length)
-  const vocab = new Map<string, number>()
-  const trie = new PieceTrie()
+  const pieces: string[] = []
   let worst = Infinity
   for (const [id, entry] of list.entries()) {
     const [piece, score] = Array.isArray(entry) ? (entry as unknown[]) : []
@@ -27,15 +26,36 @@ export function unigram(fields: JsonFields): TokenModel {
       throw new FileError(`${fields.where}: vocab[${id}] should be a piece and its score, got ${describe(entry)}`)
     scores[id] = score
     worst = Math.min(worst, score)
-    vocab.set(piece, id)
-    trie.set(piece, id)
+    pieces.push(piece)
   }
   const unknownId = fields.raw('unk_id') === undefined ? undefined : fields.integer('unk_id', 0, list.length - 1)
-  const byteIds = fields.boolean('byte_fallback', false)
-    ? Array.from({ length: 256 }, (_, byte) => vocab.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
-    : []
+  const vocab = new Map(pieces.map((piece, id) => [piece, id]))
+  const byteIds = fields.boolean('byte_fallback', false) ? byteTokens(vocab) : []
+  return unigramFrom({ pieces, scores, worst, byteIds, vocab, ...(unknownId !== undefined && { unknownId }) })
+}
+
+/** What a unigram model is made of. */
+export interface UnigramParts {
+  /** By id; undefined for what is not found in text. */
+  readonly pieces: readonly (string | undefined)[]
+  readonly scores: Float64Array
+  /** The lowest score of a piece. */
+  readonly worst: number
+  /** What spells unknown characters, if anything does. */
+  readonly byteIds: readonly (number | undefined)[]
+  readonly vocab: ReadonlyMap<string, number>
+  readonly unknownId?: number
+  /** The precision of sums; double unless given. */
+  readonly round?: (sum: number) => number
+}
+
+export function unigramFrom(parts: UnigramParts): TokenModel {
+  const { pieces, scores, worst, byteIds, vocab, unknownId, round = (sum) => sum } = parts
+  const trie = new PieceTrie()
+  for (const [id, piece] of pieces.entries()) if (piece !== undefined) trie.set(piece, id)
+  const isUnknown = (id: number): boolean => id < 0 || id === unknownId
   const tokenize = (word: string): WordTokens => {
-    const path = bestPath(word, trie, scores, worst - unknownPenalty)
+    const path = bestPath(word, trie, scores, round(worst - unknownPenalty), round)
     const tokens = { ids: [] as number[], starts: [] as number[], ends: [] as number[] }
     const add = (id: number, start: number, end: number): void => {
       tokens.ids.push(id)
@@ -45,17 +65,18 @@ export function unigram(fields: JsonFields): TokenModel {
     for (let i = 0; i < path.length; i++) {
       let { id, end } = path[i]!
       const { start } = path[i]!
-      if (id < 0 || id === unknownId) while (i + 1 < path.length && isUnknown(path[i + 1]!.id)) end = path[++i]!.end
-      if (id < 0) id = vocab.get(word.slice(start, end)) ?? -1
-      const bytes = id < 0 ? [...Buffer.from(word.slice(start, end))].map((byte) => byteIds[byte]) : []
+      if (isUnknown(id)) while (i + 1 < path.length && isUnknown(path[i + 1]!.id)) end = path[++i]!.end
+      const text = word.slice(start, end)
+      // Several unknown characters may happen to be a piece.
+      if (id < 0) id = pieces[vocab.get(text) ?? -1] === undefined ? -1 : vocab.get(text)!
+      const bytes = id < 0 ? [...Buffer.from(text)].map((byte) => byteIds[byte]) : []
       if (id >= 0) add(id, start, end)
       else if (bytes.every((byte) => byte !== undefined)) for (const byte of bytes) add(byte, start, end)
       else if (unknownId !== undefined) add(unknownId, start, end)
-      else throw notInVocabulary(word.slice(start, end))
+      else throw notInVocabulary(text)
     }
     return tokens
   }
-  const isUnknown = (id: number): boolean => id < 0 || id === unknownId
   return { vocab, ...(unknownId !== undefined && { unknownId }), tokenize }
 }
 
@@ -66,7 +87,13 @@ interface Step {
   readonly end: number
 }
 
-function bestPath(word: string, trie: PieceTrie, scores: Float64Array, unknownScore: number): Step[] {
+function bestPath(
+  word: string,
+  trie: PieceTrie,
+  scores: Float64Array,
+  unknownScore: number,
+  round: (sum: number) => number,
+): Step[] {
   const length = word.length
   const best = new Float64Array(length + 1)
   const from = new Int32Array(length + 1).fill(-1)
@@ -75,7 +102,7 @@ function bestPath(word: string, trie: PieceTrie, scores: Float64Array, unknownSc
     const one = start + (word.codePointAt(start)! > 0xffff ? 2 : 1)
     let hasOne = false
     const reach = (end: number, id: number, score: number): void => {
-      const sum = best[start]! + score
+      const sum = round(best[start]! + score)
       if (from[end]! >= 0 && sum <= best[end]!) return
       best[end] = sum
       from[end] = start

@@ -37,10 +37,11 @@ Napi::Value Operations(Napi::Env env) {
 }
 
 #define HEEDFUL_NAME(name) #name,
-Napi::Value DTypes(Napi::Env env) { return Strings(env, {"f32", "f64", "i32"}); }
+Napi::Value DTypes(Napi::Env env) { return Strings(env, {"f32", "f64", "i32", "bf16"}); }
 Napi::Value UnaryFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_NAME)}); }
 Napi::Value BinaryFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_NAME)}); }
 Napi::Value ReduceFunctions(Napi::Env env) { return Strings(env, {HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_NAME)}); }
+Napi::Value CacheFormats(Napi::Env env) { return Strings(env, {HEEDFUL_CACHE_FORMATS(HEEDFUL_NAME)}); }
 Napi::Value PanelFormats(Napi::Env env) { return Strings(env, {HEEDFUL_PANEL_FORMATS(HEEDFUL_NAME)}); }
 #undef HEEDFUL_NAME
 

@@ -10,6 +10,7 @@ Napi::Value DTypes(Napi::Env env);
 Napi::Value UnaryFunctions(Napi::Env env);
 Napi::Value BinaryFunctions(Napi::Env env);
 Napi::Value ReduceFunctions(Napi::Env env);
+Napi::Value CacheFormats(Napi::Env env);
 Napi::Value PanelFormats(Napi::Env env);
 
 void ExecuteCode(const Napi::CallbackInfo& info);

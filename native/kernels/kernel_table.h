@@ -29,15 +29,20 @@ namespace heedful {
 // What a right operand of the matrix product may be packed into (see PanelKernels).
 #define HEEDFUL_PANEL_FORMATS(X) X(f32) X(bf16) X(f16) X(int8) X(q8_0) X(q4_0)
 
+// What the rows of a key-value cache may be stored as (see CachedAttention).
+#define HEEDFUL_CACHE_FORMATS(X) X(f32) X(bf16) X(int8)
+
 #define HEEDFUL_ENUM(name) name,
 enum class Unary : int { HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Binary : int { HEEDFUL_BINARY_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class Reduce : int { HEEDFUL_REDUCE_FUNCTIONS(HEEDFUL_ENUM) kCount };
 enum class PanelFormat : int { HEEDFUL_PANEL_FORMATS(HEEDFUL_ENUM) kCount };
+enum class CacheFormat : int { HEEDFUL_CACHE_FORMATS(HEEDFUL_ENUM) kCount };
 #undef HEEDFUL_ENUM
 constexpr int kUnaryCount = static_cast<int>(Unary::kCount);
 constexpr int kBinaryCount = static_cast<int>(Binary::kCount);
 constexpr int kPanelFormatCount = static_cast<int>(PanelFormat::kCount);
+constexpr int kCacheFormatCount = static_cast<int>(CacheFormat::kCount);
 
 struct ElementwiseKernels {
   // y[i] = f(x[i]), i < n. y may be x.
@@ -54,6 +59,9 @@ struct ElementwiseKernels {
   // y[i] = keep(i) ? x[i] · scale : 0, keep(i) ⇔ Random32(seed, stream, first + i) ≥ threshold (see random-inl.h).
   void (*dropout)(const float* x, float* y, int64_t n, uint32_t seed, uint32_t stream, uint64_t first,
                   uint32_t threshold, float scale);
+  // bfloat16, to nearest even (denormals too; NaN stays one), and back.
+  void (*to_bf16)(const float* x, uint16_t* y, int64_t n);
+  void (*from_bf16)(const uint16_t* x, float* y, int64_t n);
 };
 
 // ---- matrix product ---------------------------------------------------------------------------------------------
@@ -150,42 +158,62 @@ struct GemmKernels {
 
 // ---- attention --------------------------------------------------------------------------------------------------
 
+// What the softmax is taken of, for the rows of one head. Row i stands at p = position + i·position_step among the keys
+// and sees those with p − left ≤ j ≤ p + right, 0 ≤ j < keys:
+//   s = scale · q·kᵀ;  softcap: s = softcap · tanh(s / softcap);  s += bias[i, j] − slope[i] · |p − j|
+struct AttentionScores {
+  int64_t position, position_step;  // step 1, or 0: all rows are one token
+  int64_t left, right;              // ≥ 0; kUnlimited: no limit
+  float scale;
+  float softcap;                    // 0: none
+  const float* bias;                // bias[i·bias_row + j] or nullptr; −∞ hides a key
+  int64_t bias_row;
+  const float* slopes;              // slopes[i·slope_row] or nullptr
+  int64_t slope_row;
+};
+constexpr int64_t kUnlimited = int64_t{1} << 40;
+
 // One head of one sequence, forward, for a block of queries. Row t of a matrix at pointer + t·row.
-//   o = softmax(scale · q·kᵀ + mask) · v,  lse = ln Σ exp(scale · q·kᵀ + mask)
-// Query i sees keys j ≤ i + causal_offset when causal; all keys when not.
+//   o = softmax(s) · v,  lse = ln Σ exp(s),  p = softmax(s)
 struct AttentionForward {
+  AttentionScores scores;
   const float *q, *k, *v;
   int64_t q_row, k_row, v_row;
   float* o;
   int64_t o_row;
-  float* lse;              // [queries] or nullptr
+  float* lse;              // lse[i·lse_row] or nullptr
+  int64_t lse_row;
+  float* p;                // nullptr, or where the probability of key 0 goes: p[i·p_row + j] is written for
+  int64_t p_row;           // −p_before ≤ j < keys + p_after, zero where the query does not see
+  int64_t p_before, p_after;
   int64_t queries, keys;   // keys: those that may be seen at all (key length)
   int head_dim, value_dim; // each 0 … 256
-  float scale;
-  bool causal;
-  int64_t causal_offset;   // of query 0 of this block
-  const float* packed_k;   // from pack_keys; nullptr: packed inside, into scratch
+  const float* packed;     // from pack; nullptr: packed inside, into scratch
   float* scratch;          // forward_scratch(keys, head_dim, value_dim) floats, 64-byte aligned
 };
 
 // One key-value head of one sequence, backward: recomputes probabilities from lse, block by block.
 struct AttentionBackward {
+  AttentionScores scores;                   // of the first query head
+  int64_t bias_head, slope_head;            // strides between query heads
   const float *q, *k, *v, *o, *d_o, *lse;   // of `groups` query heads that share the key-value head
-  int64_t q_row, k_row, v_row, o_row, d_o_row;
+  int64_t q_row, k_row, v_row, o_row, d_o_row, lse_row;
   int64_t q_head, o_head, d_o_head, lse_head, d_q_head;  // strides between those query heads
   float *d_q, *d_k, *d_v;                   // overwritten
   int64_t d_q_row, d_k_row, d_v_row;
+  float* d_bias;                            // added to, or nullptr
+  int64_t d_bias_row, d_bias_head;
   int64_t queries, keys, total_keys;        // d_k and d_v rows in [keys, total_keys) become zero
   int head_dim, value_dim, groups;
-  float scale;
-  bool causal;
-  int64_t causal_offset;
   float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
 };
 
 struct AttentionKernels {
-  int64_t (*packed_keys_size)(int64_t keys, int head_dim);    // floats
-  void (*pack_keys)(const float* k, int64_t k_row, int64_t keys, int head_dim, float* packed);
+  // What several blocks of queries read in common, floats. packed_size(a) ≤ packed_size(a + b), and
+  // packed_size(a) + packed_size(b) ≤ packed_size(a + b) + packed_size(1).
+  int64_t (*packed_size)(int64_t keys, int head_dim, int value_dim);
+  void (*pack)(const float* k, int64_t k_row, const float* v, int64_t v_row, int64_t keys, int head_dim, int value_dim,
+               float* packed);
   int64_t (*forward_scratch)(int64_t keys, int head_dim, int value_dim);
   void (*forward)(const AttentionForward&);
   int64_t (*backward_scratch)(int64_t queries, int64_t keys, int head_dim, int value_dim);
@@ -194,6 +222,40 @@ struct AttentionKernels {
   // Elements beyond rotary_dim are copied.
   void (*rotate)(const float* x, float* y, const float* cosine, const float* sine, int rotary_dim, int head_dim,
                  bool interleaved);
+};
+
+// A cache holds the keys (or values) of one head of one sequence as rows, token after token, in groups of 16 tokens:
+//   f32   the numbers
+//   bf16  bfloat16, a row filled up with zeros to a multiple of 16 elements
+//   int8  the same of bytes x; behind each group, 16 f32 scales: element (j, d) is x[j, d] · scale[j]
+constexpr int64_t kCacheGroup = 16;
+constexpr int64_t kCachedRun = 128;  // runs of keys begin at multiples of this
+
+// A few queries of the heads that share one key-value head, against keys [begin, end) of its cache. Row r of `rows` is
+// query r % queries of head r / queries; it sees keys below last_seen + r % queries · seen_step.
+struct CachedAttention {
+  const float* q;
+  int64_t q_head, q_row;               // floats between heads, and between queries of one
+  const char *k, *v;                   // token 0
+  int64_t k_row, k_group;              // bytes between tokens of a group, and between groups
+  int64_t v_row, v_group;
+  int64_t begin, end;                  // begin: a multiple of kCachedRun
+  int64_t rows, queries;
+  int64_t last_seen, seen_step;
+  int head_dim, value_dim;             // each 1 … 256
+  float scale;
+  float* o;                            // [rows][o_row], overwritten: not yet divided by the sums
+  int64_t o_row;                       // value_dim rounded up to a multiple of 16
+  float *row_max, *row_sum;            // [rows], overwritten
+  float* scratch;                      // scratch(rows, head_dim) floats, 64-byte aligned
+};
+
+struct CachedAttentionKernels {
+  int64_t (*scratch)(int64_t rows, int head_dim);
+  void (*run[kCacheFormatCount])(const CachedAttention&);
+  // One row of o from `count` runs, part c at parts + c·part_step, its maximum and sum at c·row_step.
+  void (*merge)(const float* parts, int64_t part_step, const float* row_max, const float* row_sum, int64_t row_step,
+                int64_t count, int value_dim, float* o);
 };
 
 // ---- rows: softmax, norms, loss, reductions ------------------------------------------------------------------------
@@ -289,6 +351,7 @@ struct KernelTable {
   ElementwiseKernels elementwise;
   GemmKernels gemm;
   AttentionKernels attention;
+  CachedAttentionKernels cached_attention;
   RowKernels rows;
   OptimizerKernels optimizer;
   PeakKernels peak;

@@ -1,16 +1,23 @@
-// Attention: o = softmax(scale · q · kᵀ + mask) · v,  lse = ln Σ_j exp(scale · q · kᵀ + mask)
+// Attention: o = softmax(s) · v,  lse = ln Σ_j exp(s),  probabilities = softmax(s), of the scores
 //
-// q [B, H, Tq, D], k [B, Hkv, Tk, D], v [B, Hkv, Tk, Dv], [keyLengths i32 [B]] → o [B, H, Tq, Dv], [lse [B,
-// H, Tq]] {scale, causal}. H is a multiple of Hkv; query head h reads key-value head h / (H / Hkv). D, Dv ≤
-// 256. Layouts: q, k, v, o: last dimension contiguous, other strides arbitrary; keyLengths: any stride; lse
-// contiguous. Contract: sequence b has L = keyLengths[b] keys (Tk when not given), checked when it runs; k
-// and v are never read beyond. Query i sees all of them (causal 0), keys j ≤ i + L − Tq (1) or j ≤ i (2). A
-// query without keys gives o = 0, lse = −∞. Outputs may not overlap inputs. A NaN or ∞ in v can reach queries
-// that are masked from it. Accuracy: float, exponentials to 1.8e-7 relative. The result does not depend on
-// the number of threads. Source: FlashAttention-2 (Dao 2023); the kernel is in
-// kernels/simd/attention_forward-inl.h.
-
-#include "kernels/reference/attention.h"
+//   s = scale · q · kᵀ;  softcap: s = softcap · tanh(s / softcap);  s += bias − slopes · |p − j|
+//
+// q [B, H, Tq, D], k [B, Hkv, Tk, D], v [B, Hkv, Tk, Dv], [keyLengths i32 [B]], [offsets i32 [N + 1]],
+// [keyOffsets i32 [N + 1]], [bias [1|B, 1|H, Tq, Tk]], [slopes [H]] → o [B, H, Tq, Dv], [lse [B, H, Tq]],
+// [probabilities [B, H, Tq, Tk]] {scale, causal, left, right, softcap}. H is a multiple of Hkv; query head h
+// reads key-value head h / (H / Hkv). D, Dv ≤ 256.
+// Layouts: lse, keyLengths, offsets, slopes: any strides; of all others the last dimension contiguous, other
+// strides arbitrary.
+// Sequences: sequence b has L = keyLengths[b] keys (Tk when not given). With offsets (B = 1) sequence n is
+// the rows offsets[n] … offsets[n + 1] − 1 of q and those by keyOffsets (offsets when not given) of k and v;
+// bias is read at rows and columns from 0 on for each; rows after the last offset see nothing. All of them
+// are checked when it runs.
+// Contract: k and v are never read beyond the keys of a sequence. Query i stands at the key p = i, or with
+// causal 1 at p = i + L − queries, and sees the keys p − left ≤ j ≤ p + right (−1: no limit; right is 0 when
+// causal is 1 or 2). A query without keys gives o = 0, lse = −∞. Outputs may not overlap inputs. A NaN or ∞
+// in v can reach queries that are masked from it. Blocks of keys that no query of a block sees cost nothing.
+// Accuracy: float, exponentials to 1.8e-7 relative. The result does not depend on the number of threads.
+// Source: FlashAttention-2 (Dao 2023); the kernel is in kernels/simd/attention_forward-inl.h.
 
 #include "ops/attention_shape.h"
 #include "ops/op_list.h"
@@ -19,43 +26,64 @@
 namespace heedful {
 namespace {
 
-enum { kQ, kK, kV, kLengths, kO, kLse };
-enum { kScale, kCausal };
+enum { kQ, kK, kV, kExtras, kO = kExtras + AttentionExtras::kCount, kLse, kProbabilities, kOperands };
 
 // Queries of one task: the kernel's own block.
 constexpr int64_t kTaskQueries = 64;
+// Fewer are multiplied with keys in place, which need not be packed.
+constexpr int64_t kPackedQueries = 8;
 
 void Check(const Instruction& in) {
-  const AttentionShape shape = CheckAttentionInputs("attention", in[kQ], in[kK], in[kV], in[kLengths]);
-  CheckHeadsOutput("attention: o", in[kO], in[kQ].dtype);
+  const AttentionExtras extras(in, kExtras);
+  const DType dtype = in[kQ].dtype;
+  const AttentionShape shape = CheckAttentionInputs("attention", in, in[kQ], in[kK], in[kV], extras);
+  CheckHeadsOutput("attention: o", in[kO], dtype);
   CheckHeadDims("attention: o", in[kO], shape.batch, shape.heads, shape.queries, shape.value_dim);
-  if (in[kLse]) CheckLse("attention", in[kLse], shape, in[kQ].dtype);
+  if (in[kLse]) CheckLse("attention", in[kLse], shape, dtype);
+  if (!in[kProbabilities]) return;
+  CheckHeadsOutput("attention: probabilities", in[kProbabilities], dtype);
+  CheckHeadDims("attention: probabilities", in[kProbabilities], shape.batch, shape.heads, shape.queries,
+                shape.keys);
 }
 
-// How the work is cut, a function of the shape alone.
+int64_t RoundUpLine(int64_t floats) { return (floats + 15) / 16 * 16; }
+
+// How the work is cut, a function of the shape and the sequences alone.
 struct Plan {
+  AttentionExtras extras;
   AttentionShape shape;
   // One query per head: the heads of a group become queries of one task, which reads keys and values once.
   bool grouped;
-  int64_t heads, blocks;  // of tasks, per sequence
-  int64_t packed_size;    // floats per key-value head; 0: its keys are not packed ahead
-  int64_t scratch_size;   // floats per worker
+  int64_t heads;         // of tasks, per sequence
+  int64_t sequences;     // at most
+  int64_t packed_size;   // floats at most, of all key-value heads; 0: nothing is packed ahead
+  int64_t scratch_size;  // floats per worker
 
   Plan(const Instruction& in, const KernelTable& kernels)
-      : shape(in[kQ], in[kK], in[kV]),
-        grouped(shape.queries == 1),
+      : extras(in, kExtras),
+        shape(in[kQ], in[kK], in[kV]),
+        grouped(shape.queries == 1 && !extras.offsets),
         heads(grouped ? shape.kv_heads : shape.heads),
-        blocks((shape.queries + kTaskQueries - 1) / kTaskQueries) {
+        sequences(extras.Sequences(shape) + 1) {
     const AttentionKernels& attention = kernels.attention;
-    // Shared by several tasks; with few queries dot products need no packing.
-    const bool packed = !grouped && shape.groups * blocks > 1 && shape.queries >= 8;
-    packed_size = packed ? RoundUpLine(attention.packed_keys_size(shape.keys, shape.head_dim)) : 0;
+    const auto size = [&](int64_t keys) {
+      return attention.packed_size(keys, shape.head_dim, shape.value_dim) + 16;
+    };
+    const bool packed = !grouped && shape.queries >= kPackedQueries;
+    packed_size = !packed          ? 0
+                  : extras.offsets ? shape.kv_heads * (size(shape.keys) + sequences * size(1))
+                                   : shape.kv_heads * sequences * size(shape.keys);
     scratch_size = RoundUpLine(attention.forward_scratch(shape.keys, shape.head_dim, shape.value_dim));
   }
-
-  static int64_t RoundUpLine(int64_t floats) { return (floats + 15) / 16 * 16; }
+  int64_t Blocks(const Sequence& s) const { return (s.queries + kTaskQueries - 1) / kTaskQueries; }
+  // Floats of one key-value head of a sequence: shared by several tasks, else each packs what it needs.
+  int64_t PackedSize(const Sequence& s, const KernelTable& kernels) const {
+    const bool packed = packed_size && s.queries >= kPackedQueries && shape.groups * Blocks(s) > 1;
+    return packed ? RoundUpLine(kernels.attention.packed_size(s.keys, shape.head_dim, shape.value_dim)) : 0;
+  }
+  int64_t TableSize() const { return (2 * (sequences + 1) * int64_t(sizeof(int64_t)) + 63) / 64 * 64; }
   size_t Bytes(int threads) const {
-    return sizeof(float) * (packed_size * shape.batch * shape.kv_heads + scratch_size * threads);
+    return TableSize() + sizeof(float) * (RoundUpLine(packed_size) + scratch_size * threads);
   }
 };
 
@@ -67,60 +95,95 @@ size_t Workspace(const Instruction& in, int threads) {
 }
 
 void Run(const Instruction& in, Context& context) {
-  const Operand &q = in[kQ], &k = in[kK], &v = in[kV], &o = in[kO], &lse = in[kLse];
+  const Operand &q = in[kQ], &k = in[kK], &v = in[kV], &o = in[kO], &lse = in[kLse], &p = in[kProbabilities];
   const AttentionKernels& kernels = context.kernels.attention;
   const Plan plan(in, context.kernels);
   const AttentionShape& shape = plan.shape;
-  const AttentionMask mask("attention", in[kLengths], shape, in.attributes[kCausal]);
-  float* const packed = reinterpret_cast<float*>(context.workspace);
-  float* const scratch = packed + plan.packed_size * shape.batch * shape.kv_heads;
+  const SequenceList list("attention", plan.extras, shape);
+  const int64_t count = list.Count();
+  // Where the blocks and the packed keys of each sequence begin.
+  int64_t* const first_block = reinterpret_cast<int64_t*>(context.workspace);
+  int64_t* const packed_at = first_block + count + 1;
+  float* const packed = reinterpret_cast<float*>(context.workspace + plan.TableSize());
+  float* const scratch = packed + RoundUpLine(plan.packed_size);
+  first_block[0] = packed_at[0] = 0;
+  for (int64_t s = 0; s < count; ++s) {
+    first_block[s + 1] = first_block[s] + plan.Blocks(list[s]);
+    packed_at[s + 1] = packed_at[s] + shape.kv_heads * plan.PackedSize(list[s], context.kernels);
+  }
 
-  if (plan.packed_size) {
-    context.Parallel(shape.batch * shape.kv_heads, [&](int64_t task, int) {
-      const int64_t b = task / shape.kv_heads, g = task % shape.kv_heads;
-      kernels.pack_keys(HeadData(k, b, g), k.strides[2], mask.Keys(b), shape.head_dim,
-                        packed + plan.packed_size * task);
+  if (packed_at[count]) {
+    context.Parallel(count * shape.kv_heads, [&](int64_t task, int) {
+      const int64_t s = task / shape.kv_heads, g = task % shape.kv_heads;
+      const Sequence x = list[s];
+      const int64_t size = plan.PackedSize(x, context.kernels);
+      if (!size) return;
+      kernels.pack(HeadData(k, x.batch, g) + x.key * k.strides[2], k.strides[2],
+                   HeadData(v, x.batch, g) + x.key * v.strides[2], v.strides[2], x.keys, shape.head_dim,
+                   shape.value_dim, packed + packed_at[s] + g * size);
     });
   }
-  context.Parallel(shape.batch * plan.heads * plan.blocks, [&](int64_t task, int worker) {
-    // The last queries first: when causal they take longest.
-    const int64_t block = plan.blocks - 1 - task % plan.blocks, head = task / plan.blocks;
-    const int64_t b = head / plan.heads, h = head % plan.heads;
-    const int64_t g = plan.grouped ? h : h / shape.groups, first_head = plan.grouped ? h * shape.groups : h;
-    const int64_t first = block * kTaskQueries, keys = plan.grouped ? mask(b, 0) : mask.Keys(b);
+  context.Parallel(first_block[count] * plan.heads, [&](int64_t task, int worker) {
+    // By sequence, by head; the last queries first: when causal they take longest.
+    const int64_t s =
+        std::upper_bound(first_block, first_block + count + 1, task / plan.heads) - first_block - 1;
+    const Sequence x = list[s];
+    const int64_t blocks = plan.Blocks(x), rest = task - first_block[s] * plan.heads;
+    const int64_t h = rest / blocks, first = (blocks - 1 - rest % blocks) * kTaskQueries;
+    const int64_t g = plan.grouped ? h : h / shape.groups, head = plan.grouped ? h * shape.groups : h;
+    const int64_t row = x.query + first;
     AttentionForward a;
-    a.q_row = plan.grouped ? q.strides[1] : q.strides[2];
-    a.o_row = plan.grouped ? o.strides[1] : o.strides[2];
+    a.scores = ScoresOf(in, plan.extras, x, head, first);
+    if (plan.grouped) {
+      const Operand &bias = plan.extras.bias, &slopes = plan.extras.slopes;
+      a.scores.position_step = 0;
+      if (bias) a.scores.bias_row = bias.dims[1] == 1 ? 0 : bias.strides[1];
+      if (slopes) a.scores.slope_row = slopes.strides[0];
+    }
+    const int row_axis = plan.grouped ? 1 : 2;
+    const auto rows_of = [&](const Operand& y) {
+      return y ? y.As<float>() + x.batch * y.strides[0] + head * y.strides[1] + row * y.strides[2] : nullptr;
+    };
+    a.q = rows_of(q);
+    a.o = rows_of(o);
+    a.lse = rows_of(lse);
+    a.p = rows_of(p);
+    a.q_row = q.strides[row_axis];
+    a.o_row = o.strides[row_axis];
+    a.lse_row = lse ? lse.strides[row_axis] : 0;
+    a.p_row = p ? p.strides[row_axis] : 0;
+    if (p) a.p += x.key;
+    a.p_before = x.key;
+    a.p_after = shape.keys - x.key - x.keys;
+    a.k = HeadData(k, x.batch, g) + x.key * k.strides[2];
+    a.v = HeadData(v, x.batch, g) + x.key * v.strides[2];
     a.k_row = k.strides[2];
     a.v_row = v.strides[2];
-    a.q = HeadData(q, b, first_head) + first * a.q_row;
-    a.o = HeadData(o, b, first_head) + first * a.o_row;
-    a.k = HeadData(k, b, g);
-    a.v = HeadData(v, b, g);
-    a.lse = lse ? lse.As<float>() + (b * shape.heads + first_head) * shape.queries + first : nullptr;
-    a.queries = plan.grouped ? shape.groups : std::min(kTaskQueries, shape.queries - first);
-    a.keys = keys;
+    a.queries = plan.grouped ? shape.groups : std::min(kTaskQueries, x.queries - first);
+    a.keys = x.keys;
     a.head_dim = shape.head_dim;
     a.value_dim = shape.value_dim;
-    a.scale = static_cast<float>(in.attributes[kScale]);
-    a.causal = mask.IsCausal() && !plan.grouped;
-    a.causal_offset = mask.CausalOffset(keys) + first;
-    a.packed_k = plan.packed_size ? packed + plan.packed_size * (b * shape.kv_heads + g) : nullptr;
+    const int64_t size = plan.PackedSize(x, context.kernels);
+    a.packed = size ? packed + packed_at[s] + g * size : nullptr;
     a.scratch = scratch + plan.scratch_size * worker;
     kernels.forward(a);
   });
 }
 
 void Reference(const Instruction& in) {
-  const AttentionShape shape(in[kQ], in[kK], in[kV]);
-  const AttentionMask mask("attention", in[kLengths], shape, in.attributes[kCausal]);
-  reference::Attention(ViewHeads<double>(in[kQ]), ViewHeads<double>(in[kK]), ViewHeads<double>(in[kV]), mask,
-                       ViewHeads<double>(in[kO]), in[kLse] ? in[kLse].As<double>() : nullptr,
-                       in.attributes[kScale]);
+  const AttentionExtras extras(in, kExtras);
+  const SequenceList list("attention", extras, AttentionShape(in[kQ], in[kK], in[kV]));
+  const auto problem = ReferenceProblem<double>(in, in[kQ], in[kK], in[kV], extras);
+  const auto probabilities = ViewHeadsIf<double>(in[kProbabilities]);
+  ForSequences(in, extras, list, [&](const reference::AttentionSequence& s) {
+    reference::Attention(problem, s, ViewHeads<double>(in[kO]), ReferenceView<double>(in[kLse]),
+                         probabilities);
+  });
 }
 
 }  // namespace
 
-const OpInfo kAttentionOp = {"attention", 4, 2, 2, Check, Workspace, Run, Reference};
+const OpInfo kAttentionOp = {"attention", kO,  kOperands - kO, kAttentionAttributes, Check,
+                             Workspace,   Run, Reference};
 
 }  // namespace heedful

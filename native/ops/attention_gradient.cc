@@ -1,17 +1,16 @@
-// AttentionGradient: the gradients of Attention (attention.cc) by q, k and v; probabilities come back from
-// lse.
+// AttentionGradient: the gradients of Attention (attention.cc) by q, k, v and bias; probabilities come back
+// from lse.
 //
-//   p = exp(scale · q · kᵀ − lse);  dV = pᵀ · dO;  dS = scale · p ⊙ (dO · vᵀ − Σ_e dO ⊙ o)
-//   dQ = dS · k;  dK = dSᵀ · q; dK and dV sum over the query heads that share a key-value head.
-// q, k, v, o, lse, dO like o, [keyLengths i32 [B]] → dQ, dK, dV like q, k, v {scale, causal}
-// Layouts: lse contiguous, keyLengths any stride; of all others the last dimension contiguous, other strides
-// arbitrary.
-// Contract: o and lse are what Attention gave for the same inputs. k and v are never read at rows ≥
-// keyLengths[b]; dK and dV are 0 there. Outputs may not overlap inputs. Accuracy: float. The result does not
-// depend on the number of threads. Source: FlashAttention-2 (Dao 2023); the kernel is in
-// kernels/simd/attention_backward-inl.h.
+//   p = exp(s − lse);  dV = pᵀ · dO;  dBias = p ⊙ (dO · vᵀ − Σ_e dO ⊙ o);  dS = scale · dBias, with a soft
+//   cap times 1 − tanh²;  dQ = dS · k;  dK = dSᵀ · q
+// dK and dV sum over the query heads that share a key-value head, dBias over what bias is broadcast to.
+// q, k, v, o, lse, dO like o, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → dQ, dK, dV, [dBias]
+// like q, k, v, bias {scale, causal, left, right, softcap}. Layouts as for Attention.
+// Contract: o and lse are what Attention gave for the same inputs. k and v are never read beyond the keys of
+// a sequence; gradients of rows that count for nothing are 0. Outputs may not overlap inputs. Accuracy:
+// float. The result does not depend on the number of threads: what adds to one bias runs one after another.
+// Source: FlashAttention-2 (Dao 2023); the kernel is in kernels/simd/attention_backward-inl.h.
 
-#include "kernels/reference/attention.h"
 #include "ops/attention_shape.h"
 #include "ops/op_list.h"
 #include "runtime/dispatch.h"
@@ -19,13 +18,14 @@
 namespace heedful {
 namespace {
 
-enum { kQ, kK, kV, kO, kLse, kGradO, kLengths, kGradQ, kGradK, kGradV };
-enum { kScale, kCausal };
+enum { kQ, kK, kV, kO, kLse, kGradO, kExtras };
+enum { kGradQ = kExtras + AttentionExtras::kCount, kGradK, kGradV, kGradBias, kOperands };
 
 void Check(const Instruction& in) {
   const std::string op = "attentionGradient";
-  const Operand &q = in[kQ], &k = in[kK], &v = in[kV];
-  const AttentionShape shape = CheckAttentionInputs(op, q, k, v, in[kLengths]);
+  const Operand &q = in[kQ], &k = in[kK], &v = in[kV], &bias = in[kGradBias];
+  const AttentionExtras extras(in, kExtras);
+  const AttentionShape shape = CheckAttentionInputs(op, in, q, k, v, extras);
   const auto check_like_o = [&](const char* name, const Operand& x) {
     CheckHeads(op + ": " + name, x, q.dtype);
     CheckHeadDims(op + ": " + name, x, shape.batch, shape.heads, shape.queries, shape.value_dim);
@@ -42,6 +42,11 @@ void Check(const Instruction& in) {
   check_output("dV", in[kGradV], shape.kv_heads, shape.keys, shape.value_dim);
   HEEDFUL_CHECK(in[kLse], op + ": lse is missing");
   CheckLse(op, in[kLse], shape, q.dtype);
+  if (!bias) return;
+  HEEDFUL_CHECK(extras.bias, op + ": dBias needs bias");
+  const int64_t* const d = extras.bias.dims;
+  CheckHeadsOutput(op + ": dBias", bias, q.dtype);
+  CheckHeadDims(op + ": dBias", bias, d[0], d[1], d[2], d[3]);
 }
 
 int64_t ScratchSize(const AttentionShape& shape, const KernelTable& kernels) {
@@ -58,63 +63,104 @@ size_t Workspace(const Instruction& in, int threads) {
   return sizeof(float) * floats * threads;
 }
 
-void Run(const Instruction& in, Context& context) {
-  const Operand &q = in[kQ], &k = in[kK], &v = in[kV], &o = in[kO], &d_o = in[kGradO];
-  const Operand &d_q = in[kGradQ], &d_k = in[kGradK], &d_v = in[kGradV];
-  const AttentionShape shape(q, k, v);
-  const AttentionMask mask("attentionGradient", in[kLengths], shape, in.attributes[kCausal]);
-  const int64_t scratch_size = ScratchSize(shape, context.kernels);
+// x = 0 at [b, h, :, :].
+void ZeroHead(const Operand& x, int64_t b, int64_t h) {
+  for (int64_t t = 0; t < x.dims[2]; ++t) {
+    float* row = HeadData(x, b, h) + t * x.strides[2];
+    std::fill(row, row + x.dims[3], 0.0f);
+  }
+}
 
-  context.Parallel(shape.batch * shape.kv_heads, [&](int64_t task, int worker) {
-    const int64_t b = task / shape.kv_heads, g = task % shape.kv_heads, h = g * shape.groups;
+void Run(const Instruction& in, Context& context) {
+  const Operand &q = in[kQ], &k = in[kK], &v = in[kV], &o = in[kO], &d_o = in[kGradO], &lse = in[kLse];
+  const Operand &d_q = in[kGradQ], &d_k = in[kGradK], &d_v = in[kGradV], &d_bias = in[kGradBias];
+  const AttentionShape shape(q, k, v);
+  const AttentionExtras extras(in, kExtras);
+  const SequenceList list("attentionGradient", extras, shape);
+  const int64_t scratch_size = ScratchSize(shape, context.kernels), count = list.Count();
+
+  const auto run = [&](int64_t sequence, int64_t g, int worker) {
+    const Sequence x = list[sequence];
+    const int64_t b = x.batch, h = g * shape.groups;
+    const auto queries_of = [&](const Operand& y) { return HeadData(y, b, h) + x.query * y.strides[2]; };
+    const auto keys_of = [&](const Operand& y) { return HeadData(y, b, g) + x.key * y.strides[2]; };
     AttentionBackward a;
-    a.q = HeadData(q, b, h);
-    a.k = HeadData(k, b, g);
-    a.v = HeadData(v, b, g);
-    a.o = HeadData(o, b, h);
-    a.d_o = HeadData(d_o, b, h);
-    a.lse = in[kLse].As<float>() + (b * shape.heads + h) * shape.queries;
-    a.d_q = HeadData(d_q, b, h);
-    a.d_k = HeadData(d_k, b, g);
-    a.d_v = HeadData(d_v, b, g);
+    a.scores = ScoresOf(in, extras, x, h, 0);
+    a.bias_head = extras.bias && extras.bias.dims[1] > 1 ? extras.bias.strides[1] : 0;
+    a.slope_head = extras.slopes ? extras.slopes.strides[0] : 0;
+    a.q = queries_of(q);
+    a.o = queries_of(o);
+    a.d_o = queries_of(d_o);
+    a.lse = queries_of(lse);
+    a.d_q = queries_of(d_q);
+    a.k = keys_of(k);
+    a.v = keys_of(v);
+    a.d_k = keys_of(d_k);
+    a.d_v = keys_of(d_v);
     a.q_row = q.strides[2];
     a.k_row = k.strides[2];
     a.v_row = v.strides[2];
     a.o_row = o.strides[2];
     a.d_o_row = d_o.strides[2];
+    a.lse_row = lse.strides[2];
     a.d_q_row = d_q.strides[2];
     a.d_k_row = d_k.strides[2];
     a.d_v_row = d_v.strides[2];
     a.q_head = q.strides[1];
     a.o_head = o.strides[1];
     a.d_o_head = d_o.strides[1];
+    a.lse_head = lse.strides[1];
     a.d_q_head = d_q.strides[1];
-    a.lse_head = shape.queries;
-    a.queries = shape.queries;
-    a.keys = mask.Keys(b);
-    a.total_keys = shape.keys;
+    a.d_bias = nullptr;
+    a.d_bias_row = a.d_bias_head = 0;
+    if (d_bias) {
+      a.d_bias_row = d_bias.strides[2];
+      a.d_bias_head = d_bias.dims[1] > 1 ? d_bias.strides[1] : 0;
+      a.d_bias = HeadData(d_bias, d_bias.dims[0] > 1 ? b : 0, d_bias.dims[1] > 1 ? h : 0);
+    }
+    a.queries = x.queries;
+    a.keys = x.keys;
+    a.total_keys = x.key_rows;
     a.head_dim = shape.head_dim;
     a.value_dim = shape.value_dim;
     a.groups = static_cast<int>(shape.groups);
-    a.scale = static_cast<float>(in.attributes[kScale]);
-    a.causal = mask.IsCausal();
-    a.causal_offset = mask.CausalOffset(a.keys);
     a.scratch = reinterpret_cast<float*>(context.workspace) + scratch_size * worker;
     context.kernels.attention.backward(a);
+  };
+
+  // A task is what writes to places of its own.
+  const bool join_sequences = d_bias && d_bias.dims[0] == 1, join_heads = d_bias && d_bias.dims[1] == 1;
+  const int64_t sequence_tasks = join_sequences ? 1 : count, head_tasks = join_heads ? 1 : shape.kv_heads;
+  context.Parallel(sequence_tasks * head_tasks, [&](int64_t task, int worker) {
+    const int64_t s = task / head_tasks, g = task % head_tasks;
+    const int64_t last_s = join_sequences ? count : s + 1, last_g = join_heads ? shape.kv_heads : g + 1;
+    if (d_bias) {
+      const int64_t heads = join_heads ? 1 : shape.groups;
+      for (int64_t h = 0; h < heads; ++h) ZeroHead(d_bias, s, g * heads + h);
+    }
+    for (int64_t sequence = s; sequence < last_s; ++sequence) {
+      for (int64_t head = g; head < last_g; ++head) run(sequence, head, worker);
+    }
   });
 }
 
 void Reference(const Instruction& in) {
-  const AttentionShape shape(in[kQ], in[kK], in[kV]);
-  const AttentionMask mask("attentionGradient", in[kLengths], shape, in.attributes[kCausal]);
+  const AttentionExtras extras(in, kExtras);
+  const SequenceList list("attentionGradient", extras, AttentionShape(in[kQ], in[kK], in[kV]));
+  const auto problem = ReferenceProblem<double>(in, in[kQ], in[kK], in[kV], extras);
+  const auto d_bias = ViewHeadsIf<double>(in[kGradBias]);
   const auto view = [&](int i) { return ViewHeads<double>(in[i]); };
-  reference::AttentionGradient(view(kQ), view(kK), view(kV), view(kO), in[kLse].As<const double>(),
-                               view(kGradO), mask, view(kGradQ), view(kGradK), view(kGradV),
-                               in.attributes[kScale]);
+  for (const int i : {kGradQ, kGradK, kGradV}) reference::SetZero(view(i));
+  if (d_bias.data) reference::SetZero(d_bias);
+  ForSequences(in, extras, list, [&](const reference::AttentionSequence& s) {
+    reference::AttentionGradient(problem, s, view(kO), ReferenceView<double>(in[kLse]), view(kGradO),
+                                 view(kGradQ), view(kGradK), view(kGradV), d_bias);
+  });
 }
 
 }  // namespace
 
-const OpInfo kAttentionGradientOp = {"attentionGradient", 7, 3, 2, Check, Workspace, Run, Reference};
+const OpInfo kAttentionGradientOp = {
+    "attentionGradient", kGradQ, kOperands - kGradQ, kAttentionAttributes, Check, Workspace, Run, Reference};
 
 }  // namespace heedful

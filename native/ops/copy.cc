@@ -1,5 +1,6 @@
-// copy: y[i] = x[i], converted to the dtype of y, x broadcast to y. f32, f64 or i32 each; to i32 towards
-// zero, beyond its range the nearest end, NaN to 0. fill: y[i] = value, converted in the same way.
+// copy: y[i] = x[i], converted to the dtype of y, x broadcast to y. f32, f64, i32 or bf16 each; to i32
+// towards zero, beyond its range the nearest end, NaN to 0; to bf16 to nearest even, denormals too, beyond
+// the largest infinite, NaN stays one. fill: y[i] = value, converted in the same way.
 //
 // Layouts: any strides; y must not be broadcast. x and y may be the same memory with the same strides and
 // dtype; otherwise they must not overlap.
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/bf16.h"
 #include "ops/chunks.h"
 #include "ops/loop_nest.h"
 #include "ops/op_list.h"
@@ -17,8 +19,8 @@ namespace heedful {
 namespace {
 
 template <class To, class From>
-To Convert(From x) {
-  if constexpr (std::is_same_v<To, int32_t> && !std::is_same_v<From, int32_t>) {
+To ConvertNumber(From x) {
+  if constexpr (std::is_same_v<To, int32_t>) {
     constexpr From kLimit = 2147483648.0;
     if (std::isnan(x)) return 0;
     if (x >= kLimit) return std::numeric_limits<int32_t>::max();
@@ -27,12 +29,26 @@ To Convert(From x) {
   return static_cast<To>(x);
 }
 
+template <class To, class From>
+To Convert(From x) {
+  if constexpr (std::is_same_v<To, From>) {
+    return x;
+  } else if constexpr (std::is_same_v<From, Bf16>) {
+    return Convert<To>(Widen(x));
+  } else if constexpr (std::is_same_v<To, Bf16>) {
+    return RoundToBf16(x);
+  } else {
+    return ConvertNumber<To>(x);
+  }
+}
+
 // fn(T{}) with the type that dtype names.
 template <class F>
 void WithType(DType dtype, F&& fn) {
   if (dtype == DType::kF32) fn(float{});
   if (dtype == DType::kF64) fn(double{});
   if (dtype == DType::kI32) fn(int32_t{});
+  if (dtype == DType::kBF16) fn(Bf16{});
 }
 
 void CheckPlaces(const OperandCheck& check, const Operand& y) {
@@ -50,10 +66,15 @@ void CheckCopy(const Instruction& in) {
 void CheckFill(const Instruction& in) { CheckPlaces(OperandCheck("fill", DType::kF32), in[0]); }
 
 template <class From, class To>
-void CopyRun(const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t n) {
+void CopyRun(const Context& context, const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t n) {
   if (x_stride == 1 && y_stride == 1) {
+    [[maybe_unused]] const ElementwiseKernels& kernels = context.kernels.elementwise;
     if constexpr (std::is_same_v<From, To>) {
       std::memmove(y, x, static_cast<size_t>(n) * sizeof(To));
+    } else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, Bf16>) {
+      kernels.to_bf16(x, &y->bits, n);
+    } else if constexpr (std::is_same_v<From, Bf16> && std::is_same_v<To, float>) {
+      kernels.from_bf16(&x->bits, y, n);
     } else {
       for (int64_t i = 0; i < n; ++i) y[i] = Convert<To>(x[i]);
     }
@@ -93,11 +114,12 @@ void Transpose(const Context& context, const LoopNest<2>& nest, int d, const flo
 }
 
 template <class From, class To>
-void CopyRange(const LoopNest<2>& nest, const Instruction& in, int64_t begin, int64_t end) {
+void CopyRange(const Context& context, const LoopNest<2>& nest, const Instruction& in, int64_t begin,
+               int64_t end) {
   const From* x = in[0].As<From>();
   To* y = in[1].As<To>();
   nest.ForRuns(begin, end, [&](const int64_t* offsets, int64_t n, int64_t) {
-    CopyRun(x + offsets[1], nest.InnerStride(1), y + offsets[0], nest.InnerStride(0), n);
+    CopyRun(context, x + offsets[1], nest.InnerStride(1), y + offsets[0], nest.InnerStride(0), n);
   });
 }
 
@@ -112,7 +134,7 @@ void RunCopy(const Instruction& in, Context& context) {
   WithType(in[0].dtype, [&](auto from) {
     WithType(in[1].dtype, [&](auto to) {
       ForChunks(context, nest.Size(), 1, [&](int64_t begin, int64_t end) {
-        CopyRange<decltype(from), decltype(to)>(nest, in, begin, end);
+        CopyRange<decltype(from), decltype(to)>(context, nest, in, begin, end);
       });
     });
   });

@@ -12,28 +12,17 @@
 // may be logits with the same data and strides; otherwise no output overlaps anything. Logits of ignored rows
 // are not read. Errors: a target outside [0, V) that is not ignoreIndex, before anything is written.
 // Accuracy: losses of rows are added in order, in double. The same as torch.nn.functional.cross_entropy.
-#include <cmath>
-
 #include "kernels/reference/loss.h"
 #include "ops/chunks.h"
 #include "ops/op_list.h"
 #include "ops/operands.h"
 #include "ops/rows.h"
+#include "ops/targets.h"
 
 namespace heedful {
 namespace {
 
 using reference::LossReduction;
-
-struct Settings {
-  int64_t ignore_index;
-  double smoothing;
-  LossReduction reduction;
-  explicit Settings(const Instruction& in)
-      : ignore_index(static_cast<int64_t>(in.attributes[0])),
-        smoothing(in.attributes[1]),
-        reduction(static_cast<LossReduction>(in.attributes[2])) {}
-};
 
 void CheckCommon(const OperandCheck& check, const Instruction& in, const Operand& logits,
                  const Operand& targets, const Operand& lse, const char* loss_name, const Operand& loss) {
@@ -43,13 +32,8 @@ void CheckCommon(const OperandCheck& check, const Instruction& in, const Operand
   check.Int("targets", targets);
   check.Vector("targets", targets, logits.dims[0]);
   check.Float(loss_name, loss);
-  const double ignore = in.attributes[0], smoothing = in.attributes[1];
-  check.Require(ignore >= INT32_MIN && ignore <= INT32_MAX && ignore == std::floor(ignore),
-                "ignoreIndex must be a 32-bit integer, not " + std::to_string(ignore));
-  check.Require(smoothing >= 0 && smoothing <= 1,
-                "smoothing must be between 0 and 1, not " + std::to_string(smoothing));
-  check.Choice("reduction", in.attributes[2], static_cast<int>(LossReduction::kCount));
-  if (Settings(in).reduction == LossReduction::none) {
+  CheckLossSettings(check, in);
+  if (LossSettings(in).reduction == LossReduction::none) {
     check.Vector(loss_name, loss, logits.dims[0]);
   } else {
     check.Scalar(loss_name, loss);
@@ -74,29 +58,15 @@ void CheckGradient(const Instruction& in) {
   check.Output("dLogits", in[4]);
 }
 
-// Returns how many targets are not ignored; throws when one of these is not a class.
-int64_t CheckTargets(const char* op, const Operand& targets, int64_t classes, int64_t ignore_index) {
-  const int32_t* t = targets.As<int32_t>();
-  int64_t count = 0;
-  for (int64_t i = 0; i < targets.dims[0]; ++i) {
-    if (t[i] == ignore_index) continue;
-    HEEDFUL_CHECK(t[i] >= 0 && t[i] < classes,
-                  std::string(op) + ": target " + std::to_string(t[i]) + " at position " + std::to_string(i) +
-                      " is not a class: expected 0 to " + std::to_string(classes - 1) + ", or ignoreIndex " +
-                      std::to_string(ignore_index));
-    ++count;
-  }
-  return count;
-}
-
 // Losses of the rows, when they are not the result themselves.
 size_t Workspace(const Instruction& in, int) {
-  return Settings(in).reduction == LossReduction::none ? 0
-                                                       : sizeof(float) * static_cast<size_t>(in[0].dims[0]);
+  return LossSettings(in).reduction == LossReduction::none
+             ? 0
+             : sizeof(float) * static_cast<size_t>(in[0].dims[0]);
 }
 
 void Run(const Instruction& in, Context& context) {
-  const Settings s(in);
+  const LossSettings s(in);
   const int64_t rows = in[0].dims[0], classes = in[0].dims[1];
   const int64_t count = CheckTargets("crossEntropy", in[1], classes, s.ignore_index);
   const RowPointers<> logits(in[0]);
@@ -123,7 +93,7 @@ void Run(const Instruction& in, Context& context) {
 }
 
 void RunGradient(const Instruction& in, Context& context) {
-  const Settings s(in);
+  const LossSettings s(in);
   const int64_t rows = in[0].dims[0], classes = in[0].dims[1];
   const int64_t count = CheckTargets("crossEntropyGradient", in[1], classes, s.ignore_index);
   const RowPointers<> logits(in[0]), d_logits(in[4]);
@@ -144,7 +114,7 @@ void RunGradient(const Instruction& in, Context& context) {
 }
 
 void Reference(const Instruction& in) {
-  const Settings s(in);
+  const LossSettings s(in);
   CheckTargets("crossEntropy", in[1], in[0].dims[1], s.ignore_index);
   reference::CrossEntropy(ReferenceView<double>(in[0]), ReferenceView<int32_t>(in[1]),
                           ReferenceView<double>(in[2]), ReferenceView<double>(in[3]), s.ignore_index,
@@ -152,7 +122,7 @@ void Reference(const Instruction& in) {
 }
 
 void ReferenceGradient(const Instruction& in) {
-  const Settings s(in);
+  const LossSettings s(in);
   CheckTargets("crossEntropyGradient", in[1], in[0].dims[1], s.ignore_index);
   reference::CrossEntropyGradient(ReferenceView<double>(in[0]), ReferenceView<int32_t>(in[1]),
                                   ReferenceView<double>(in[2]), ReferenceView<double>(in[3]),

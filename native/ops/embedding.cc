@@ -1,10 +1,10 @@
 // embedding: y[…, d] = table[ids[…], d].
-// embeddingGradient: dTable[v, d] = Σ dy[…, d] over the positions where ids = v, in the order of positions;
-// row
-//   paddingIndex stays 0 (−1: no such row).
+// embeddingGradient: dTable[v, d] = base[v, d] + Σ dy[…, d] over the positions where ids = v, in the order of
+//   positions; nothing is added to row paddingIndex (−1: no such row). base absent: 0.
 //
-// table, dTable [V, D]; ids i32 of any shape; y, dy ids.shape + [D]; f32 or f64.
-// Layouts: table, dTable: the last dimension contiguous, the other arbitrary; ids, y, dy contiguous. No
+// table, base, dTable [V, D]; ids i32 of any shape; y, dy ids.shape + [D]; f32 or f64.
+// Layouts: table, base, dTable: the last dimension contiguous, the other arbitrary; ids, y, dy contiguous.
+// dTable may be base, with the same strides: then only the rows that ids name are touched. Otherwise no
 // overlaps. Errors: an id outside [0, V), before anything is written.
 #include "kernels/reference/embedding.h"
 
@@ -40,9 +40,14 @@ void Check(const Instruction& in) {
 }
 
 void CheckGradient(const Instruction& in) {
-  const OperandCheck check("embeddingGradient", in[2].dtype);
-  CheckCommon(check, "dTable", in[2], in[0], "dy", in[1]);
-  check.Output("dTable", in[2]);
+  const OperandCheck check("embeddingGradient", in[3].dtype);
+  CheckCommon(check, "dTable", in[3], in[0], "dy", in[1]);
+  check.Output("dTable", in[3]);
+  if (in[2]) {
+    check.Float("base", in[2]);
+    check.Shape("base", in[2], in[3]);
+    check.Rows("base", in[2]);
+  }
   const double padding = in.attributes[0];
   check.Require(padding >= -1 && padding <= INT32_MAX && padding == std::floor(padding),
                 "paddingIndex must be a row, or -1 for none, not " + std::to_string(padding));
@@ -73,15 +78,23 @@ void Run(const Instruction& in, Context& context) {
 void RunGradient(const Instruction& in, Context& context) {
   // Columns of one task: wide enough for whole cache lines and few enough that all threads get some.
   constexpr int64_t kColumns = 128;
-  const int64_t rows = in[2].dims[0], columns = in[2].dims[1], tokens = in[0].Size();
+  const int64_t rows = in[3].dims[0], columns = in[3].dims[1], tokens = in[0].Size();
   CheckIds("embeddingGradient", in[0], rows);
-  const RowPointers<> d_table(in[2]);
+  const RowPointers<> base(in[2]), d_table(in[3]);
   const int32_t* ids = in[0].As<int32_t>();
   const float* dy = in[1].As<float>();
   const int64_t padding = static_cast<int64_t>(in.attributes[0]);
-  ForChunks(context, rows, columns, [&](int64_t begin, int64_t end) {
-    for (int64_t v = begin; v < end; ++v) std::fill_n(d_table[v], columns, 0.0f);
-  });
+  if (!in[2] || in[2].data != in[3].data) {
+    ForChunks(context, rows, columns, [&](int64_t begin, int64_t end) {
+      for (int64_t v = begin; v < end; ++v) {
+        if (in[2]) {
+          std::copy_n(base[v], columns, d_table[v]);
+        } else {
+          std::fill_n(d_table[v], columns, 0.0f);
+        }
+      }
+    });
+  }
   ForTasks(context, CeilDiv(columns, kColumns), tokens * columns, [&](int64_t task) {
     const int64_t begin = task * kColumns, count = std::min(kColumns, columns - begin);
     for (int64_t i = 0; i < tokens; ++i) {
@@ -98,15 +111,16 @@ void Reference(const Instruction& in) {
 }
 
 void ReferenceGradient(const Instruction& in) {
-  CheckIds("embeddingGradient", in[0], in[2].dims[0]);
+  CheckIds("embeddingGradient", in[0], in[3].dims[0]);
   reference::EmbeddingGradient(ReferenceView<int32_t>(in[0]), ReferenceView<double>(in[1]),
-                               ReferenceView<double>(in[2]), static_cast<int64_t>(in.attributes[0]));
+                               ReferenceView<double>(in[2]), ReferenceView<double>(in[3]),
+                               static_cast<int64_t>(in.attributes[0]));
 }
 
 }  // namespace
 
 const OpInfo kEmbeddingOp = {"embedding", 2, 1, 0, Check, NoWorkspace, Run, Reference};
-const OpInfo kEmbeddingGradientOp = {"embeddingGradient", 2,           1,           1,
+const OpInfo kEmbeddingGradientOp = {"embeddingGradient", 3,           1,           1,
                                      CheckGradient,       NoWorkspace, RunGradient, ReferenceGradient};
 
 }  // namespace heedful

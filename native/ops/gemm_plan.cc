@@ -64,7 +64,8 @@ struct Planner {
 
   GemmPlan Make() const {
     GemmPlan p = {};
-    p.transposed = !packed && Cost(true) < Cost(false);
+    // The scratch block of a transposed C holds at least one row of it, whatever the number of parts.
+    p.transposed = !packed && g.m <= kBlockFloats && Cost(true) < Cost(false);
     p.rows = p.transposed ? g.n : g.m;
     p.columns = p.transposed ? g.m : g.n;
     const double pack = PackCost(p.transposed);

@@ -50,6 +50,12 @@ reference::View4<T> ViewHeads(const Operand& x) {
   return view;
 }
 
+// The same, without data where the operand is absent.
+template <class T>
+reference::View4<T> ViewHeadsIf(const Operand& x) {
+  return x ? ViewHeads<T>(x) : reference::View4<T>{nullptr, {}, {}};
+}
+
 // Where row 0 of one head of one sequence begins.
 inline float* HeadData(const Operand& x, int64_t b, int64_t h) {
   return x.As<float>() + b * x.strides[0] + h * x.strides[1];

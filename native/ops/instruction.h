@@ -16,9 +16,10 @@
 
 namespace heedful {
 
-enum class DType : uint8_t { kF32, kF64, kI32 };
-constexpr int kDTypeCount = 3;
-constexpr int64_t SizeOf(DType dtype) { return dtype == DType::kF64 ? 8 : 4; }
+// bf16 is a format of storage: what takes it says so.
+enum class DType : uint8_t { kF32, kF64, kI32, kBF16 };
+constexpr int kDTypeCount = 4;
+constexpr int64_t SizeOf(DType dtype) { return dtype == DType::kF64 ? 8 : dtype == DType::kBF16 ? 2 : 4; }
 
 constexpr int kMaxRank = 6;
 constexpr int kMaxAttributes = 8;

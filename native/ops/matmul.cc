@@ -66,8 +66,9 @@ void Check(const Instruction& in) {
                 "matmul: the result must have 2 to 6 dimensions, not " + Shape(y));
   for (const Operand& x : in.operands) {
     const bool panels = Packed(in) && &x == &b;
-    HEEDFUL_CHECK(!x.present || panels || (x.dtype == y.dtype && x.dtype != DType::kI32),
-                  "matmul: all operands must be of one floating-point type");
+    HEEDFUL_CHECK(
+        !x.present || panels || (x.dtype == y.dtype && (y.dtype == DType::kF32 || y.dtype == DType::kF64)),
+        "matmul: all operands must be of one floating-point type");
   }
   CheckFactor(a, y, "a");
   CheckLikeResult(y, y, "the result");

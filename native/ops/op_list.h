@@ -28,12 +28,15 @@ namespace heedful {
   X(NormGradient)           /* dy, x, [weight], [mean], rstd, [gradResidual] → dx, [dWeight], [dBias] {center}  */ \
   X(CrossEntropy)           /* logits, targets → loss, [lse] {ignoreIndex, smoothing, reduction}                */ \
   X(CrossEntropyGradient)   /* logits, targets, lse, dLoss → dLogits {ignoreIndex, smoothing, reduction}        */ \
+  X(LinearCrossEntropy)     /* hidden, weight, targets, [bias] → loss, [dHidden], [dWeight], [dBias] {as above} */ \
   X(Embedding)              /* table, ids i32 → y                                                               */ \
-  X(EmbeddingGradient)      /* ids i32, dy → dTable {paddingIndex}                                              */ \
+  X(EmbeddingGradient)      /* ids i32, dy, [base] → dTable {paddingIndex}                                      */ \
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse}                         */ \
-  X(Attention)              /* q, k, v, [keyLengths] → o, [lse] {scale, causal}                                 */ \
-  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] → dQ, dK, dV {scale, causal}                   */ \
-  X(CacheWrite)             /* x, position i32 [] → cache                                                       */ \
+  X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
+                               [probabilities] {scale, causal, left, right, softcap}                            */ \
+  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
+  X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
+  X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
 // clang-format on

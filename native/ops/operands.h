@@ -36,7 +36,8 @@ inline bool SameShape(const Operand& a, const Operand& b) {
 class OperandCheck {
  public:
   OperandCheck(const char* op, DType dtype) : op_(op), dtype_(dtype) {
-    Require(dtype != DType::kI32, "floating point operands expected, but the result is i32");
+    Require(dtype == DType::kF32 || dtype == DType::kF64,
+            "floating point operands expected, but the result is neither f32 nor f64");
   }
 
   void Require(bool condition, const std::string& message) const {

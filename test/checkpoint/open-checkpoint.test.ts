@@ -208,7 +208,7 @@ describe('what is none', () => {
     await write('one.safetensors', { x: [1] })
     expect(await values(folder)).toEqual({ x: [1] })
     await write('two.safetensors', { x: [1] })
-    await expect(openCheckpoint(folder)).rejects.toThrow('2 other files *.safetensors; name one of them')
+    await expect(openCheckpoint(folder)).rejects.toThrow('2 other files of weights; name one of them')
   })
 })
 

@@ -58,7 +58,7 @@ describe('heedful bench', () => {
     expect(await bench(...tiny, '--threads', '1')).toBe(0)
     expect(out).toMatch(/^\w+, 1 thread$/m)
     expect(out).toMatch(/peaks: f32 [\d.]+ GFLOP\/s/m)
-    expect(out).toMatch(/^add .* 8x64 .*[█▏▎▍▌▋▊▉·]{20} +\d+ % of (compute|L\d)/m)
+    expect(out).toMatch(/^add .* 8x64 .*[█▏▎▍▌▋▊▉·]{20} +\d+ % (compute|L\d)/m)
     expect(out).not.toContain('\x1b')
   })
 
@@ -150,12 +150,35 @@ describe('what is shown', () => {
 
   it('lines of the table', () => {
     expect(resultText(result, false)).toMatch(
-      /^matmul .* 2x3x4 +f32 +0\.3333 +50\.0 +10\.0 +█{10}·{10} +50 % of compute ± 10 %$/,
+      /^matmul .* 2x3x4 +f32 +0\.3333 +50\.0 +10\.0 +█{10}·{10} +50 % compute +± 10 %$/,
     )
-    expect(resultText({ ...result, error: 0.00123 }, false)).toContain('of compute error 1.2e-3')
+    expect(resultText({ ...result, error: 0.00123 }, false)).toContain('50 % compute 1.2e-3')
     const placement = { cores: 2, handshakeNanoseconds: 66, state: 'two cores, sharing a cache' }
     expect(settingText({ ...setting, placement }, false)).toContain('two cores, sharing a cache, 66.0 ns to and fro')
   })
+
+  it.each([80, 117, 118, 120, 129, 130, 200])(
+    'lines fit into %d columns, and keep what tells variants apart',
+    (width) => {
+      const long = {
+        ...result,
+        op: 'rotaryEmbedding',
+        name: 'GPT-2 MLP up, prefill of 512 tokens, packed, decode',
+        error: 1e-3,
+      }
+      const text = resultText(
+        { ...long, shape: '2048x16384x2048', ms: 1234.5678, gflops: 12345, gbps: 1234 },
+        false,
+        width,
+      )
+      expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThan(width)
+      expect(text).toContain(', decode')
+      expect(text).toContain('1.0e-3')
+      expect(text.split('\n')).toHaveLength(width < 118 ? 2 : 1)
+      const header = settingText(setting, false, width).trimEnd().split('\n').at(-1)!
+      expect(header.indexOf('bound')).toBe(text.split('\n').at(-1)!.indexOf('compute'))
+    },
+  )
 
   it('a page needs nothing else, and shows text as text', () => {
     const page = benchPage('A & B', [setting], [result, { ...result, op: 'add' }])

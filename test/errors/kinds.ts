@@ -84,7 +84,7 @@ export function tensorOf(
   shape: Shape,
   { dtype = 'f32', value = 0, wrongDTypes, wrongShapes = [] }: TensorKind = {},
 ): Kind {
-  const wrongTypes = wrongDTypes ?? (dtype === 'i32' ? ['f32', 'f64'] : ['i32'])
+  const wrongTypes = wrongDTypes ?? (dtype === 'i32' ? ['f32', 'f64', 'bf16'] : ['i32'])
   return kind(
     () => tensor.full(shape, value, { dtype }),
     junkBut('tensor'),
@@ -137,7 +137,7 @@ export const text = kind(() => 'a', junkBut('string'))
 export const fn = (valid: () => unknown): Kind => kind(valid, junkBut('function'))
 export const oneOf = (...choices: string[]): Kind =>
   kind(() => choices[0], junkBut(), listed('', choices[0]!.toUpperCase(), 'constructor', '__proto__'))
-export const dtype = oneOf('f32', 'f64', 'i32')
+export const dtype = oneOf('f32', 'f64', 'i32', 'bf16')
 
 const tooLarge: unknown[] = [[2 ** 31, 2 ** 31], [2 ** 53], [2 ** 40], [1e6, 1e6], [NaN], [-1], [1.5], [Infinity]]
 export const shape = (valid: Shape = [2]): Kind =>

@@ -60,12 +60,17 @@ const mistakes: readonly (readonly [
   ],
   [
     DTypeError,
-    'tensor.zeros: expected a dtype of f32, f64, i32, got "float32"',
+    "add: b should be f32 or f64, got bf16; convert it with cast('f32')",
+    () => x.add(tensor([1], { dtype: 'bf16' })),
+  ],
+  [
+    DTypeError,
+    'tensor.zeros: expected a dtype of f32, f64, i32, bf16, got "float32"',
     () => tensor.zeros([1], { dtype: 'float32' as never }),
   ],
   [
     DTypeError,
-    'tensor: expected a Float32Array, Float64Array or Int32Array, got an Uint8Array',
+    'tensor: expected a Float32Array, Float64Array or Int32Array, or a Uint16Array of bits with the dtype bf16, got an Uint8Array',
     () => tensor(new Uint8Array(2) as never),
   ],
   [

@@ -43,6 +43,28 @@ function forward(model: DecoderModel, tokens: number[]): number[][] {
 
 const argmax = (values: number[]): number => values.indexOf(Math.max(...values))
 
+/** A bound, and a floor that shows that something was rounded at all. */
+describe.each([
+  ['f32', 0, 5e-6],
+  ['bf16', 1e-5, 2e-2],
+  ['int8', 1e-5, 5e-2],
+] as const)('a cache of %s', (dtype, least, most) => {
+  it.each([gpt2, llama])('is off by %f to %f in the logits of %j', async (config) => {
+    using model = modelOf(config)
+    const whole = forward(model, sequence)
+    using decoding = new Decoding(model, context, dtype)
+    await decoding.append(Int32Array.from(sequence.slice(0, 5)))
+    let worst = 0
+    for (const [i, token] of sequence.slice(5).entries())
+      worst = Math.max(worst, deviation(await decoding.append(Int32Array.of(token)), whole[5 + i]!))
+    expect(worst).toBeGreaterThanOrEqual(least)
+    expect(worst).toBeLessThan(most)
+    const heads = 2 * 2 * (config === llama ? 2 : 4)
+    const groups = { f32: 4 * 8 * context, bf16: 2 * 16 * context, int8: 16 * 16 + 64 }[dtype]
+    expect(decoding.cacheBytes).toBe(heads * groups)
+  })
+})
+
 async function collect(model: DecoderModel, prompt: number[], options: GenerateOptions): Promise<number[]> {
   const tokens: number[] = []
   for await (const token of generate(model, prompt, options)) tokens.push(token)

@@ -273,3 +273,18 @@ describe('dead nodes', () => {
     expect([...cache.data()]).toEqual([0, 0, 1, 1])
   })
 })
+
+describe('the gradient of an embedding that is also the output projection', () => {
+  const inputs = { table: tensor.randn([40, 8], { seed: 1 }), ids: tensor(Int32Array.of(3, 7, 3, 39, 0)) }
+  const loss = ({ table, ids }: Named): Tensor =>
+    ops.linearCrossEntropy(ops.embedding(table!, ids!), table!, ids!, { reduction: 'sum' })
+
+  it('is added to that of the projection where it lies', () => {
+    const gradient = ({ table, ids }: Named) => valueAndGrad(() => loss({ table: table!, ids: ids! }), table!)({})
+    expect(instructionsOf(gradient, inputs)).toEqual(['embedding', 'linearCrossEntropy', 'embeddingGradient'])
+    using program = compile(gradient)
+    const f32 = program.runSync(inputs).grads.data()
+    const f64 = program.runSync({ ...inputs, table: ops.cast(inputs.table, 'f64') }).grads.data()
+    expect(deviation(f32, f64)).toBeLessThan(tolerance)
+  })
+})

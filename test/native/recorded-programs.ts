@@ -35,10 +35,12 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.dropout(x, { probability: 0.5, seed: ops.reshape(i32(3), []) })),
   () => differentiate((x) => ops.matmul(ops.transpose(x), ops.cast(ops.cast(x, 'f64'), 'f32'))),
   () => differentiate((x) => ops.matmul(ops.broadcastTo(x, [3, 5, 7]), f32(3, 7, 2), { activation: 'gelu' })),
+  () => differentiate((x) => ops.cast(ops.transpose(ops.cast(x, 'bf16')), 'f32')),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'bf16'))),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'int8'))),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'q4_0'))),
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
+  () => differentiate((x) => ops.linearCrossEntropy(x, f32(9, 7), i32(0, 1, 2, -100, 8), { bias: f32(9) })),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),
   () =>
     differentiate((x) => {
@@ -51,6 +53,18 @@ const functions: readonly (() => void)[] = [
     const position = i32(3)
     using write = compile(({ x }: { x: Tensor }) => ops.cacheWrite(cache, x, ops.reshape(position, [])))
     write.runSync({ x: f32(1, 2, 3, 4) })
+  },
+  () => {
+    const [position, keyLengths] = [ops.reshape(i32(3), []), i32(6)]
+    for (const format of ['f32', 'bf16', 'int8'] as const)
+      for (const queries of [1, 9]) {
+        const cache = format === 'f32' ? f32(1, 2, 20, 4) : ops.quantizedCache([1, 2, 20, 4], format)
+        using attend = compile(({ x }: { x: Tensor }) => {
+          const held = ops.cacheWrite(cache, ops.slice(x, 1, 0, 2), position)
+          return ops.cachedAttention(x, held, held, { keyLengths })
+        })
+        attend.runSync({ x: f32(1, 4, queries, 4) })
+      }
   },
   () => {
     using rows = compile(({ x }: { x: Tensor }) => ops.softmax(ops.matmul(x, ops.exp(f32(3, 4)))), {

@@ -126,15 +126,16 @@ export class GuardedProgram {
 
   #checkMemory(offsets: ReadonlyMap<Piece, number>, inputs: Inputs): void {
     const words = new Uint32Array(this.#storage.buffer())
+    const halves = new Uint16Array(words.buffer)
     let end = 0
     for (const [buffer, start] of offsets) {
-      this.#checkGuard(words, end, start)
+      this.#checkGuard(halves, end, start)
       end = start + buffer.bytes
-      const unwritten = words.subarray(start / 4, end / 4).indexOf(sentinel)
+      const unwritten = words.subarray(start / 4, Math.floor(end / 4)).indexOf(sentinel)
       if (unwritten >= 0)
         throw new Error(`word ${unwritten} of ${buffer.bytes / 4} was never written; users: ${this.#users(buffer)}`)
     }
-    this.#checkGuard(words, end, words.byteLength)
+    this.#checkGuard(halves, end, words.byteLength)
     for (const { name, operand, updated } of this.#inputs) {
       if (!operand || updated) continue
       const before = inputs[name]!
@@ -144,10 +145,10 @@ export class GuardedProgram {
     }
   }
 
-  #checkGuard(words: Uint32Array, start: number, end: number): void {
-    const guard = words.subarray(start / 4, end / 4)
-    const touched = guard.findIndex((word) => word !== sentinel)
-    if (touched >= 0) throw new Error(`${4 * touched} bytes behind the end of a buffer something was written`)
+  #checkGuard(halves: Uint16Array, start: number, end: number): void {
+    const guard = halves.subarray(start / 2, end / 2)
+    const touched = guard.findIndex((half, i) => half !== ((start / 2 + i) % 2 ? sentinel >>> 16 : sentinel & 0xffff))
+    if (touched >= 0) throw new Error(`${2 * touched} bytes behind the end of a buffer something was written`)
   }
 
   #users(buffer: Piece): string {

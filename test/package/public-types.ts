@@ -120,6 +120,11 @@ expectType<[start: number, end: number][][] | undefined>()(tokenizer('short', { 
 expectType<Int32Array>()(tokenizer.encode('short', { addSpecialTokens: false }))
 expectType<string>()(tokenizer.decode([1, 2], { skipSpecialTokens: true }))
 expectType<number | undefined>()(tokenizer.padTokenId)
+const chat = [{ role: 'user', content: 'Hello' }]
+expectType<string>()(tokenizer.applyChatTemplate(chat, { tokenize: false, addGenerationPrompt: true }))
+expectType<Int32Array>()(tokenizer.applyChatTemplate(chat))
+// @ts-expect-error messages have a role
+tokenizer.applyChatTemplate([{ content: 'Hello' }])
 // @ts-expect-error options are in camelCase
 tokenizer('short', { max_length: 8 })
 // @ts-expect-error no such strategy

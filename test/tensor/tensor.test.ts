@@ -107,7 +107,40 @@ describe('dtypes are converted', () => {
     const x = tensor(values, { dtype: from })
     const y = cast(x, to)
     expect(y.dtype).toBe(to)
-    expect([...y.data()]).toEqual([...x.data()].map((value) => (to === 'i32' ? Math.trunc(value) || 0 : value)))
+    const exact = (x.toArray() as number[]).map((value) => (to === 'i32' ? Math.trunc(value) || 0 : value))
+    expect(y.toArray()).toEqual(to === 'bf16' ? tensor(exact, { dtype: 'bf16' }).toArray() : exact)
+  })
+})
+
+describe('bf16', () => {
+  it('holds the nearest numbers with 8 bits, half way the even one', () => {
+    const numbers = [
+      1,
+      1 + 2 ** -8,
+      1 + 3 * 2 ** -8,
+      1 + 2 ** -8 + 2 ** -40,
+      1 + 2 ** -8 - 2 ** -40,
+      -1.005,
+      2 ** -133,
+      3.4e38,
+    ]
+    const x = tensor(numbers, { dtype: 'bf16' })
+    expect(x.toArray()).toEqual([1, 1, 1 + 2 ** -6, 1 + 2 ** -7, 1, -1.0078125, 2 ** -133, Infinity])
+    expect(tensor([NaN, -0, Infinity], { dtype: 'bf16' }).toArray()).toEqual([NaN, -0, Infinity])
+    // What the addon rounds is the same.
+    expect(cast(tensor(Float64Array.from(numbers)), 'bf16').data()).toEqual(x.data())
+  })
+
+  it('is made of bits, and gives them', () => {
+    const x = tensor(Uint16Array.of(0x3f80, 0xc000), { dtype: 'bf16', shape: [2, 1] })
+    expect(x.toArray()).toEqual([[1], [-2]])
+    expect(x.data()).toEqual(Uint16Array.of(0x3f80, 0xc000))
+    expectTypeOf(x.data()).toEqualTypeOf<Uint16Array>()
+    expect(tensor.full([], 2.5, { dtype: 'bf16' }).item()).toBe(2.5)
+    expect(tensor.zeros([2, 1]).copyFrom(x).toArray()).toEqual([[1], [-2]])
+    expect(tensor.zeros([2, 1], { dtype: 'bf16' }).copyFrom(x).toArray()).toEqual([[1], [-2]])
+    expect(tensor.zeros([2], { dtype: 'bf16' }).copyFrom([3, 0.1]).toArray()).toEqual([3, 0.10009765625])
+    expect(() => tensor(Uint16Array.of(1) as never)).toThrow(DTypeError)
   })
 })
 

@@ -1,8 +1,11 @@
 import { attention } from '../../ops/attention.ts'
+import { cacheFormats, cacheWrite, quantizedCache, type CacheFormat, type QuantizedCache } from '../../ops/cache.ts'
+import { cachedAttention } from '../../ops/cached-attention.ts'
 import { multiply } from '../../ops/elementwise.ts'
+import { fill } from '../../ops/fill.ts'
 import { grad } from '../../ops/gradients.ts'
 import { sum } from '../../ops/reduce.ts'
-import { bytesOf, cold, floats, type Example, type Family, type Tensors } from '../case.ts'
+import { bytesOf, cold, type Input, floats, type Example, type Family, type Prepared, type Tensors } from '../case.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
 const dimensions = ['heads', 'length', 'headDim']
@@ -62,6 +65,40 @@ const decode: Family = {
   }),
 }
 
+/** The same by a cache in its format; two heads of queries share keys where there are so many. */
+const cachedDecode = (format: CacheFormat): Family => ({
+  op: 'cachedAttention',
+  dtype: format,
+  instruction: 'cachedAttention',
+  dimensions: ['heads', 'kvHeads', 'length', 'headDim'],
+  examples: [
+    { name: 'GPT-2, 4,096 cached tokens', sizes: [12, 12, 4096, 64], quick: format !== 'bf16' },
+    { name: 'Llama-1B, 4,096 cached tokens', sizes: [32, 8, 4096, 64] },
+  ],
+  subject: (h, g, t, d) => {
+    const cacheBytes = { f32: 8 * d!, bf16: 4 * d!, int8: 2 * (d! + 4) }[format] * g! * t!
+    const keyLengths: Input = { shape: [1], dtype: 'i32', range: [t!, t! + 1] }
+    const q = floats(1, h!, 1, d!)
+    const cache = { k: cold(1, g!, t!, d!), v: cold(1, g!, t!, d!) }
+    const work = { flops: 4 * h! * t! * d!, read: cacheBytes + bytesOf(h!, d!), written: bytesOf(h!, d!) }
+    if (format === 'f32')
+      return {
+        work,
+        inputs: { q, ...cache, keyLengths },
+        run: ({ q, k, v, keyLengths }: Tensors) => cachedAttention(q!, k!, v!, { keyLengths: keyLengths! }),
+      }
+    const filled = (x: Tensor): QuantizedCache => cacheWrite(quantizedCache(x.shape, format), x, fill([], 0, 'i32'))
+    return {
+      work,
+      inputs: { q, keyLengths },
+      raw: cache,
+      prepare: ({ k, v }: Tensors) => ({ keys: filled(k!), values: filled(v!) }),
+      run: ({ q, keyLengths }: Tensors, { keys, values }: Prepared) =>
+        cachedAttention(q!, keys as QuantizedCache, values as QuantizedCache, { keyLengths: keyLengths! }),
+    }
+  },
+})
+
 export const attentionFamilies: readonly Family[] = [
   forward('', false, [
     example('BERT-base, 512 tokens', 12, 512, 64, true),
@@ -74,6 +111,7 @@ export const attentionFamilies: readonly Family[] = [
     example('Llama-1B, 512 tokens', 32, 512, 64),
   ]),
   decode,
+  ...cacheFormats.map(cachedDecode),
   backward('backward', false, [
     example('BERT-base, 512 tokens', 12, 512, 64, true),
     example('2,048 tokens', 12, 2048, 64),

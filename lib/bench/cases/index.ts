@@ -34,6 +34,7 @@ export const unbenched: Readonly<Record<string, string>> = {
   broadcastTo: view,
   pad: 'a copy, as concat, and a fill',
   cacheWrite: 'moves the keys of a few tokens; a copy, as concat',
+  quantizedCacheWrite: 'rounds the keys of a few tokens',
   cast: 'a copy, as concat',
   subtract: asAdd,
   divide: asAdd,

@@ -1,4 +1,5 @@
 import { crossEntropy } from '../../ops/cross-entropy.ts'
+import { linearCrossEntropy } from '../../ops/linear-cross-entropy.ts'
 import { multiply } from '../../ops/elementwise.ts'
 import { grad } from '../../ops/gradients.ts'
 import { layerNorm, rmsNorm } from '../../ops/norm.ts'
@@ -174,6 +175,32 @@ const lossFamilies: readonly Family[] = [
   ),
 ]
 
+/** The last product of a model with its loss, and the gradients of both. */
+const linearLoss: Family = {
+  op: 'linearCrossEntropy',
+  variant: 'forward and backward',
+  instruction: 'linearCrossEntropy',
+  dimensions: ['rows', 'columns', 'classes'],
+  examples: [{ name: 'GPT-2, 512 tokens', sizes: [512, 768, 50257] }],
+  subject: (rows, columns, classes) => ({
+    work: {
+      flops: 6 * rows! * columns! * classes!,
+      read: bytesOf(classes!, columns!) + bytesOf(rows!, columns!) + bytesOf(rows!),
+      written: bytesOf(classes!, columns!) + bytesOf(rows!, columns!),
+    },
+    inputs: {
+      hidden: floats(rows!, columns!),
+      weight: floats(classes!, columns!),
+      targets: indices(classes!, rows!),
+    },
+    run: ({ hidden, weight, targets }) => {
+      const gradients = grad(() => linearCrossEntropy(hidden!, weight!, targets!), { hidden: hidden!, weight: weight! })
+      const made = gradients({})
+      return sum(multiply(made.hidden, sum(made.weight)))
+    },
+  }),
+}
+
 const reduceExamples = [example('GPT-2 MLP, 128 tokens', 128, 3072, true)]
 const reductions = { sum, mean, max, min }
 const reduceFamilies: readonly Family[] = [
@@ -199,4 +226,10 @@ const reduceFamilies: readonly Family[] = [
   ),
 ]
 
-export const rowFamilies: readonly Family[] = [...softmaxFamilies, ...normFamilies, ...lossFamilies, ...reduceFamilies]
+export const rowFamilies: readonly Family[] = [
+  ...softmaxFamilies,
+  ...normFamilies,
+  ...lossFamilies,
+  linearLoss,
+  ...reduceFamilies,
+]

@@ -11,6 +11,7 @@ interface Options {
   temperature: number
   topK?: number
   topP?: number
+  cacheDtype: 'f32' | 'bf16' | 'int8'
   seed?: number
 }
 
@@ -26,6 +27,12 @@ export const generateCommand: Command = {
       .option('--temperature <t>', '0 is greedy', number(0), 1)
       .option('--top-k <k>', 'only the k most likely tokens', integer(1))
       .option('--top-p <p>', 'only the likeliest tokens with this probability together', number(0, 1))
+      .addOption(
+        program
+          .createOption('--cache-dtype <dtype>', 'what the key-value cache stores')
+          .choices(['f32', 'bf16', 'int8'])
+          .default('f32'),
+      )
       .option('--seed <n>', 'same seed, same text', integer(0))
       .action(async (options: Options) => withInterrupt((signal) => generateText(options, signal)))
   },

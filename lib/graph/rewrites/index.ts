@@ -1,4 +1,5 @@
 import { removeDeadNodes, schedule, type Graph } from '../graph.ts'
+import { dropUnitFactor, fuseEmbeddingGradient } from './fuse-gradients.ts'
 import { fuseActivation, fuseActivationGradient, fuseBias } from './fuse-matmul.ts'
 import { fuseResidualNorm, fuseResidualNormGradient } from './fuse-norm.ts'
 import { transposeProduct } from './transpose-product.ts'
@@ -6,6 +7,8 @@ import { applyRule, type Rule } from './rewriter.ts'
 
 /** In this order: a bias has to be inside the product before its activation can follow. */
 const rules: readonly Rule[] = [
+  dropUnitFactor,
+  fuseEmbeddingGradient,
   transposeProduct,
   fuseBias,
   fuseActivation,

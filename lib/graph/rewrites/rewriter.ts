@@ -23,6 +23,7 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
   const replacements = new Replacements()
   const uses = countUses(graph)
   const made: Node[] = []
+  let replaced = false
   const resolve = (value: Value | undefined): Value | undefined => value && replacements.resolve(value)
   const rewriter: Rewriter = {
     uses: (value) => uses.get(value) ?? 0,
@@ -52,6 +53,7 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
       // The stand-in has the shape of what it stands for, so it follows the number of rows in the same way.
       Object.assign(by, { rowFactors: old.rowFactors })
       replacements.replace(old, by)
+      replaced = true
       uses.set(by, (uses.get(by) ?? 0) + (uses.get(old) ?? 0))
     },
   }
@@ -62,7 +64,7 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
     rule(node, rewriter)
     nodes.push(...made.slice(before), node)
   }
-  if (made.length === 0) return graph
+  if (!replaced) return graph
   for (const node of nodes) Object.assign(node, { inputs: node.inputs.map(resolve) })
   return schedule({ nodes, outputs: graph.outputs.map((output) => resolve(output)!) })
 }

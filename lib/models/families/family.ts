@@ -22,7 +22,18 @@ export interface ConfigKey<Config> {
 }
 
 /** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
-export type HeadName = 'none' | 'causal-lm'
+export type HeadName =
+  'none' | 'causal-lm' | 'masked-lm' | 'sequence-classification' | 'token-classification' | 'question-answering'
+
+/** What a head makes of hidden states. */
+export interface HeadKind {
+  /** It sees each token, or the first one of each sequence. */
+  readonly rows: 'each' | 'first'
+  /** A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. */
+  readonly dense?: { readonly activation: Activation | 'activation'; readonly norm: boolean }
+  /** How many numbers: one for each label or token of the vocabulary ('tied': by the token embedding), or so many. */
+  readonly output: 'labels' | 'tied' | number
+}
 
 /**
  * A family of models as Hugging Face's files have it: which key of config.json is which field of the configuration,
@@ -44,6 +55,10 @@ export interface Family<Config extends object = any, Model extends Module = any>
   readonly constants: Readonly<Record<string, unknown>>
   /** Tensors of the checkpoint and the field paths of their parameters. A path that a configuration lacks is left out. */
   readonly weights: Readonly<Record<string, string>>
+  /** What stands on the model for each task, and the tensors of that. */
+  readonly heads?: Partial<
+    Readonly<Record<HeadName, { readonly kind: HeadKind; readonly weights: Readonly<Record<string, string>> }>>
+  >
   /** Names may come without it. */
   readonly prefix: string
   /** Tensors that may be there and that are no weights of the model; '#' stands for any number. */

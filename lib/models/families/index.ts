@@ -2,15 +2,16 @@ import { ArgumentError, describe, FileError } from '../../errors.ts'
 import type { Module } from '../../nn/module.ts'
 import { writeConfig } from './config-mapping.ts'
 import type { Assembly, Family, HeadName } from './family.ts'
+import { bert } from './bert.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
-export type { Family, HeadName } from './family.ts'
+export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
 /** Every family that is known. */
-export const families: readonly Family[] = [gpt2, llama]
+export const families: readonly Family[] = [bert, gpt2, llama]
 
 /**
  * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which

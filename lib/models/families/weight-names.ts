@@ -17,7 +17,11 @@ export interface WeightEntry {
  * All tensors of a checkpoint of this family, in the order of its tables. The model may be one without values: shapes
  * and names are all that counts. Throws ArgumentError for a parameter that the family has no name for.
  */
-export function weightEntries(family: Family, model: Module): WeightEntry[] {
+export function weightEntries(
+  family: Family,
+  model: Module,
+  weights: Readonly<Record<string, string>> = family.weights,
+): WeightEntry[] {
   const entries: WeightEntry[] = []
   const parameters = model.parameters()
   const named = new Set<string>()
@@ -28,7 +32,7 @@ export function weightEntries(family: Family, model: Module): WeightEntry[] {
     named.add(path)
     entries.push({ name, path, shape, parameter })
   }
-  const patterns = Object.entries(family.weights)
+  const patterns = Object.entries(weights)
   const stacks = new Set<string>()
   for (const [name, path] of patterns) {
     const stack = stackOf(path)

@@ -30,6 +30,7 @@ constexpr int kGemmInPlaceRows = 12, kGemvRows = 8;
 #include "kernels/simd/gemv-inl.h"
 #include "kernels/simd/gemm_kernels-inl.h"
 #include "kernels/simd/attention-inl.h"
+#include "kernels/simd/cached_attention-inl.h"
 #include "kernels/simd/peak-inl.h"
 
 }  // namespace
@@ -41,6 +42,7 @@ const KernelTable kKernels = {
     .elementwise = kElementwiseKernels,
     .gemm = kGemmKernels,
     .attention = kAttentionKernels,
+    .cached_attention = kCachedAttentionKernels,
     .rows = kRowKernels,
     .optimizer = kOptimizerKernels,
     .peak = kPeakKernels,

@@ -1,10 +1,11 @@
 // Attention and its gradient from the formula: a full row of scores, sums in double.
 //
 //   s[j] = scale · Σ_d q[b, h, i, d] · k[b, g, j, d],  g = h / (heads / key-value heads)
-//   p[j] = exp(s[j]) / Σ exp(s)  over j < seen(b, i)
+//   s[j] = c · tanh(s[j] / c) with a soft cap c;  s[j] += bias[b, h, i, j] − slope[h] · |position + i − j|
+//   p[j] = exp(s[j]) / Σ exp(s)  over the keys with  −left ≤ j − position − i ≤ right
 //   o[b, h, i, e] = Σ_j p[j] · v[b, g, j, e],  lse[b, h, i] = ln Σ_j exp(s[j])
 //
-// seen is a callable: how many keys query i of sequence b sees. A query without keys gives o = 0, lse = −∞.
+// i and j count from the beginnings of a sequence. A query without keys gives o = 0, lse = −∞.
 #pragma once
 
 #include <algorithm>
@@ -13,44 +14,87 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/reference/strided.h"
 #include "kernels/reference/view.h"
 
 namespace heedful::reference {
 
-// The scores of query i of head h for the keys that it sees.
 template <class T>
-std::vector<double> AttentionScores(const View4<T>& q, const View4<T>& k, int64_t b, int64_t h, int64_t g,
-                                    int64_t i, int64_t seen, double scale) {
-  std::vector<double> scores(seen);
-  for (int64_t j = 0; j < seen; ++j) {
-    for (int64_t d = 0; d < q.dims[3]; ++d) scores[j] += double(q(b, h, i, d)) * double(k(b, g, j, d));
-    scores[j] *= scale;
+struct AttentionProblem {
+  View4<T> q, k, v;
+  View4<T> bias;   // data may be nullptr; dimensions of size 1 broadcast
+  View<T> slopes;  // the same
+  double scale, softcap;
+};
+
+struct AttentionSequence {
+  int64_t batch, query, queries, key, keys;
+  int64_t position, left, right;
+};
+
+// A score before and after all that is added; its derivative by scale · q·kᵀ.
+struct Score {
+  int64_t j;
+  double value, derivative, p;
+};
+
+// Those of the keys that query i of a sequence sees, and their probabilities. Gives lse.
+template <class T>
+double AttentionRow(const AttentionProblem<T>& a, const AttentionSequence& s, int64_t h, int64_t i,
+                    std::vector<Score>* row) {
+  const int64_t g = h / (a.q.dims[1] / a.k.dims[1]), at = s.position + i;
+  double max = -std::numeric_limits<double>::infinity(), sum = 0;
+  bool hidden = true;  // all of them, by a bias
+  row->clear();
+  for (int64_t j = std::max<int64_t>(0, at - s.left); j < std::min(s.keys, at + s.right + 1); ++j) {
+    double x = 0, derivative = 1;
+    for (int64_t d = 0; d < a.q.dims[3]; ++d)
+      x += double(a.q(s.batch, h, s.query + i, d)) * double(a.k(s.batch, g, s.key + j, d));
+    x *= a.scale;
+    if (a.softcap > 0) {
+      const double t = std::tanh(x / a.softcap);
+      x = a.softcap * t;
+      derivative = 1 - t * t;
+    }
+    if (a.slopes.data) x -= double(a.slopes.data[h * a.slopes.strides[0]]) * std::abs(double(at - j));
+    if (a.bias.data)
+      x += double(a.bias(a.bias.dims[0] == 1 ? 0 : s.batch, a.bias.dims[1] == 1 ? 0 : h, i, j));
+    max = std::max(max, x);
+    hidden = hidden && std::isinf(x) && x < 0;
+    row->push_back({j, x, derivative, 0});
   }
-  return scores;
+  if (hidden) {
+    row->clear();
+    return max;
+  }
+  for (Score& x : *row) sum += x.p = std::exp(x.value - max);
+  for (Score& x : *row) x.p /= sum;
+  return max + std::log(sum);
 }
 
-// lse (may be null) is contiguous.
-template <class T, class Seen>
-void Attention(const View4<T>& q, const View4<T>& k, const View4<T>& v, Seen&& seen, const View4<T>& o,
-               T* lse, double scale) {
-  const int64_t heads = q.dims[1], queries = q.dims[2];
-  for (int64_t b = 0; b < q.dims[0]; ++b) {
-    for (int64_t h = 0; h < heads; ++h) {
-      const int64_t g = h / (heads / k.dims[1]);
-      for (int64_t i = 0; i < queries; ++i) {
-        std::vector<double> p = AttentionScores(q, k, b, h, g, i, seen(b, i), scale);
-        const double max = p.empty() ? 0 : *std::max_element(p.begin(), p.end());
-        double sum = 0;
-        for (double& x : p) sum += x = std::exp(x - max);
-        for (int64_t e = 0; e < v.dims[3]; ++e) {
-          double value = 0;
-          for (size_t j = 0; j < p.size(); ++j) value += p[j] / sum * double(v(b, g, j, e));
-          o(b, h, i, e) = static_cast<T>(value);
-        }
-        if (!lse) continue;
-        lse[(b * heads + h) * queries + i] =
-            static_cast<T>(p.empty() ? -std::numeric_limits<double>::infinity() : max + std::log(sum));
+template <class T>
+T& At(const View<T>& lse, int64_t b, int64_t h, int64_t i) {
+  return lse.data[b * lse.strides[0] + h * lse.strides[1] + i * lse.strides[2]];
+}
+
+// lse [b, h, i] and probabilities may have no data.
+template <class T>
+void Attention(const AttentionProblem<T>& a, const AttentionSequence& s, const View4<T>& o,
+               const View<T>& lse, const View4<T>& probabilities) {
+  std::vector<Score> row;
+  for (int64_t h = 0; h < a.q.dims[1]; ++h) {
+    const int64_t g = h / (a.q.dims[1] / a.k.dims[1]);
+    for (int64_t i = 0; i < s.queries; ++i) {
+      const double sum = AttentionRow(a, s, h, i, &row);
+      for (int64_t e = 0; e < a.v.dims[3]; ++e) {
+        double value = 0;
+        for (const Score& x : row) value += x.p * double(a.v(s.batch, g, s.key + x.j, e));
+        o(s.batch, h, s.query + i, e) = static_cast<T>(value);
       }
+      if (lse.data) At(lse, s.batch, h, s.query + i) = static_cast<T>(sum);
+      if (!probabilities.data) continue;
+      for (int64_t j = 0; j < probabilities.dims[3]; ++j) probabilities(s.batch, h, s.query + i, j) = 0;
+      for (const Score& x : row) probabilities(s.batch, h, s.query + i, s.key + x.j) = static_cast<T>(x.p);
     }
   }
 }
@@ -66,35 +110,38 @@ void SetZero(const View4<T>& x) {
   }
 }
 
-// With p from lse:  dV[j] = Σ_i p[i, j] · dO[i];  dP = dO · vᵀ;  dS = p ⊙ (dP − Σ_e dO · o) · scale;
-// dQ[i] = Σ_j dS[i, j] · k[j];  dK[j] = Σ_i dS[i, j] · q[i].
-template <class T, class Seen>
-void AttentionGradient(const View4<T>& q, const View4<T>& k, const View4<T>& v, const View4<T>& o,
-                       const T* lse, const View4<T>& d_o, Seen&& seen, const View4<T>& d_q,
-                       const View4<T>& d_k, const View4<T>& d_v, double scale) {
-  SetZero(d_q);
-  SetZero(d_k);
-  SetZero(d_v);
-  const int64_t heads = q.dims[1], queries = q.dims[2];
-  for (int64_t b = 0; b < q.dims[0]; ++b) {
-    for (int64_t h = 0; h < heads; ++h) {
-      const int64_t g = h / (heads / k.dims[1]);
-      for (int64_t i = 0; i < queries; ++i) {
-        const std::vector<double> s = AttentionScores(q, k, b, h, g, i, seen(b, i), scale);
-        double delta = 0;
-        for (int64_t e = 0; e < v.dims[3]; ++e) delta += double(d_o(b, h, i, e)) * double(o(b, h, i, e));
-        for (int64_t j = 0; j < static_cast<int64_t>(s.size()); ++j) {
-          const double p = std::exp(s[j] - double(lse[(b * heads + h) * queries + i]));
-          double d_p = 0;
-          for (int64_t e = 0; e < v.dims[3]; ++e) {
-            d_p += double(d_o(b, h, i, e)) * double(v(b, g, j, e));
-            d_v(b, g, j, e) += static_cast<T>(p * double(d_o(b, h, i, e)));
-          }
-          const double d_s = p * (d_p - delta) * scale;
-          for (int64_t d = 0; d < q.dims[3]; ++d) {
-            d_q(b, h, i, d) += static_cast<T>(d_s * double(k(b, g, j, d)));
-            d_k(b, g, j, d) += static_cast<T>(d_s * double(q(b, h, i, d)));
-          }
+// Adds to the gradients (d_bias may have no data), with p from lse:  dV[j] += Σ_i p[i, j] · dO[i];
+//   dBias = p ⊙ (dO · vᵀ − Σ_e dO · o);  dS = dBias · scale · derivative
+//   dQ[i] += Σ_j dS[i, j] · k[j];  dK[j] += Σ_i dS[i, j] · q[i].
+template <class T>
+void AttentionGradient(const AttentionProblem<T>& a, const AttentionSequence& s, const View4<T>& o,
+                       const View<T>& lse, const View4<T>& d_o, const View4<T>& d_q, const View4<T>& d_k,
+                       const View4<T>& d_v, const View4<T>& d_bias) {
+  std::vector<Score> row;
+  const int64_t b = s.batch;
+  for (int64_t h = 0; h < a.q.dims[1]; ++h) {
+    const int64_t g = h / (a.q.dims[1] / a.k.dims[1]);
+    for (int64_t i = 0; i < s.queries; ++i) {
+      const int64_t query = s.query + i;
+      AttentionRow(a, s, h, i, &row);
+      const double sum = double(At(lse, b, h, query));
+      double delta = 0;
+      for (int64_t e = 0; e < a.v.dims[3]; ++e)
+        delta += double(d_o(b, h, query, e)) * double(o(b, h, query, e));
+      for (const Score& x : row) {
+        const int64_t key = s.key + x.j;
+        const double p = std::exp(x.value - sum);
+        double d_p = 0;
+        for (int64_t e = 0; e < a.v.dims[3]; ++e) {
+          d_p += double(d_o(b, h, query, e)) * double(a.v(b, g, key, e));
+          d_v(b, g, key, e) += static_cast<T>(p * double(d_o(b, h, query, e)));
+        }
+        const double d_score = p * (d_p - delta), d_s = d_score * x.derivative * a.scale;
+        if (d_bias.data)
+          d_bias(d_bias.dims[0] == 1 ? 0 : b, d_bias.dims[1] == 1 ? 0 : h, i, x.j) += static_cast<T>(d_score);
+        for (int64_t d = 0; d < a.q.dims[3]; ++d) {
+          d_q(b, h, query, d) += static_cast<T>(d_s * double(a.k(b, g, key, d)));
+          d_k(b, g, key, d) += static_cast<T>(d_s * double(a.q(b, h, query, d)));
         }
       }
     }

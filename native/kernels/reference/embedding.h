@@ -11,10 +11,11 @@ void Embedding(View<T> table, View<int32_t> ids, View<T> y) {
   ForEach(y.dims, [&](const Indices& i) { y(i) = table({ids(Indices(i.begin(), i.end() - 1)), i.back()}); });
 }
 
-// dTable[v, d] = Σ dy[…, d] over the positions where ids = v; 0 for v = paddingIndex.
+// dTable[v, d] = base[v, d] + Σ dy[…, d] over the positions where ids = v, nothing for v = paddingIndex. base
+// may be absent (0), or dTable.
 template <class T>
-void EmbeddingGradient(View<int32_t> ids, View<T> dy, View<T> d_table, int64_t padding_index) {
-  ForEach(d_table.dims, [&](const Indices& i) { d_table(i) = 0; });
+void EmbeddingGradient(View<int32_t> ids, View<T> dy, View<T> base, View<T> d_table, int64_t padding_index) {
+  ForEach(d_table.dims, [&](const Indices& i) { d_table(i) = base.data ? base(i) : T(0); });
   ForEach(dy.dims, [&](const Indices& i) {
     const int32_t v = ids(Indices(i.begin(), i.end() - 1));
     if (v != padding_index) d_table({v, i.back()}) += dy(i);

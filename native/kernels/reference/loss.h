@@ -1,8 +1,10 @@
 // Cross entropy with label smoothing and ignored targets, and its gradient.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "kernels/reference/softmax.h"
 #include "kernels/reference/strided.h"
@@ -60,6 +62,45 @@ void CrossEntropyGradient(View<T> logits, View<int32_t> targets, View<T> lse, Vi
       if (reduction == LossReduction::mean) scale /= T(count);
       const T q = (c == target ? 1 - T(smoothing) : T(0)) + T(smoothing) / n;
       d_logits({i, c}) = scale * (std::exp(logits({i, c}) - lse({i})) - q);
+    }
+  }
+}
+
+// The same of logitsᵢ = hiddenᵢ · weightᵀ + bias, and the gradients of the loss: dHidden = D · weight,
+// dWeight = Dᵀ · hidden, dBias = Σᵢ Dᵢ, D being that by the logits. bias and the gradients may be absent.
+template <class T>
+void LinearCrossEntropy(View<T> hidden, View<T> weight, View<int32_t> targets, View<T> bias, View<T> loss,
+                        View<T> d_hidden, View<T> d_weight, View<T> d_bias, int64_t ignore_index,
+                        double smoothing, LossReduction reduction) {
+  const int64_t rows = hidden.dims[0], h = hidden.dims[1], n = weight.dims[0];
+  const auto at = [](const View<T>& x, int64_t i, int64_t j) -> T& {
+    return x.data[i * x.strides[0] + j * x.strides[1]];
+  };
+  std::vector<T> values(rows * n), lse_values(rows), gradient(rows * n);
+  T one = 1;
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t c = 0; c < n; ++c) {
+      T sum = 0;
+      for (int64_t k = 0; k < h; ++k) sum += at(hidden, i, k) * at(weight, c, k);
+      values[i * n + c] = sum + (bias.data ? bias.data[c] : T(0));
+    }
+  }
+  const View<T> logits{values.data(), {rows, n}, {n, 1}}, lse{lse_values.data(), {rows}, {1}};
+  const View<T> d_logits{gradient.data(), {rows, n}, {n, 1}};
+  CrossEntropy(logits, targets, loss, lse, ignore_index, smoothing, reduction);
+  CrossEntropyGradient(logits, targets, lse, View<T>{&one, {}, {}}, d_logits, ignore_index, smoothing,
+                       reduction);
+  if (d_hidden.data) std::fill_n(d_hidden.data, rows * h, T(0));
+  if (d_weight.data) std::fill_n(d_weight.data, n * h, T(0));
+  if (d_bias.data) std::fill_n(d_bias.data, n, T(0));
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t c = 0; c < n; ++c) {
+      const T d = gradient[i * n + c];
+      if (d_bias.data) d_bias.data[c] += d;
+      for (int64_t k = 0; k < h; ++k) {
+        if (d_hidden.data) d_hidden.data[i * h + k] += d * at(weight, c, k);
+        if (d_weight.data) d_weight.data[c * h + k] += d * at(hidden, i, k);
+      }
     }
   }
 }

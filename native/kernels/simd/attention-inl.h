@@ -10,12 +10,45 @@ constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 inline int64_t AtMost(int64_t n, int64_t limit) { return n < limit ? n : limit; }
 inline int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Of the keys [j0, j0 + n), those that query i of an AttentionForward or AttentionBackward sees: a prefix.
+inline int64_t Clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : AtMost(x, high); }
+
+// Keys from begin to before end.
+struct Span {
+  int64_t begin, end;
+
+  bool Empty() const { return begin >= end; }
+  // Its part in the block of n keys from j0 on, counted from there.
+  Span Within(int64_t j0, int64_t n) const { return {Clamp(begin - j0, 0, n), Clamp(end - j0, 0, n)}; }
+};
+
+// Those that row i of an AttentionForward or AttentionBackward sees. Neither end falls while i rises.
 template <class Problem>
-inline int64_t SeenKeys(const Problem& a, int64_t i, int64_t j0, int64_t n) {
-  const int64_t seen = (a.causal ? AtMost(i + a.causal_offset + 1, a.keys) : a.keys) - j0;
-  return seen < 0 ? 0 : AtMost(seen, n);
+inline Span SeenKeys(const Problem& a, int64_t i) {
+  const int64_t p = a.scores.position + i * a.scores.position_step;
+  return {Clamp(p - a.scores.left, 0, a.keys), Clamp(p + a.scores.right + 1, 0, a.keys)};
 }
+
+// What the rows [first, last] see of a block of keys: `any` begins with a whole panel and holds all
+// keys that some row sees; `all` has whole vectors that every row sees. Every row of a tile takes the same
+// branches by them.
+struct TileKeys {
+  Span any, all;
+
+  template <class Problem>
+  TileKeys(const Problem& a, int64_t first, int64_t last, int64_t j0, int64_t n) {
+    const Span from = SeenKeys(a, first).Within(j0, n), to = SeenKeys(a, last).Within(j0, n);
+    any = {from.begin, to.end};
+    if (any.Empty()) {
+      any = all = {0, 0};
+      return;
+    }
+    any.begin = from.begin / kGemmColumns * kGemmColumns;
+    all = {RoundUp(to.begin, Vec::kLanes), from.end / Vec::kLanes * Vec::kLanes};
+    if (all.Empty()) all = {any.begin, any.begin};
+  }
+};
+
+#include "kernels/simd/attention_scores-inl.h"
 
 // Cuts scratch into pieces that start on cache lines; without memory it only counts.
 struct Scratch {
@@ -78,10 +111,20 @@ inline void MultiplyByPanels(GemmTile t, int64_t columns) {
 
 // True for the lanes below n; n may lie outside of [0, kLanes].
 inline Mask FirstLanesMask(int64_t n) { return Less(Load(kLaneNumbers), Set1(static_cast<float>(n))); }
+// x in the lanes of the vector at j that lie in `span`, `otherwise` in the rest.
+inline Vec KeepSpan(Span span, int64_t j, Vec x, Vec otherwise) {
+  return Select(FirstLanesMask(span.end - j), Select(FirstLanesMask(span.begin - j), otherwise, x),
+                otherwise);
+}
 
 // x = 0 over n elements.
 inline void ZeroRow(float* x, int64_t n) {
   ForLanes(n, [&](int64_t i, auto lanes) { lanes.Write(x + i, Zero()); });
+}
+
+// y = x over n elements.
+inline void CopyRow(const float* x, float* y, int64_t n) {
+  ForLanes(n, [&](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i)); });
 }
 
 inline float Dot(const float* x, const float* y, int64_t n) {
@@ -95,8 +138,8 @@ inline float Dot(const float* x, const float* y, int64_t n) {
 #include "kernels/simd/rotary-inl.h"
 
 constexpr AttentionKernels kAttentionKernels = {
-    .packed_keys_size = PanelsSize,
-    .pack_keys = PackPanels,
+    .packed_size = PackedSize,
+    .pack = PackKeys,
     .forward_scratch = ForwardScratchSize,
     .forward = AttentionForwardKernel,
     .backward_scratch = BackwardScratchSize,

@@ -1,6 +1,6 @@
-// With s = scale · q·kᵀ, p = exp(s − lse), δ[i] = Σ_e dO[i, e] · o[i, e]:
+// With the scores s, p = exp(s − lse), δ[i] = Σ_e dO[i, e] · o[i, e]:
 //   dV[j, :] = Σ_i p[i, j] · dO[i, :]          dP[i, j] = Σ_e dO[i, e] · v[j, e]
-//   dS[i, j] = scale · p[i, j] · (dP[i, j] − δ[i])
+//   dBias[i, j] = p[i, j] · (dP[i, j] − δ[i])  dS = scale · dBias, with a soft cap times 1 − tanh²
 //   dQ[i, :] = Σ_j dS[i, j] · k[j, :]          dK[j, :] = Σ_i dS[i, j] · q[i, :]
 // over the keys j that query i sees; dK and dV sum over the query heads that share the key-value head.
 //
@@ -13,7 +13,7 @@ constexpr int64_t kGradientKeys = 128 / kGemmColumns * kGemmColumns;
 constexpr int64_t kGradientRow = kGradientKeys + 16;  // see kScoreRow
 
 struct BackwardScratch {
-  float *delta, *p, *d_s, *k_panels, *v_panels, *k, *q, *d_o;
+  float *delta, *p, *d_s, *derivative, *k_panels, *v_panels, *k, *q, *d_o;
   int64_t size;
 
   BackwardScratch(float* base, int64_t queries, int64_t keys, int head_dim, int value_dim) {
@@ -22,6 +22,7 @@ struct BackwardScratch {
     delta = scratch.Take(queries);
     p = scratch.Take(query_block * kGradientRow);
     d_s = scratch.Take(query_block * kGradientRow);
+    derivative = scratch.Take(kGradientRow);
     k_panels = scratch.Take(PanelsSize(key_block, head_dim));
     v_panels = scratch.Take(PanelsSize(key_block, value_dim));
     k = scratch.Take(WholeVectorsSize(key_block, head_dim));
@@ -35,36 +36,67 @@ inline int64_t BackwardScratchSize(int64_t queries, int64_t keys, int head_dim, 
   return BackwardScratch(nullptr, queries, keys, head_dim, value_dim).size;
 }
 
-// Scores become probabilities and dP becomes dS over the n keys that a query sees; zero in [n, end).
-// whole and end are as in OnlineSoftmax.
-inline void GradientRow(float* scores, float* gradient, int64_t whole, int64_t n, int64_t end, float scale,
-                        float lse, float delta) {
-  const Vec to_log2 = Set1(scale * kLog2E), shift = Set1(-lse * kLog2E), mean = Set1(delta),
-            factor = Set1(scale);
-  for (int64_t j = 0; j < whole; j += Vec::kLanes) {
-    const Vec p = Exp2(Fma(Load(scores + j), to_log2, shift));
+// Scores, times to_log2, become probabilities and dP becomes dS over the keys that a query sees; zero in the
+// rest of the tile.
+inline void GradientRow(float* scores, float* gradient, const TileKeys& tile, Span seen, float to_log2,
+                        float scale, float lse, float delta) {
+  // −∞ where a bias hides all keys.
+  const Vec unit = Set1(to_log2), shift = Set1(lse == -__builtin_inff() ? 0.0f : -lse * kLog2E),
+            mean = Set1(delta), factor = Set1(scale);
+  const auto masked = [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+    for (int64_t j = begin; j < end; j += Vec::kLanes) {
+      const Vec p = Exp2(Fma(Load(scores + j), unit, shift));
+      Store(scores + j, KeepSpan(seen, j, p, Zero()));
+      Store(gradient + j, KeepSpan(seen, j, p * (Load(gradient + j) - mean) * factor, Zero()));
+    }
+  };
+  masked(tile.any.begin, tile.all.begin);
+  for (int64_t j = tile.all.begin; j < tile.all.end; j += Vec::kLanes) {
+    const Vec p = Exp2(Fma(Load(scores + j), unit, shift));
     Store(scores + j, p);
     Store(gradient + j, p * (Load(gradient + j) - mean) * factor);
   }
-  for (int64_t j = whole; j < end; j += Vec::kLanes) {
-    const Mask seen = FirstLanesMask(n - j);
-    const Vec p = Exp2(Fma(Load(scores + j), to_log2, shift));
-    Store(scores + j, Select(seen, p, Zero()));
-    Store(gradient + j, Select(seen, p * (Load(gradient + j) - mean) * factor, Zero()));
-  }
+  masked(tile.all.end, tile.any.end);
 }
 
 // One query head: pointers of AttentionBackward moved there.
 struct BackwardHead {
   const float *q, *o, *d_o, *lse;
-  float* d_q;
+  float *d_q, *d_bias;
+  AttentionScores scores;
 };
+
+// One row of a tile: scores and dP become p and dS.
+inline void GradientRowOf(const AttentionBackward& a, const BackwardScratch& s, const BackwardHead& head,
+                          const TileKeys& tile, int64_t row, int64_t j0, int64_t keys, float* p, float* d_s) {
+  const Span any = tile.any, own = SeenKeys(a, row).Within(j0, keys);
+  const float scale = head.scores.scale, lse = head.lse[row * a.lse_row], delta = s.delta[row];
+  if (!Shaped(head.scores)) {
+    GradientRow(p, d_s, tile, own, scale * kLog2E, scale, lse, delta);
+    return;
+  }
+  const bool capped = head.scores.softcap > 0;
+  ShapeScores(head.scores, row, j0, any, QueryFactor(head.scores), p, capped ? s.derivative : nullptr);
+  GradientRow(p, d_s, tile, own, 1, 1, lse, delta);
+  float* const d_bias = head.d_bias ? head.d_bias + row * a.d_bias_row + j0 : nullptr;
+  if (d_bias) {
+    ForLanes(own.end - own.begin, [&](int64_t j, auto lanes) {
+      lanes.Write(d_bias + own.begin + j,
+                  lanes.Read(d_bias + own.begin + j) + lanes.Read(d_s + own.begin + j));
+    });
+  }
+  const Vec factor = Set1(scale);
+  ForLanes(any.end - any.begin, [&](int64_t j, auto lanes) {
+    const Vec g = lanes.Read(d_s + any.begin + j) * factor;
+    lanes.Write(d_s + any.begin + j, capped ? g * lanes.Read(s.derivative + any.begin + j) : g);
+  });
+}
 
 // The block of keys [j0, j0 + keys), packed in scratch, against the queries [i0, i0 + queries).
 inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, const BackwardHead& head,
                           Matrix k, int64_t j0, int64_t keys, int64_t i0, int64_t queries) {
-  const int64_t block_seen = SeenKeys(a, i0 + queries - 1, j0, keys);
-  if (block_seen == 0) return;
+  const Span block = TileKeys(a, i0, i0 + queries - 1, j0, keys).any;
+  if (block.Empty()) return;
   const Matrix q = WholeVectors(head.q + i0 * a.q_row, a.q_row, queries, a.head_dim, s.q);
   const Matrix d_o = WholeVectors(head.d_o + i0 * a.d_o_row, a.d_o_row, queries, a.value_dim, s.d_o);
 
@@ -73,14 +105,16 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
     const int64_t begin = TileStart(queries, row_tiles, tile), end = TileStart(queries, row_tiles, tile + 1);
     const int rows = static_cast<int>(end - begin);
     float *p = s.p + begin * kGradientRow, *d_s = s.d_s + begin * kGradientRow;
-    const int64_t seen = SeenKeys(a, i0 + end - 1, j0, keys), seen_by_all = SeenKeys(a, i0 + begin, j0, keys);
+    const TileKeys tile_keys(a, i0 + begin, i0 + end - 1, j0, keys);
+    const Span any = tile_keys.any;
+    const int64_t seen = any.end - any.begin;
     if (seen > 0) {
       MultiplyByPanels({.a = q.data + begin * q.row,
                         .a_row = q.row,
                         .a_k = 1,
-                        .b = s.k_panels,
+                        .b = s.k_panels + any.begin * a.head_dim,
                         .b_row = 0,
-                        .c = p,
+                        .c = p + any.begin,
                         .c_row = kGradientRow,
                         .k = a.head_dim,
                         .rows = rows,
@@ -90,9 +124,9 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
       MultiplyByPanels({.a = d_o.data + begin * d_o.row,
                         .a_row = d_o.row,
                         .a_k = 1,
-                        .b = s.v_panels,
+                        .b = s.v_panels + any.begin * a.value_dim,
                         .b_row = 0,
-                        .c = d_s,
+                        .c = d_s + any.begin,
                         .c_row = kGradientRow,
                         .k = a.value_dim,
                         .rows = rows,
@@ -100,19 +134,20 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
                         .accumulate = false},
                        seen);
     }
-    for (int i = 0; i < rows; ++i) {
-      const int64_t row = i0 + begin + i;
-      GradientRow(p + i * kGradientRow, d_s + i * kGradientRow, seen_by_all / Vec::kLanes * Vec::kLanes,
-                  SeenKeys(a, row, j0, keys), seen, a.scale, head.lse[row], s.delta[row]);
-      const int64_t rest = RoundUp(seen, Vec::kLanes);  // of what other tiles see
-      ZeroRow(p + i * kGradientRow + rest, block_seen - rest);
-      ZeroRow(d_s + i * kGradientRow + rest, block_seen - rest);
+    for (int i = 0; i < rows; ++i, p += kGradientRow, d_s += kGradientRow) {
+      if (seen > 0) GradientRowOf(a, s, head, tile_keys, i0 + begin + i, j0, keys, p, d_s);
+      // What other tiles see.
+      const Span own = seen > 0 ? Span{any.begin, RoundUp(any.end, Vec::kLanes)} : Span{block.end, block.end};
+      ZeroRow(p + block.begin, own.begin - block.begin);
+      ZeroRow(d_s + block.begin, own.begin - block.begin);
+      ZeroRow(p + own.end, block.end - own.end);
+      ZeroRow(d_s + own.end, block.end - own.end);
     }
     if (seen > 0) {
-      MultiplyByRows({.a = d_s,
+      MultiplyByRows({.a = s.d_s + begin * kGradientRow + any.begin,
                       .a_row = kGradientRow,
                       .a_k = 1,
-                      .b = k.data,
+                      .b = k.data + any.begin * k.row,
                       .b_row = k.row,
                       .c = head.d_q + (i0 + begin) * a.d_q_row,
                       .c_row = a.d_q_row,
@@ -124,12 +159,14 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
     }
   }
 
-  const int64_t key_tiles = RowTiles(block_seen);
-  for (int64_t tile = 0, from = 0; tile < key_tiles; ++tile) {
-    const int64_t begin = TileStart(block_seen, key_tiles, tile),
-                  end = TileStart(block_seen, key_tiles, tile + 1);
-    while (SeenKeys(a, i0 + from, j0, keys) <= begin)
-      ++from;  // queries before `from` see nothing of this tile
+  const int64_t columns = block.end - block.begin, key_tiles = RowTiles(columns);
+  int64_t from = 0, to = 0;  // the queries that see some of the tile of keys
+  for (int64_t tile = 0; tile < key_tiles; ++tile) {
+    const int64_t begin = block.begin + TileStart(columns, key_tiles, tile),
+                  end = block.begin + TileStart(columns, key_tiles, tile + 1);
+    while (from < queries && SeenKeys(a, i0 + from).end <= j0 + begin) ++from;
+    while (to < queries && SeenKeys(a, i0 + to).begin < j0 + end) ++to;
+    if (from >= to) continue;
     GemmTile tile_of_keys = {.a = s.p + from * kGradientRow + begin,
                              .a_row = 1,
                              .a_k = kGradientRow,
@@ -137,7 +174,7 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
                              .b_row = d_o.row,
                              .c = a.d_v + (j0 + begin) * a.d_v_row,
                              .c_row = a.d_v_row,
-                             .k = queries - from,
+                             .k = to - from,
                              .rows = static_cast<int>(end - begin),
                              .columns = 0,
                              .accumulate = true};
@@ -158,18 +195,29 @@ inline void AttentionBackwardKernel(const AttentionBackward& a) {
     ZeroRow(a.d_v + j * a.d_v_row, a.value_dim);
   }
   for (int g = 0; g < a.groups; ++g) {
-    const BackwardHead head = {a.q + g * a.q_head, a.o + g * a.o_head, a.d_o + g * a.d_o_head,
-                               a.lse + g * a.lse_head, a.d_q + g * a.d_q_head};
+    const BackwardHead head = {a.q + g * a.q_head,
+                               a.o + g * a.o_head,
+                               a.d_o + g * a.d_o_head,
+                               a.lse + g * a.lse_head,
+                               a.d_q + g * a.d_q_head,
+                               a.d_bias ? a.d_bias + g * a.d_bias_head : nullptr,
+                               OfHead(a.scores, g, a.bias_head, a.slope_head)};
     for (int64_t i = 0; i < a.queries; ++i) {
       s.delta[i] = Dot(head.d_o + i * a.d_o_row, head.o + i * a.o_row, a.value_dim);
       ZeroRow(head.d_q + i * a.d_q_row, a.head_dim);
     }
     for (int64_t j = 0; j < a.keys; j += kGradientKeys) {
       const int64_t keys = AtMost(a.keys - j, kGradientKeys);
+      // Of the queries, those that see some of these keys.
+      int64_t from = 0, to = a.queries;
+      while (from < to && SeenKeys(a, from).end <= j) ++from;
+      while (from < to && SeenKeys(a, to - 1).begin >= j + keys) --to;
+      if (from == to) continue;
+      from = from / kGradientQueries * kGradientQueries;
       PackPanels(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k_panels);
       PackPanels(a.v + j * a.v_row, a.v_row, keys, a.value_dim, s.v_panels);
       const Matrix k = WholeVectors(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
-      for (int64_t i = 0; i < a.queries; i += kGradientQueries) {
+      for (int64_t i = from; i < to; i += kGradientQueries) {
         BackwardBlock(a, s, head, k, j, keys, i, AtMost(a.queries - i, kGradientQueries));
       }
     }

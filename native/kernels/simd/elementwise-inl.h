@@ -69,6 +69,17 @@ void GatedGradientAny(Unary f, const float* gate, const float* up, const float* 
 }
 #undef HEEDFUL_ENTRY
 
+void ToBf16Kernel(const float* x, uint16_t* y, int64_t n) {
+  for (; n >= Vec::kLanes; n -= Vec::kLanes, x += Vec::kLanes, y += Vec::kLanes)
+    StoreBf16(y, RoundBf16(Load(x)));
+  if (n > 0) StoreBf16Partial(y, RoundBf16(LoadPartial(x, static_cast<int>(n))), static_cast<int>(n));
+}
+
+void FromBf16Kernel(const uint16_t* x, float* y, int64_t n) {
+  for (; n >= Vec::kLanes; n -= Vec::kLanes, x += Vec::kLanes, y += Vec::kLanes) Store(y, LoadBf16(x));
+  if (n > 0) StorePartial(y, LoadBf16Partial(x, static_cast<int>(n)), static_cast<int>(n));
+}
+
 #define HEEDFUL_UNARY_ENTRY(name) &UnaryKernel<Unary::name>,
 #define HEEDFUL_GRADIENT_ENTRY(name) &UnaryGradientKernel<Unary::name>,
 #define HEEDFUL_BINARY_ENTRY(name) &BinaryKernel<Binary::name>,
@@ -79,6 +90,8 @@ constexpr ElementwiseKernels kElementwiseKernels = {
     &GatedAny,
     &GatedGradientAny,
     &DropoutKernel,
+    &ToBf16Kernel,
+    &FromBf16Kernel,
 };
 #undef HEEDFUL_UNARY_ENTRY
 #undef HEEDFUL_GRADIENT_ENTRY

@@ -64,6 +64,33 @@ inline Vec CopySign(Vec a, Vec s) {
 }
 inline Vec LowBf16(Vec a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 16))}; }
 inline Vec HighBf16(Vec a) { return {_mm256_and_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(~0xffff)))}; }
+inline Vec LoadBf16(const uint16_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16))};
+}
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  uint16_t x[8] = {};
+  for (int i = 0; i < n; ++i) x[i] = p[i];
+  return LoadBf16(x);
+}
+inline Vec RoundBf16(Vec a) {
+  const __m256i bits = _mm256_castps_si256(a.v), odd = _mm256_set1_epi32(1);
+  const __m256i bias =
+      _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(_mm256_srli_epi32(bits, 16), odd));
+  const Vec rounded = {_mm256_castsi256_ps(_mm256_add_epi32(bits, bias))};
+  const Vec quiet = {_mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x400000)))};
+  return HighBf16(Select(IsNaN(a), quiet, rounded));
+}
+inline void StoreBf16(uint16_t* p, Vec a) {
+  const __m256i x = _mm256_srli_epi32(_mm256_castps_si256(a.v), 16);
+  const __m128i y = _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), y);
+}
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  uint16_t x[8];
+  StoreBf16(x, a);
+  for (int i = 0; i < n; ++i) p[i] = x[i];
+}
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m256i half = _mm256_set1_epi32(0x3f3504f3);  // √½
   const __m256i u = _mm256_sub_epi32(_mm256_castps_si256(x.v), half);
@@ -84,6 +111,21 @@ inline float ReduceMin(Vec a) {
   __m128 y = _mm_min_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   y = _mm_min_ps(y, _mm_movehl_ps(y, y));
   return _mm_cvtss_f32(_mm_min_ss(y, _mm_shuffle_ps(y, y, 1)));
+}
+inline Vec LoadInt8(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
+}
+inline Vec ReduceAddEach(const Vec (&v)[8]) {
+  // Each half of a register has the sums of its own half of v[0 … 3], and of v[4 … 7].
+  const auto four = [&](int i) __attribute__((always_inline)) {
+    const __m256 a = _mm256_add_ps(_mm256_shuffle_ps(v[i].v, v[i + 1].v, 0x44),
+                                   _mm256_shuffle_ps(v[i].v, v[i + 1].v, 0xee));
+    const __m256 b = _mm256_add_ps(_mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0x44),
+                                   _mm256_shuffle_ps(v[i + 2].v, v[i + 3].v, 0xee));
+    return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
+  };
+  const __m256 low = four(0), high = four(4);
+  return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))};
 }
 // Rows i and i + 4 share a register, joined while they are loaded, so that two rounds of shuffles are left.
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {

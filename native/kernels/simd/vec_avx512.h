@@ -55,6 +55,31 @@ inline Vec CopySign(Vec a, Vec s) {
 }
 inline Vec LowBf16(Vec a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))}; }
 inline Vec HighBf16(Vec a) { return {_mm512_and_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(~0xffff)))}; }
+inline Vec WidenBf16(__m256i x) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
+}
+inline Vec LoadBf16(const uint16_t* p) {
+  return WidenBf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
+}
+inline Vec RoundBf16(Vec a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i all = _mm512_mask_or_epi32(rounded, IsNaN(a).v, bits, _mm512_set1_epi32(0x400000));
+  return HighBf16({_mm512_castsi512_ps(all)});
+}
+inline __m256i UpperHalves(Vec a) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(a.v), 16));
+}
+inline void StoreBf16(uint16_t* p, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), UpperHalves(a));
+}
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  _mm256_mask_storeu_epi16(p, FirstLanes(n), UpperHalves(a));
+}
 inline Vec SplitExponent(Vec x, Vec* m) {
   const __m512i half = _mm512_set1_epi32(0x3f3504f3);  // √½
   const __m512i u = _mm512_sub_epi32(_mm512_castps_si512(x.v), half);
@@ -70,6 +95,31 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
 inline float ReduceMin(Vec a) { return _mm512_reduce_min_ps(a.v); }
+inline Vec LoadInt8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
+// Sums of the halves of a and b beside each other, of the quarters, of pairs in each quarter, of these.
+inline __m512 AddHalves(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+inline __m512 AddQuarters(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+inline __m512 AddPairs(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+}
+inline __m512 AddNeighbours(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+inline Vec ReduceAddEach(const Vec (&v)[16]) {
+  const auto four = [&](int i) __attribute__((always_inline)) {
+    return AddQuarters(AddHalves(v[i].v, v[i + 1].v), AddHalves(v[i + 2].v, v[i + 3].v));
+  };
+  const __m512 all = AddNeighbours(AddPairs(four(0), four(4)), AddPairs(four(8), four(12)));
+  // Lane 4·q + i holds the sum of v[4·i + q].
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return {_mm512_permutexvar_ps(order, all)};
+}
 // Rows i and i + 8 share a register, joined while they are loaded, so that three rounds of shuffles are left.
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
 #if defined(__GNUC__)

@@ -68,6 +68,25 @@ inline Vec LowBf16(Vec a) { return {vreinterpretq_f32_u32(vshlq_n_u32(vreinterpr
 inline Vec HighBf16(Vec a) {
   return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(0xffff0000u)))};
 }
+inline Vec LoadBf16(const uint16_t* p) { return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))}; }
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  uint16_t x[4] = {};
+  for (int i = 0; i < n; ++i) x[i] = p[i];
+  return LoadBf16(x);
+}
+inline Vec RoundBf16(Vec a) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(a.v);
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  const uint32x4_t rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+  const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
+  return HighBf16({vreinterpretq_f32_u32(vbslq_u32(IsNaN(a).v, quiet, rounded))});
+}
+inline void StoreBf16(uint16_t* p, Vec a) { vst1_u16(p, vshrn_n_u32(vreinterpretq_u32_f32(a.v), 16)); }
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  uint16_t x[4];
+  StoreBf16(x, a);
+  for (int i = 0; i < n; ++i) p[i] = x[i];
+}
 inline Vec SplitExponent(Vec x, Vec* m) {
   const int32x4_t half = vdupq_n_s32(0x3f3504f3);  // √½
   const int32x4_t u = vsubq_s32(vreinterpretq_s32_f32(x.v), half);
@@ -80,6 +99,15 @@ inline float ReduceAdd(Vec a) {
 }
 inline float ReduceMax(Vec a) { return vmaxvq_f32(a.v); }
 inline float ReduceMin(Vec a) { return vminvq_f32(a.v); }
+inline Vec LoadInt8(const void* p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  const int16x8_t x = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+  return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(x)))};
+}
+inline Vec ReduceAddEach(const Vec (&v)[4]) {
+  return {vpaddq_f32(vpaddq_f32(v[0].v, v[1].v), vpaddq_f32(v[2].v, v[3].v))};
+}
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
   const float32x4_t r0 = vld1q_f32(src), r1 = vld1q_f32(src + src_ld);
   const float32x4_t r2 = vld1q_f32(src + 2 * src_ld), r3 = vld1q_f32(src + 3 * src_ld);

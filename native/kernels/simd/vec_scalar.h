@@ -11,7 +11,10 @@
 //   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
 //   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
 //   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
-//   upper half of each lane.
+//   upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest even (NaN
+//   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
+//   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
+//   fixed tree.
 //   Lanes as 32-bit integers, in the same Vec: LoadF16(p): kLanes numbers in f16 from memory; EvenBytes
 //   OddBytes (of each lane, as two 16-bit integers), LowNibbles HighNibbles (of each byte); DotShorts(a, b,
 //   sum) = sum + the two products of 16-bit integers, b from 0 to 255, |a| ≤ 127; IntsToFloats;
@@ -95,6 +98,22 @@ inline Vec CopySign(Vec a, Vec s) {
 }
 inline Vec LowBf16(Vec a) { return {AsFloats(AsWords(a.v) << 16)}; }
 inline Vec HighBf16(Vec a) { return {AsFloats(AsWords(a.v) & ~0xffff)}; }
+inline Vec LoadBf16Partial(const uint16_t* p, int n) {
+  Words w = {};
+  for (int i = 0; i < n; ++i) w[i] = static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16);
+  return {AsFloats(w)};
+}
+inline Vec LoadBf16(const uint16_t* p) { return LoadBf16Partial(p, Vec::kLanes); }
+inline Vec RoundBf16(Vec a) {
+  using Bits = uint32_t __attribute__((vector_size(16)));
+  const Bits bits = reinterpret_cast<Bits>(a.v);
+  const Words rounded = reinterpret_cast<Words>(bits + 0x7fff + (bits >> 16 & 1)) & ~0xffff;
+  return Select(IsNaN(a), {AsFloats((AsWords(a.v) | 0x400000) & ~0xffff)}, {AsFloats(rounded)});
+}
+inline void StoreBf16Partial(uint16_t* p, Vec a, int n) {
+  for (int i = 0; i < n; ++i) p[i] = static_cast<uint16_t>(static_cast<uint32_t>(AsWords(a.v)[i]) >> 16);
+}
+inline void StoreBf16(uint16_t* p, Vec a) { StoreBf16Partial(p, a, Vec::kLanes); }
 inline Vec SplitExponent(Vec x, Vec* m) {
   constexpr int32_t kHalf = 0x3f3504f3;  // √½
   const Words u = AsWords(x.v) - kHalf;
@@ -109,6 +128,16 @@ inline float ReduceMax(Vec a) {
 inline float ReduceMin(Vec a) {
   const float x = a.v[0] < a.v[2] ? a.v[0] : a.v[2], y = a.v[1] < a.v[3] ? a.v[1] : a.v[3];
   return x < y ? x : y;
+}
+inline Vec LoadInt8(const void* p) {
+  int8_t x[4];
+  memcpy(x, p, sizeof x);
+  return {__builtin_convertvector((Words{x[0], x[1], x[2], x[3]}), Floats)};
+}
+inline Vec ReduceAddEach(const Vec (&v)[4]) {
+  Vec r;
+  for (int i = 0; i < 4; ++i) r.v[i] = ReduceAdd(v[i]);
+  return r;
 }
 inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t dst_ld) {
   for (int i = 0; i < Vec::kLanes; ++i) {

@@ -1,5 +1,5 @@
 import { nn, tensor } from '../../../lib/index.ts'
-import { tensorOf, but, integer, number, boolean, instance, options, type Kind } from '../kinds.ts'
+import { tensorOf, but, integer, number, boolean, instance, oneOf, options, type Kind } from '../kinds.ts'
 import {
   on,
   any,
@@ -93,7 +93,7 @@ export const layers: Readonly<Record<string, Call>> = {
     args: [
       options(
         { layers: integer(1, 10_000), kvHeads: integer(1, any), headDim: integer(1, any), capacity: integer(1, any) },
-        { batch: integer(1, any) },
+        { batch: integer(1, any), dtype: oneOf('f32', 'bf16', 'int8') },
       ),
     ],
   },

@@ -51,7 +51,7 @@ export const models: Readonly<Record<string, Call>> = {
       dropping,
     ],
     ...on(make.gpt),
-    named: /^(DecoderModel|embedding|add|crossEntropy)/,
+    named: /^(DecoderModel|embedding|add|linearCrossEntropy)/,
   },
   'DecoderModel#logitsOfRow': {
     args: [hiddenStates, tensorOf([1], { dtype: 'i32' })],
@@ -73,6 +73,12 @@ export const models: Readonly<Record<string, Call>> = {
     ],
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
+  ...Object.fromEntries(
+    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
+      `AutoModel${task}.fromPretrained`,
+      { args: [path(folder), options({}, { signal })], fails: /no such file/ },
+    ]),
+  ),
   loadDecoder: { args: [path(folder), options({}, { signal })], fails: /no such file/ },
   saveDecoder: {
     args: [
@@ -100,6 +106,7 @@ export const models: Readonly<Record<string, Call>> = {
         {},
         {
           ...sampling,
+          cacheDtype: oneOf('f32', 'bf16', 'int8'),
           maxNewTokens: but(integer(0, any), 'huge'),
           stopTokens: but(
             instance(() => [1]),

@@ -12,6 +12,7 @@ import {
   arrayOf,
   instance,
   options,
+  type Kind,
 } from '../kinds.ts'
 import { ops, tensor } from '../../../lib/index.ts'
 import { any, activation, trusted, oneTensor, scalar, intScalar, binary, reduce, softmax, type Call } from './call.ts'
@@ -36,6 +37,38 @@ const queries = tensorOf([1, 2, 3, 4], {
 })
 const gate = tensorOf([2, 3], { wrongShapes: [[3], [2, 4]] })
 const vector3 = optional(tensorOf([3], { wrongShapes: [[], [2], [1, 3]] }))
+
+const window: Kind = {
+  valid: () => 2,
+  wrong: [
+    ...integer(1, 2 ** 31 - 1).wrong,
+    ...([[1], [1, 2, 3], [-1, 0], [0.5, 0], [0, NaN], ['1', 0], [2 ** 31, 0]] as unknown[]).map((value) => ({
+      name: JSON.stringify(value),
+      make: () => value,
+    })),
+  ],
+}
+const attention: Call = {
+  args: [
+    queries,
+    heads,
+    heads,
+    options(
+      {},
+      {
+        causal: boolean,
+        scale: number(),
+        keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }),
+        window,
+        softcap: but(number(0, Infinity, 1), 'zero'),
+        alibiSlopes: tensorOf([2], { wrongShapes: [[], [1], [1, 2]] }),
+        bias: tensorOf([2, 3, 3], { wrongShapes: [[], [3], [3, 2], [3, 3, 3], [2, 2, 3, 3], [1, 1, 1, 3, 3]] }),
+        offsets: tensorOf([2], { dtype: 'i32', wrongShapes: [[], [0], [1, 2]] }),
+        keyOffsets: tensorOf([2], { dtype: 'i32', wrongShapes: [[], [1]] }),
+      },
+    ),
+  ],
+}
 
 export const operations: Readonly<Record<string, Call>> = {
   ...Object.fromEntries(
@@ -84,17 +117,22 @@ export const operations: Readonly<Record<string, Call>> = {
   'ops.dequantize': {
     args: [instance(() => ops.quantize(tensor.ones([2, 3]), 'bf16')), optional(oneOf('f32', 'f64'))],
   },
-  'ops.attention': {
+  'ops.quantizedCache': {
+    args: [shape([1, 2, 4, 4]), oneOf('bf16', 'int8')],
+  },
+  'ops.cachedAttention': {
     args: [
       queries,
       heads,
       heads,
       options(
-        {},
-        { causal: boolean, scale: number(), keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+        { keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
+        { causal: boolean, scale: number() },
       ),
     ],
   },
+  'ops.attention': attention,
+  'ops.attentionWithProbabilities': { ...attention, named: /^attention:/ },
   'ops.cacheWrite': {
     args: [
       tensorOf([1, 2, 4, 4], {
@@ -131,6 +169,22 @@ export const operations: Readonly<Record<string, Call>> = {
           ignoreIndex: integer(-(2 ** 31), 2 ** 31 - 1),
           labelSmoothing: number(0, 1),
           reduction: oneOf('none', 'mean', 'sum'),
+        },
+      ),
+    ],
+  },
+  'ops.linearCrossEntropy': {
+    args: [
+      tensorOf([2, 4], { wrongShapes: [[], [4], [1, 2, 4]] }),
+      tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5], [1, 3, 4]] }),
+      tensorOf([2], { dtype: 'i32', wrongShapes: [[], [3], [2, 1]] }),
+      options(
+        {},
+        {
+          bias: tensorOf([3], { wrongShapes: [[], [4], [3, 1]] }),
+          ignoreIndex: integer(-(2 ** 31), 2 ** 31 - 1),
+          labelSmoothing: number(0, 1),
+          reduction: oneOf('mean', 'sum'),
         },
       ),
     ],

@@ -7,10 +7,9 @@ const plainError: Call = { args: [] }
 export const tensors: Readonly<Record<string, Call>> = {
   // Errors take any message.
   ...Object.fromEntries(
-    ['Argument', 'DType', 'Disposed', 'Execution', 'File', 'Heedful', 'NativeLoad', 'Shape', 'Trace'].map((name) => [
-      `${name}Error`,
-      plainError,
-    ]),
+    ['Argument', 'DType', 'Disposed', 'Execution', 'File', 'Heedful', 'Hub', 'NativeLoad', 'Shape', 'Trace'].map(
+      (name) => [`${name}Error`, plainError],
+    ),
   ),
 
   tensor: {

@@ -1,4 +1,5 @@
 import * as ops from '../../../lib/ops/index.ts'
+import type { AttentionOptions } from '../../../lib/ops/index.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
 import { define, indices, normal, values, type Case, type Input } from '../case.ts'
 
@@ -151,4 +152,172 @@ const valueCases = [
   }),
 ]
 
-export const attention: readonly Case[] = [...sizeCases, ...lengthCases, ...layoutCases, ...valueCases]
+/** The rules by which a query sees keys and scores are changed, each by itself and together. */
+const rules: Readonly<Record<string, Omit<AttentionOptions, 'bias' | 'alibiSlopes'> & { bias?: true; alibi?: true }>> =
+  {
+    'window 8': { window: 8 },
+    'window 1': { window: 1 },
+    'causal, window 5': { causal: true, window: 5 },
+    'causal start, window 70': { causal: 'start', window: 70 },
+    'window 3 and 40': { window: [3, 40] },
+    'causal, window 0 and 0': { causal: true, window: [0, 0] },
+    'soft cap': { softcap: 1.5 },
+    slopes: { alibi: true },
+    'causal, slopes': { causal: true, alibi: true },
+    bias: { bias: true },
+    'causal, window 20, soft cap, slopes, bias': { causal: true, window: 20, softcap: 2, alibi: true, bias: true },
+    'window 30, soft cap, bias': { window: 30, softcap: 2, bias: true },
+  }
+
+const ruleCases = Object.entries(rules).flatMap(([name, { bias, alibi, ...options }]) =>
+  (
+    [
+      [{ heads: 2, queries: 9, keys: 9 }, [2, 9, 9]],
+      [{ batch: 2, heads: 4, kvHeads: 2, queries: 3, keys: 33, dim: 16 }, [1, 4, 3, 33]],
+      [{ batch: 2, heads: 4, kvHeads: 2, queries: 1, keys: 33 }, [2, 4, 1, 33]],
+      [{ heads: 2, queries: 70, keys: 300, dim: 16 }, [70, 300]],
+      [{ batch: 2, heads: 2, queries: 200, keys: 130 }, [2, 1, 200, 130]],
+    ] as const
+  ).map(([size, biasShape]) =>
+    define({
+      name: `attention, ${described(size)}, ${name}`,
+      inputs: {
+        ...operands(size),
+        ...(bias && { bias: normal(biasShape) }),
+        ...(alibi && { slopes: values([0.5, 0.25, 0.0625, 0.03125], [size.heads]) }),
+      },
+      run: ({ q, k, v, bias: added, slopes: alibiSlopes }: Record<string, Tensor>) =>
+        ops.attention(q!, k!, v!, {
+          ...options,
+          ...(added && { bias: added }),
+          ...(alibiSlopes && { alibiSlopes }),
+        }),
+      gradient: ['q', 'k', 'v', ...(bias ? ['bias'] : [])],
+      ulps: 16 + 2 * Math.sqrt('dim' in size ? size.dim : 0),
+      gradientUlps: 32,
+      // A mean of values around 0, some of them weighed by next to nothing.
+      cancels: 0.1,
+    }),
+  ),
+)
+
+const hiddenCase = define({
+  name: 'attention, a bias that hides keys, and all keys of a query',
+  inputs: {
+    ...operands({ queries: 9, keys: 40 }),
+    bias: values(
+      Array.from({ length: 360 }, (_, i) => (Math.floor(i / 40) === 4 || i % 3 === 0 ? -Infinity : (i % 7) / 4)),
+      [9, 40],
+    ),
+  },
+  run: ({ q, k, v, bias }) => ops.attention(q, k, v, { bias }),
+  gradient: ['q', 'k', 'v'],
+  gradientUlps: 16,
+})
+
+const lengthRuleCase = define({
+  name: 'attention, key lengths and all rules',
+  inputs: {
+    ...operands({ batch: 3, heads: 2, queries: 70, keys: 70 }),
+    bias: normal([1, 2, 70, 70]),
+    slopes: values([0.5, 0.25]),
+    lengths: indices([70, 33, 0]),
+  },
+  run: ({ q, k, v, bias, slopes: alibiSlopes, lengths }) =>
+    ops.attention(q, k, v, { causal: 'start', window: 50, softcap: 3, bias, alibiSlopes, keyLengths: lengths }),
+  gradient: ['q', 'k', 'v', 'bias'],
+  gradientUlps: 32,
+})
+
+/** Packed sequences: none, one token, and several blocks of 64 queries; some rows after the last. */
+const packedOffsets = [0, 3, 3, 4, 79, 240]
+const packedKeyOffsets = [0, 5, 9, 9, 30, 301]
+const packedCases = (
+  [
+    ['', {}, []],
+    [', causal', { causal: true }, []],
+    [', window 9', { window: 9 }, []],
+    [', causal, keys by offsets of their own', { causal: true }, packedKeyOffsets],
+    [', keys by offsets of their own, window 50', { window: 50 }, packedKeyOffsets],
+  ] as const
+).flatMap(([name, options, keyOffsets]) =>
+  [2, 1].flatMap((kvHeads) =>
+    [false, true].map((shaped) => {
+      const own = keyOffsets.length > 0
+      return define({
+        name: `attention of packed sequences${name}, ${kvHeads} key-value heads${shaped ? ', bias, slopes' : ''}`,
+        inputs: {
+          ...operands({ heads: 2, kvHeads, queries: 245, keys: own ? 303 : 245, dim: 16 }),
+          offsets: indices(packedOffsets),
+          ...(own && { keyOffsets: indices(keyOffsets) }),
+          ...(shaped && { bias: normal([2, 161, 271]), slopes: values([0.5, 0.25]) }),
+        },
+        run: ({ q, k, v, offsets, keyOffsets: keys, bias, slopes: alibiSlopes }: Record<string, Tensor>) =>
+          ops.attention(q!, k!, v!, {
+            ...options,
+            offsets: offsets!,
+            ...(keys && { keyOffsets: keys }),
+            ...(bias && { bias }),
+            ...(alibiSlopes && { alibiSlopes }),
+          }),
+        gradient: ['q', 'k', 'v', ...(shaped ? ['bias'] : [])],
+        ulps: 16,
+        gradientUlps: 32,
+      })
+    }),
+  ),
+)
+
+const probabilityCases = (
+  [
+    [{ queries: 9, keys: 9 }, { causal: true }],
+    [{ batch: 2, heads: 4, kvHeads: 2, queries: 1, keys: 33 }, {}],
+    [{ queries: 70, keys: 300, dim: 16 }, { window: 40 }],
+    [
+      { queries: 70, keys: 300 },
+      { causal: true, softcap: 2 },
+    ],
+    [{ queries: 0, keys: 7 }, {}],
+    [{ queries: 7, keys: 0 }, {}],
+  ] as const
+).flatMap(([size, options]) => [
+  define({
+    name: `attention and its probabilities, ${described(size)}, ${JSON.stringify(options)}`,
+    inputs: operands(size),
+    run: ({ q, k, v }) => Object.values(ops.attentionWithProbabilities(q, k, v, options)),
+    gradient: [],
+    ulps: 16,
+  }),
+  define({
+    name: `attention beside its probabilities, ${described(size)}, ${JSON.stringify(options)}`,
+    inputs: operands(size),
+    run: ({ q, k, v }) => ops.attentionWithProbabilities(q, k, v, options).output,
+    ulps: 16,
+    gradientUlps: 32,
+  }),
+])
+const packedProbabilities = define({
+  name: 'attention of packed sequences and its probabilities',
+  inputs: {
+    ...operands({ queries: 245, keys: 303, dim: 16 }),
+    offsets: indices(packedOffsets),
+    keyOffsets: indices(packedKeyOffsets),
+  },
+  run: ({ q, k, v, offsets, keyOffsets }) =>
+    Object.values(ops.attentionWithProbabilities(q, k, v, { causal: true, offsets, keyOffsets })),
+  gradient: [],
+  ulps: 16,
+})
+
+export const attention: readonly Case[] = [
+  ...sizeCases,
+  ...lengthCases,
+  ...layoutCases,
+  ...valueCases,
+  ...ruleCases,
+  hiddenCase,
+  lengthRuleCase,
+  ...packedCases,
+  ...probabilityCases,
+  packedProbabilities,
+]

@@ -198,6 +198,48 @@ const castCases = [
   }),
 ]
 
+/** Halfway between two bfloat16, next to that; beyond the largest; denormal; no number. */
+const hard = [1, 1 + 2 ** -8, 1 + 2 ** -8 + 2 ** -20, 1 + 2 ** -8 - 2 ** -20, 1 + 3 * 2 ** -8, -1.005, 3.4e38, -3.4e38]
+const odd = [0, -0, Infinity, -Infinity, NaN, 1e-40, -1e-40, 2 ** -149, 2 ** -126]
+
+const bf16Cases = [
+  define({
+    name: 'cast to bf16 and back',
+    inputs: { x: values([...hard, ...odd], [3, 37]) },
+    run: ({ x }, dtype) => [ops.cast(x, 'bf16'), ops.cast(ops.cast(x, 'bf16'), dtype)],
+    gradient: [],
+    exact: true,
+  }),
+  ...[...sizes, large].map((n) =>
+    define({
+      name: `cast [${n}] to bf16 and back`,
+      inputs: { x: normal([n]) },
+      run: ({ x }, dtype) => ops.cast(ops.cast(x, 'bf16'), dtype),
+      differences: false,
+      exact: true,
+    }),
+  ),
+  define({
+    name: 'views and parts of bf16',
+    inputs: { x: normal([6, 21, 11]) },
+    run: ({ x }, dtype) => {
+      const half = ops.cast(x, 'bf16')
+      const turned = ops.transpose(ops.slice(half, 1, 2, 19))
+      const [left, right] = ops.split(ops.concat([turned, ops.pad(turned, 2, 0, 3)], 2), [9, 28])
+      return [left!, ops.reshape(right!, [-1])].map((part) => ops.cast(part, dtype))
+    },
+    differences: false,
+    exact: true,
+  }),
+  define({
+    name: 'cast of a transposed slice to bf16',
+    inputs: { x: normal([6, 21, 11]) },
+    run: ({ x }, dtype) => ops.cast(ops.cast(ops.transpose(ops.slice(x, 1, 2, 20)), 'bf16'), dtype),
+    differences: false,
+    exact: true,
+  }),
+]
+
 const fillCases = [[], [0], [1], [7], [3, 17], [large]].map((shape) =>
   define({ name: `fill ${text(shape)}`, inputs: {}, run: (_, dtype) => ops.fill(shape, 0.1, dtype), rounding: false }),
 )
@@ -228,6 +270,7 @@ export const elementwise: readonly Case[] = [
   ...binaryCases,
   ...gatedCases,
   ...castCases,
+  ...bf16Cases,
   ...fillCases,
   ...largeCases,
 ]

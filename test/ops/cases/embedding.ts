@@ -33,6 +33,12 @@ const embeddingCases = [
     exact: true,
   }),
   define({
+    name: 'embedding of a table that is a factor too',
+    inputs: { table: normal([11, 17]), ids: indices([10, 0, 3, 3, 10, 5]) },
+    run: ({ table, ids }) => [ops.multiply(table, table), ops.embedding(table, ids, { paddingIndex: 5 })],
+    differences: false,
+  }),
+  define({
     name: 'embedding of many ids',
     inputs: { table: normal([65, 130]), ids: integers([300], 0, 65) },
     run: ({ table, ids }) => ops.embedding(table, ids),

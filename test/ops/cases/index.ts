@@ -1,8 +1,10 @@
 import type { Case } from '../case.ts'
 import { attention } from './attention.ts'
+import { cache } from './cache.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { elementwise } from './elementwise.ts'
 import { embedding } from './embedding.ts'
+import { linearCrossEntropy } from './linear-cross-entropy.ts'
 import { matmul } from './matmul.ts'
 import { norm } from './norm.ts'
 import { optimizer } from './optimizer.ts'
@@ -15,9 +17,11 @@ import { view } from './view.ts'
 /** THE cases, by family. */
 export const families: Readonly<Record<string, readonly Case[]>> = {
   attention,
+  cache,
   crossEntropy,
   elementwise,
   embedding,
+  linearCrossEntropy,
   matmul,
   norm,
   optimizer,

@@ -163,6 +163,38 @@ const biasCases = [
   }),
 ]
 
+/** Operands stored in bf16: their products are exact in f32, so that only sums round. */
+const bf16Cases = forms.flatMap(([layoutA, layoutB]) =>
+  [
+    [5, 18, 35],
+    [40, 33, 50],
+    [150, 41, 130],
+    [15, 769, 35],
+  ].flatMap(([m, k, n]) => {
+    const [a, b] = [layouts[layoutA]!, layouts[layoutB]!]
+    return (['a', 'b', 'both'] as const).map((which) =>
+      define({
+        name: `matmul [${m},${k}] ${layoutA} by [${k},${n}] ${layoutB}, ${which} in bf16`,
+        inputs: { a: normal(a.stored(m!, k!)), b: normal(b.stored(k!, n!)) },
+        run: (x, dtype) => {
+          // In f64 the numbers are widened: the result has the dtype of the other operand.
+          const store = (t: Tensor, is: boolean): Tensor => {
+            if (!is) return t
+            const stored = ops.cast(t, 'bf16')
+            return dtype === 'f64' ? ops.cast(stored, dtype) : stored
+          }
+          return ops.matmul(a.view(store(x.a, which !== 'b')), b.view(store(x.b, which !== 'a')))
+        },
+        ulps: ulpsFor(k!),
+        gradientUlps: ulpsFor(Math.max(m!, n!)),
+        // Changes of the operands are lost when they are stored in bf16, so what sums cost is said: they grow to √k.
+        cancels: Math.sqrt(Math.max(m!, k!, n!)),
+        differences: false,
+      }),
+    )
+  }),
+)
+
 function swapLast(shape: Shape): Shape {
   return [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!]
 }
@@ -175,4 +207,5 @@ export const matmul: readonly Case[] = [
   ...headCases,
   ...epilogueCases,
   ...biasCases,
+  ...bf16Cases,
 ]

@@ -1,0 +1,118 @@
+import { checkInteger, checkOptions } from '../errors.ts'
+import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
+import { generatorOf, type Initialised } from '../nn/init.ts'
+import { Embedding } from '../nn/linear.ts'
+import { Module } from '../nn/module.ts'
+import { LayerNorm } from '../nn/norms.ts'
+import { checkTensor } from '../ops/define-op.ts'
+import { add } from '../ops/index.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Assembly } from './families/family.ts'
+import { checkLayerConfig, derivedSizes, knownLayerConfig, layerDefaults, type LayerConfig } from './layer-config.ts'
+import { TransformerLayer } from './transformer-layer.ts'
+
+/** Everything that tells one encoder family from another. */
+export interface EncoderConfig extends LayerConfig {
+  vocabSize: number
+  /** Most tokens of a sequence. */
+  context: number
+  /** Kinds of segments, each with an embedding of its own; 0: none. */
+  typeVocabSize?: number
+  /** The row of the position embedding that the first token has: 2 for RoBERTa. */
+  firstPosition?: number
+}
+
+const known = {
+  ...knownLayerConfig,
+  vocabSize: 'any',
+  context: 'any',
+  typeVocabSize: 'any',
+  firstPosition: 'any',
+} as const satisfies Record<keyof EncoderConfig, unknown>
+
+export type ResolvedEncoderConfig = Required<EncoderConfig>
+
+/** Fills in defaults; throws ArgumentError for what makes no sense. */
+export function resolveEncoderConfig(config: EncoderConfig): ResolvedEncoderConfig {
+  checkOptions('EncoderConfig', config, known)
+  for (const name of ['vocabSize', 'context'] as const) checkInteger('EncoderConfig', name, config[name], 1)
+  const resolved: ResolvedEncoderConfig = {
+    ...layerDefaults,
+    normEpsilon: 1e-12,
+    typeVocabSize: 0,
+    firstPosition: 0,
+    ...derivedSizes('EncoderConfig', config),
+    ...config,
+  }
+  checkLayerConfig('EncoderConfig', resolved)
+  for (const name of ['typeVocabSize', 'firstPosition'] as const) checkInteger('EncoderConfig', name, resolved[name], 0)
+  return resolved
+}
+
+export interface EncoderInputs {
+  /** i32 [batch, length]. */
+  tokens: Tensor
+  /** i32 [batch, length]: rows of the position embedding. */
+  positions: Tensor
+  /** i32 [batch, length]: kinds of segments, where the model has them. */
+  types?: Tensor | undefined
+  /** i32 [batch]: tokens beyond are padding, which no token sees. */
+  keyLengths?: Tensor | undefined
+}
+
+/**
+ * BERT and its relatives (Devlin et al. 2019): the sum of token, position and segment embeddings, normalised, then
+ * layers with norms after each residual sum.
+ */
+export class EncoderModel extends Module {
+  readonly tokenEmbedding: Embedding
+  readonly positionEmbedding: Embedding
+  readonly typeEmbedding?: Embedding
+  readonly embeddingNorm: LayerNorm
+  readonly layers: readonly TransformerLayer[]
+  readonly #config: ResolvedEncoderConfig
+
+  constructor(config: EncoderConfig, options: Initialised = {}) {
+    super()
+    checkOptions('EncoderModel', options, ['random'])
+    const resolved = resolveEncoderConfig(config)
+    const { vocabSize, hiddenSize, context, typeVocabSize, firstPosition, numLayers, normEpsilon: epsilon } = resolved
+    const random = generatorOf('EncoderModel', options)
+    this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
+    this.positionEmbedding = new Embedding(firstPosition + context, hiddenSize, { random })
+    if (typeVocabSize) this.typeEmbedding = new Embedding(typeVocabSize, hiddenSize, { random })
+    this.embeddingNorm = new LayerNorm(hiddenSize, { epsilon })
+    this.layers = Array.from(
+      { length: numLayers },
+      () => new TransformerLayer(resolved, { normPlacement: 'post', random }),
+    )
+    this.#config = resolved
+  }
+
+  get config(): ResolvedEncoderConfig {
+    return this.#config
+  }
+
+  /** The embeddings and what each layer makes of them: numLayers + 1 tensors [batch, length, hiddenSize]. */
+  hiddenStates(inputs: EncoderInputs, options: Dropping = {}): Tensor[] {
+    checkOptions('EncoderModel', inputs, ['tokens', 'positions', 'types', 'keyLengths'])
+    checkOptions('EncoderModel', options, ['dropout'])
+    const { tokens, positions, types, keyLengths } = inputs
+    const { dropout } = options
+    checkTensor('EncoderModel', 'tokens', tokens)
+    checkTensor('EncoderModel', 'positions', positions)
+    if (types !== undefined) checkTensor('EncoderModel', 'types', types)
+    checkSource('EncoderModel', dropout)
+    let x = add(this.tokenEmbedding.forward(tokens), this.positionEmbedding.forward(positions))
+    if (this.typeEmbedding && types) x = add(x, this.typeEmbedding.forward(types))
+    x = dropWith(this.embeddingNorm.forward(x), this.#config.dropout, { dropout })
+    const states = [x]
+    for (const layer of this.layers) states.push((x = layer.forward(x, { dropout, keyLengths })))
+    return states
+  }
+}
+
+export const encoder: Assembly<EncoderConfig, EncoderModel> = {
+  resolve: resolveEncoderConfig,
+  make: (config, options) => new EncoderModel(config, options),
+}

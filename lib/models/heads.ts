@@ -1,0 +1,52 @@
+import { Linear } from '../nn/linear.ts'
+import { constant, generatorOf, type Initialised } from '../nn/init.ts'
+import { Module } from '../nn/module.ts'
+import { LayerNorm } from '../nn/norms.ts'
+import { activate } from '../ops/matmul.ts'
+import { add, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
+import type { Parameter, Tensor } from '../tensor/tensor.ts'
+import type { EncoderModel } from './encoder-model.ts'
+import type { HeadKind } from './families/family.ts'
+
+/**
+ * What turns hidden states into scores: y = output(norm(f(dense(x)))), of which only the output is always there. The
+ * weights of a 'tied' output are the token embedding's.
+ */
+export class Head extends Module {
+  readonly dense?: Linear
+  readonly norm?: LayerNorm
+  readonly output?: Linear
+  /** Of a tied output. */
+  readonly bias?: Parameter
+  readonly #kind: HeadKind
+  readonly #activation: Activation
+
+  constructor(kind: HeadKind, { config }: EncoderModel, labels: number, options: Initialised = {}) {
+    super()
+    const { hiddenSize, vocabSize, normEpsilon: epsilon, activation } = config
+    const random = generatorOf('Head', options)
+    if (kind.dense) this.dense = new Linear(hiddenSize, hiddenSize, { random })
+    if (kind.dense?.norm) this.norm = new LayerNorm(hiddenSize, { epsilon })
+    if (kind.output === 'tied') this.bias = constant([vocabSize], 0)
+    else this.output = new Linear(hiddenSize, kind.output === 'labels' ? labels : kind.output, { random })
+    this.#kind = kind
+    this.#activation = kind.dense && kind.dense.activation !== 'activation' ? kind.dense.activation : activation
+  }
+
+  /** True for scores of each token, false for scores of each sequence. */
+  get isForTokens(): boolean {
+    return this.#kind.rows === 'each'
+  }
+
+  /**
+   * hidden [batch, length, hiddenSize], tokenEmbedding [vocabSize, hiddenSize] → scores [batch·length, outputs], or
+   * [batch, outputs] of the tokens whose numbers `first` (i32 [batch]) gives.
+   */
+  forward(hidden: Tensor, tokenEmbedding: Tensor, first: Tensor): Tensor {
+    let x = reshape(hidden, [-1, hidden.shape.at(-1)!])
+    if (!this.isForTokens) x = embedding(x, first)
+    if (this.dense) x = activate('Head', this.#activation, this.dense.forward(x))
+    if (this.norm) x = this.norm.forward(x)
+    return this.output ? this.output.forward(x) : add(matmul(x, transpose(tokenEmbedding)), this.bias!)
+  }
+}
