@@ -45,6 +45,12 @@ export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'
 export { CharTokenizer } from './text/char-tokenizer.ts'
 export type { ChatMessage, ChatTemplateOptions } from './text/chat-template.ts'
 export { tokenizerFromGguf } from './text/gguf-vocabulary.ts'
-export { AutoTokenizer, loadTokenizer } from './text/load-tokenizer.ts'
+export {
+  trainTokenizer,
+  type TokenizerTrainingOptions,
+  type TokenizerTrainingProgress,
+} from './text/training/train-tokenizer.ts'
+export { AutoTokenizer } from './models/auto-tokenizer.ts'
+export { loadTokenizer } from './text/load-tokenizer.ts'
 export type { Encoding, EncodingOptions } from './text/encoding.ts'
 export type { DecodingOptions, TokenDecoder, Tokenizer } from './text/tokenizer.ts'

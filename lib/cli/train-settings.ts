@@ -22,6 +22,8 @@ export interface TrainSettings {
   weightDecay: number
   evaluateEvery: number
   saveEvery: number
+  /** Of the products of a step. */
+  precision: 'f32' | 'bf16'
   seed: number
   /** Of the text, once it is known. */
   sha256?: string
@@ -60,7 +62,9 @@ export async function resumedSettings(
 
 async function readSettings(folder: string): Promise<TrainSettings> {
   try {
-    return (await readJson(join(folder, settingsFile), 'train')) as unknown as TrainSettings
+    const saved = (await readJson(join(folder, settingsFile), 'train')) as unknown as TrainSettings
+    // Runs that were begun before there was a choice.
+    return { ...saved, precision: saved.precision ?? 'f32' }
   } catch (cause) {
     throw new FileError(`train: ${folder} holds no run that can be resumed: ${(cause as Error).message}`, { cause })
   }

@@ -3,6 +3,7 @@ import { checkAttached, dtypeOf, type NumberArray } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable, type InstructionProfile } from './executable.ts'
 import type { TensorType } from './op.ts'
+import { checkPrecision, type Precision } from './precision.ts'
 import { activeTrace, Trace, withTrace, type Value } from './trace.ts'
 import { mapTree, type Leaf } from './tree.ts'
 
@@ -21,6 +22,11 @@ export interface CompileOptions {
    * them have the same number of rows in one run.
    */
   rows?: { capacity: number; inputs: readonly string[] }
+  /**
+   * bf16: every matrix product, forward and backward, rounds its operands to bfloat16 while it packs them. Everything
+   * else, sums and parameters too, stays f32. f32 unless said.
+   */
+  precision?: Precision
 }
 
 export interface RunOptions {
@@ -50,7 +56,8 @@ export interface Compiled<I, O> extends Disposable {
  */
 export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}): Compiled<I, O> {
   if (typeof fn !== 'function') throw new ArgumentError(`compile: expected a function, got ${describe(fn)}`)
-  checkOptions('compile', options, ['rows'])
+  checkOptions('compile', options, ['rows', 'precision'])
+  if (options.precision !== undefined) checkPrecision('compile', options.precision)
   if (options.rows !== undefined) {
     checkOptions('compile: rows', options.rows, ['capacity', 'inputs'])
     const { capacity, inputs } = options.rows
@@ -185,7 +192,8 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
         return outputs.length - 1
       }),
     )
-    const executable = new Executable({ nodes: trace.nodes, outputs }, traced, this.#options.rows?.capacity ?? 0)
+    const { rows, precision = 'f32' } = this.#options
+    const executable = new Executable({ nodes: trace.nodes, outputs }, traced, rows?.capacity ?? 0, precision)
     return { executable, structure }
   }
 

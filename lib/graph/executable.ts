@@ -6,6 +6,7 @@ import { encode } from './encode.ts'
 import type { Graph } from './graph.ts'
 import { lower, type Buffer } from './lower.ts'
 import { planMemory } from './plan.ts'
+import type { Precision } from './precision.ts'
 import { rewrite } from './rewrites/index.ts'
 import type { Leaf } from './tree.ts'
 import type { Value } from './trace.ts'
@@ -29,8 +30,8 @@ export class Executable {
   readonly #spare: (Tensor | undefined)[][] = []
   #disposed = false
 
-  constructor(traced: Graph, inputs: readonly Value[], capacity: number) {
-    const graph = rewrite(traced)
+  constructor(traced: Graph, inputs: readonly Value[], capacity: number, precision: Precision) {
+    const graph = rewrite(traced, precision)
     const lowered = lower(graph, inputs)
     const plan = planMemory(lowered.buffers)
     const slots = new Map<Buffer, number>()

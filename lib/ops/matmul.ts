@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError, TraceError, checkOptions, describe, nearest } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
+import { checkPrecision, type Precision } from '../graph/precision.ts'
 import type { Attributes, OpDefinition, TensorType } from '../graph/op.ts'
 import { broadcastShapes, formatShape, sizeOf, type Shape } from '../tensor/shape.ts'
 import { gradientType } from '../tensor/dtype.ts'
@@ -22,6 +23,7 @@ const lowering = (format: (attributes: Attributes) => number): OpDefinition['low
     functionIndex('unaryFunctions', attributes['function']),
     attributes['gradient'] ? 1 : 0,
     format(attributes),
+    attributes['precision'] === 'bf16' ? 1 : 0,
   ],
 })
 
@@ -49,11 +51,14 @@ const matmulOp = defineOp({
     const type = like(a!, [...broadcastShapes('matmul', a!.shape.slice(0, -2), b!.shape.slice(0, -2)), m, n])
     return [type, type]
   },
-  gradient: ({ inputs: [a, b, bias], gradOutputs: [gradient], wanted }) => [
-    wanted[0] ? reduceTo(matmul(gradient!, transpose(b!)), a!) : undefined,
-    wanted[1] ? gradientOfB(a!, gradient!, b!) : undefined,
-    bias && wanted[2] ? gradientOfBias(gradient!) : undefined,
-  ],
+  gradient: ({ inputs: [a, b, bias], gradOutputs: [gradient], attributes, wanted }) => {
+    const options = { precision: attributes['precision'] as Precision }
+    return [
+      wanted[0] ? reduceTo(matmul(gradient!, transpose(b!), options), a!) : undefined,
+      wanted[1] ? gradientOfB(a!, gradient!, b!, options) : undefined,
+      bias && wanted[2] ? gradientOfBias(gradient!) : undefined,
+    ]
+  },
   lowering: lowering(() => -1),
 })
 
@@ -106,14 +111,14 @@ const gradientOfBias = (gradient: Tensor): Tensor =>
   sum(gradient, { axis: gradient.shape.slice(0, -1).map((_, axis) => axis) })
 
 /** aᵀ·dy. Batches of `a` that share one `b` are one long product instead of many that are added. */
-function gradientOfB(a: Tensor, gradient: Tensor, b: Tensor): Tensor {
-  if (b.rank > 2) return reduceTo(matmul(transpose(a), gradient), b)
+function gradientOfB(a: Tensor, gradient: Tensor, b: Tensor, options: MatmulOptions): Tensor {
+  if (b.rank > 2) return reduceTo(matmul(transpose(a), gradient, options), b)
   // The number of rows stays open (−1) where it may differ from run to run; nothing is known of rows without elements.
   const rows = (x: Tensor): Tensor => {
     const columns = x.shape.at(-1)!
     return reshape(x, [columns ? -1 : sizeOf(x.shape.slice(0, -1)), columns])
   }
-  return matmul(transpose(rows(a)), rows(gradient))
+  return matmul(transpose(rows(a)), rows(gradient), options)
 }
 
 export interface MatmulOptions {
@@ -121,6 +126,11 @@ export interface MatmulOptions {
   bias?: Tensor
   /** Applied to the result while it is still in the cache. */
   activation?: Activation
+  /**
+   * f32 unless said. bf16 rounds both operands to bfloat16 while they are packed, to nearest even; products are exact,
+   * sums f32; the gradient's products do the same. A quantized b says by its format how it is multiplied.
+   */
+  precision?: Precision
 }
 
 /**
@@ -131,8 +141,13 @@ export interface MatmulOptions {
 export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOptions = {}): Tensor {
   checkTensor('matmul', 'a', a)
   if (!(b instanceof QuantizedMatrix)) checkTensor('matmul', 'b', b)
-  checkOptions('matmul', options, ['bias', 'activation'])
-  const { bias, activation } = options
+  checkOptions('matmul', options, ['bias', 'activation', 'precision'])
+  const { bias, activation, precision } = options
+  if (precision !== undefined) checkPrecision('matmul', precision)
+  if (precision === 'bf16' && b instanceof QuantizedMatrix)
+    throw new ArgumentError(
+      `matmul: precision bf16 does not go with a matrix quantized to ${b.format}, whose format says how it is multiplied; leave it out`,
+    )
   if (bias !== undefined) checkTensor('matmul', 'bias', bias)
   const plain = { function: 'identity', gradient: false }
   const dtype = b instanceof QuantizedMatrix || b.dtype === 'bf16' ? gradientType(a.dtype) : b.dtype
@@ -147,7 +162,7 @@ export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOp
           shape: right.shape,
           format: right.format,
         })[0]!
-      : apply(matmulOp, [left, right, bias, undefined], plain)[0]!
+      : apply(matmulOp, [left, right, bias, undefined], { ...plain, precision: precision ?? 'f32' })[0]!
   return activation === undefined ? y : activate('matmul', activation, y)
 }
 

@@ -118,5 +118,22 @@ const utf8Length = (text: string): number => Buffer.byteLength(text)
 function* segments({ text }: AlignedText): Generator<{ segment: string; index: number }> {
   for (const { 0: run, index } of text.matchAll(/[ -~]+(?=[ -~]|$)|[^ -~]+|[ -~][^ -~]*/g))
     if (plain.test(run)) for (let i = 0; i < run.length; i++) yield { segment: run[i]!, index: index + i }
-    else for (const { segment, index: at } of graphemes.segment(run)) yield { segment, index: index + at }
+    else yield* graphemesOf(run, index)
 }
+
+/** Some units at a time, as the time that Intl.Segmenter takes grows with the square of the length. */
+const atOnce = 512
+
+function* graphemesOf(run: string, index: number): Generator<{ segment: string; index: number }> {
+  for (let from = 0; from < run.length;) {
+    const isLast = from + atOnce >= run.length
+    const part = run.slice(from, from + atOnce + (isLowSurrogate(run, from + atOnce) ? 1 : 0))
+    const found = [...graphemes.segment(part)]
+    // What may go on behind the part comes again with the next, unless it is far too long to be a key of the map.
+    const whole = isLast || found.length === 1 ? found : found.slice(0, -1)
+    for (const { segment, index: at } of whole) yield { segment, index: index + from + at }
+    from += whole.reduce((length, { segment }) => length + segment.length, 0)
+  }
+}
+
+const isLowSurrogate = (text: string, at: number): boolean => (text.charCodeAt(at) & 0xfc00) === 0xdc00

@@ -13,6 +13,13 @@ export interface EncodingOptions {
    * texts, 'onlyFirst' and 'onlySecond' from one of them.
    */
   truncation?: boolean | 'longestFirst' | 'onlyFirst' | 'onlySecond'
+  /**
+   * Gives what truncation takes away as further rows, so that long texts are read in windows; of pairs the text that
+   * `truncation` names is cut. `textOfRow` tells which text each row is of.
+   */
+  returnOverflow?: boolean
+  /** How many tokens a window has in common with the one before; 0 unless given. */
+  stride?: number
   /** Where tokens are taken away; 'right' unless the files say otherwise. */
   truncationSide?: 'left' | 'right'
   /** Fills rows up to the longest, or to `maxLength`, and gives `attentionMask`. */
@@ -36,6 +43,8 @@ export interface Encoding {
   wordIds?: (number | null)[][]
   /** 0 or 1: the first or second text; null for special tokens. */
   sequenceIds?: (number | null)[][]
+  /** Which of the texts each row is of; only with `returnOverflow`. */
+  textOfRow?: number[]
 }
 
 /** What encoding needs to know of a tokenizer. */
@@ -65,8 +74,10 @@ export function encodeTexts(encoder: Encoder, input: string | readonly string[],
     padding: 'any',
     paddingSide: 'any',
     returnOffsets: 'boolean',
+    returnOverflow: 'boolean',
+    stride: 'any',
   })
-  const { addSpecialTokens = true, returnOffsets = false } = options
+  const { addSpecialTokens = true, returnOffsets = false, returnOverflow = false } = options
   const padding = oneOf('padding', options.padding ?? false, [false, true, 'longest', 'maxLength'])
   const strategy = oneOf('truncation', options.truncation ?? false, [false, true, ...strategies])
   const side = oneOf('truncationSide', options.truncationSide ?? encoder.truncationSide, sides)
@@ -78,14 +89,28 @@ export function encodeTexts(encoder: Encoder, input: string | readonly string[],
     throw new ArgumentError(
       `${operation}: ${texts.length} texts, but ${pairs.length} of textPair; they should be as many`,
     )
-  const rows = texts.map((text, i) => {
+  const stride = checkInteger(operation, 'stride', options.stride ?? 0, 0)
+  if (options.stride !== undefined && !returnOverflow)
+    throw new ArgumentError(`${operation}: stride says how windows overlap, which returnOverflow asks for; give both`)
+  if (returnOverflow && (strategy === false || (pairs && !String(strategy).startsWith('only'))))
+    throw new ArgumentError(
+      `${operation}: returnOverflow needs truncation${pairs ? " 'onlyFirst' or 'onlySecond', as texts have pairs" : ''}`,
+    )
+  const textOfRow: number[] = []
+  const rows = texts.flatMap((text, i) => {
     const parts = [encoder.tokensOf(text, 0)]
     if (pairs) parts.push(encoder.tokensOf(pairs[i]!, 1))
     const added = addSpecialTokens ? encoder.postProcessor.added[pairs ? 1 : 0] : 0
-    const cut = maxLength === undefined ? parts : fit(parts, maxLength, added, strategy, side, i)
-    return encoder.postProcessor.process(cut, addSpecialTokens)
+    const cut =
+      maxLength === undefined
+        ? [parts]
+        : returnOverflow
+          ? windows(parts, maxLength - added, strategy === 'onlySecond' ? 1 : 0, stride, i)
+          : [fit(parts, maxLength, added, strategy, side, i)]
+    for (let n = 0; n < cut.length; n++) textOfRow.push(i)
+    return cut.map((row) => encoder.postProcessor.process(row, addSpecialTokens))
   })
-  const encoding = toEncoding(rows, encoder.hasTypes, returnOffsets)
+  const encoding = { ...toEncoding(rows, encoder.hasTypes, returnOffsets), ...(returnOverflow && { textOfRow }) }
   return padding === false ? encoding : pad(encoding, encoder, padding === 'maxLength' ? maxLength! : 0, paddingSide)
 }
 
@@ -145,9 +170,36 @@ function fit(
     throw new ArgumentError(`${tooLong}; truncation ${describe(strategy)} can not make it fit`)
   return parts.map((part, i) => {
     const from = side === 'left' ? part.ids.length - left[i]! : 0
-    const cut = <T>(list: readonly T[]): T[] => list.slice(from, from + left[i]!)
-    return { ...part, ids: cut(part.ids), starts: cut(part.starts), ends: cut(part.ends), words: cut(part.words) }
+    return sliceOf(part, from, from + left[i]!)
   })
+}
+
+function sliceOf(part: Tokens, from: number, to: number): Tokens {
+  const cut = <T>(list: readonly T[]): T[] => list.slice(from, to)
+  return { ...part, ids: cut(part.ids), starts: cut(part.starts), ends: cut(part.ends), words: cut(part.words) }
+}
+
+/** Rows that cover part `which` from left to right, each with the other part as a whole. */
+function windows(
+  parts: readonly Tokens[],
+  maxTokens: number,
+  which: number,
+  stride: number,
+  row: number,
+): readonly Tokens[][] {
+  const long = parts[which]
+  const room = maxTokens - (parts[1 - which]?.ids.length ?? 0)
+  if (!long || room <= stride)
+    throw new ArgumentError(
+      `${operation}: text ${row} leaves room for ${Math.max(0, room)} tokens of the text that is cut, which should be more than stride, ${stride}`,
+    )
+  const made: Tokens[][] = []
+  for (let from = 0; ; from += room - stride) {
+    made.push(
+      parts.map((part, i) => (i === which ? sliceOf(part, from, from + room) : sliceOf(part, 0, part.ids.length))),
+    )
+    if (from + room >= long.ids.length) return made
+  }
 }
 
 function toEncoding(rows: readonly (readonly Tokens[])[], hasTypes: boolean, returnOffsets: boolean): Encoding {
@@ -165,7 +217,7 @@ function toEncoding(rows: readonly (readonly Tokens[])[], hasTypes: boolean, ret
 }
 
 function pad(encoding: Encoding, encoder: Encoder, least: number, side: 'left' | 'right'): Encoding {
-  const { inputIds, tokenTypeIds, offsets, wordIds, sequenceIds } = encoding
+  const { inputIds, tokenTypeIds, offsets, wordIds, sequenceIds, textOfRow } = encoding
   const length = inputIds.reduce((longest, row) => Math.max(longest, row.length), least)
   const { padTokenId } = encoder
   if (padTokenId === undefined)
@@ -187,5 +239,6 @@ function pad(encoding: Encoding, encoder: Encoder, least: number, side: 'left' |
     ...(offsets && { offsets: filled(offsets, (): [number, number] => [0, 0]) }),
     ...(wordIds && { wordIds: filled(wordIds, () => null) }),
     ...(sequenceIds && { sequenceIds: filled(sequenceIds, () => null) }),
+    ...(textOfRow && { textOfRow }),
   }
 }

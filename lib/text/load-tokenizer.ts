@@ -14,18 +14,7 @@ import { tokenizerFile, type Tokenizer } from './tokenizer.ts'
  * `special_tokens_map.json` and `chat_template.jinja` where they are. Throws FileError, which says what is damaged or not supported.
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  return load('loadTokenizer', folder)
-}
-
-/** The names that users of `transformers` know. */
-export const AutoTokenizer = {
-  /** See `loadTokenizer`. */
-  async fromPretrained(folder: string): Promise<Tokenizer> {
-    return load('AutoTokenizer.fromPretrained', folder)
-  },
-}
-
-async function load(operation: string, folder: string): Promise<Tokenizer> {
+  const operation = 'loadTokenizer'
   const path = join(checkPath(operation, folder), tokenizerFile)
   for (const name of (await exists(path)) ? [] : sentencePieceFiles)
     if (await exists(join(folder, name))) return loadSentencePiece(operation, folder, join(folder, name))

@@ -46,7 +46,8 @@ const longestContext = 1e9
  * A tokenizer as a tokenizer.json describes it: normaliser, cut into words, model, special tokens; and back. Ids are
  * those of Hugging Face's tokenizers, offsets are its too, counted in UTF-16 units.
  *
- * Half of a surrogate pair alone is read as U+FFFD.
+ * Half of a surrogate pair alone is read as U+FFFD. What the file says about truncation and padding is not followed: both
+ * are asked for in the call.
  */
 export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer {
   readonly vocabSize: number

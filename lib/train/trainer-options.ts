@@ -1,5 +1,6 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { checkPath } from '../files/file-error.ts'
+import { checkPrecision, type Precision } from '../graph/precision.ts'
 import { adamW, type OptimizerFactory } from './adamw.ts'
 import { checkTask, type Task } from './causal-lm.ts'
 import { warmupCosine, type Schedule } from './schedule.ts'
@@ -18,6 +19,11 @@ export interface TrainerOptions {
   evaluateEvery?: number
   /** Sequences per batch of an evaluation; 64 unless said. */
   evaluationBatchSize?: number
+  /**
+   * Of the matrix products of a step, forward and backward: bf16 rounds their operands while it packs them. Parameters,
+   * sums, moments and evaluations stay f32. f32 unless said.
+   */
+  precision?: Precision
   /** Of the batches and dropouts; 0 unless said. */
   seed?: number
   /** Ends the training within 50 ms, or after the step under way if that changes parameters already. */
@@ -43,6 +49,7 @@ const known = {
   clipNorm: 'any',
   evaluateEvery: 'any',
   evaluationBatchSize: 'any',
+  precision: 'any',
   seed: 'any',
   signal: 'signal',
   out: 'any',
@@ -56,10 +63,12 @@ export function resolveTrainerOptions(options: TrainerOptions): ResolvedTrainerO
     schedule: warmupCosine({ peak: 1e-3 }),
     clipNorm: 1,
     evaluationBatchSize: 64,
+    precision: 'f32' as const,
     seed: 0,
     ...options,
   }
   checkTask('Trainer', resolved.task)
+  checkPrecision('Trainer', resolved.precision)
   for (const name of ['steps', 'batchSize', 'evaluationBatchSize'] as const)
     checkInteger('Trainer', name, resolved[name], 1)
   for (const name of ['evaluateEvery', 'saveEvery'] as const)

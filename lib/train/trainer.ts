@@ -32,7 +32,7 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Resumable, Disposab
   constructor(model: DecoderModel, options: TrainerOptions) {
     checkModel('Trainer', model)
     const resolved = resolveTrainerOptions(options)
-    const { task, batchSize, seed, clipNorm } = resolved
+    const { task, batchSize, seed, clipNorm, precision } = resolved
     const parameters = new Map([...model.parameters()].filter(([, parameter]) => parameter.trainable))
     if (parameters.size === 0) throw new ArgumentError('Trainer: the model has no trainable parameter')
     this.#model = model
@@ -43,6 +43,7 @@ export class Trainer implements AsyncIterable<TrainerEvent>, Resumable, Disposab
       parameters,
       optimizer: this.#optimizer,
       clipNorm: clipNorm === Infinity ? undefined : clipNorm,
+      precision,
       loss: (batch: TokenBatch, dropout) => task.loss(model, batch, dropout),
     })
   }

@@ -136,6 +136,21 @@ struct PanelKernels {
 };
 constexpr int kRowTail = 16;
 
+// Products of operands that are rounded to bfloat16, to nearest even, while they are packed; sums in f32. A step of k
+// is a word of 32 bits: two bfloat16, the first in the lower half, where the CPU multiplies such pairs (denormals are
+// 0 then), else one rounded f32. k counts elements; what the last word lacks is zero.
+struct Bf16Products {
+  int elements;      // of k in a step
+  // As GemmKernels::tile, of words.
+  void (*tile)(const GemmTile&);
+  // n elements along k to words.
+  void (*convert)(const float* x, int64_t n, float* row);
+  // words[s·out_row + j] = those of step s of x[k·ld + j], j < columns; zero for columns ≤ j < out_row.
+  void (*pack_rows)(const float* x, int64_t ld, int64_t k, int64_t columns, float* words, int64_t out_row);
+  // A panel of `nr` columns from x[j·ld + k].
+  void (*pack_columns)(const float* x, int64_t ld, int64_t k, int columns, float* panel);
+};
+
 struct GemmKernels {
   int mr, nr;        // tile
   int kc;            // depth of a block: mr·kc of A and nr·kc of B fit the caches they should
@@ -143,6 +158,7 @@ struct GemmKernels {
   int gemv_rows;     // up to this m, gemv is faster than tiles for a transposed B
   void (*tile)(const GemmTile&);
   PanelKernels panels[kPanelFormatCount];
+  Bf16Products bf16;
   void (*epilogue)(const GemmEpilogue&, float* c, int64_t c_row, int rows, int columns);
   // Panel of `nr` columns: panel[k·nr + j] = B[k, j], zero for columns ≤ j < nr.
   //   pack_rows:    B[k, j] at b[k·ld + j]      (row-major)
@@ -340,6 +356,7 @@ struct PeakKernels {
 struct KernelExtension {
   const char* name;
   PanelKernels panels[kPanelFormatCount];
+  Bf16Products products;
 #define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK

@@ -48,7 +48,14 @@ class Item {
         vector_width_(table.vector_width),
         kernels_(table.gemm),
         packed_(g.format ? &kernels_.panels[static_cast<int>(*g.format)] : nullptr),
-        tile_kernel_(packed_ ? packed_->tile : kernels_.tile),
+        rounded_(g.bf16 ? &kernels_.bf16 : nullptr),
+        tile_kernel_(packed_    ? packed_->tile
+                     : rounded_ ? rounded_->tile
+                                : kernels_.tile),
+        column_elements_(packed_ ? 1 : plan.elements),
+        convert_(packed_    ? packed_->convert
+                 : rounded_ ? rounded_->convert
+                            : nullptr),
         copy_(table.elementwise.unary[static_cast<int>(Unary::identity)]),
         scratch_(scratch),
         view_(MakeGemmView(g, plan.transposed)),
@@ -106,10 +113,15 @@ class Item {
     }
   };
 
+  // Elements of k.
+  int64_t Terms(Range depth) const {
+    return std::min(g_.k, depth.end * plan_.elements) - depth.begin * plan_.elements;
+  }
+
   // Packed: where step k of the panel of column j begins.
   const float* ColumnsAt(int64_t j, int64_t k) const {
     if (packed_) return view_.columns + j / kPanelColumns * plan_.panel_words + k * view_.column_k;
-    return view_.columns + j * view_.column_stride + k * view_.column_k;
+    return view_.columns + j * view_.column_stride + k * column_elements_ * view_.column_k;
   }
 
   Region ColumnsRegion(Range columns, Range depth) const {
@@ -118,8 +130,9 @@ class Item {
     const auto part = [&](int64_t count) { return count * view_.column_k / kPanelColumns; };
     if (packed_)
       return {at + part(columns.begin % kPanelColumns), depth.size(), part(columns.size()), view_.column_k};
-    if (view_.column_stride == 1) return {at, depth.size(), columns.size(), view_.column_k};
-    return {at, columns.size(), depth.size(), view_.column_stride};
+    const int64_t terms = Terms(depth);
+    if (view_.column_stride == 1) return {at, terms, columns.size(), view_.column_k};
+    return {at, columns.size(), terms, view_.column_stride};
   }
 
   const float* RowsAt(int64_t i, int64_t step) const {
@@ -128,7 +141,7 @@ class Item {
 
   Region RowsRegion(Range rows, Range depth) const {
     const float* at = RowsAt(rows.begin, depth.begin);
-    if (view_.row_k != 1) return {at, depth.size(), rows.size(), view_.row_k};
+    if (view_.row_k != 1) return {at, Terms(depth), rows.size(), view_.row_k};
     return {at, rows.size(), depth.size() * plan_.elements, view_.row_stride};
   }
 
@@ -179,15 +192,21 @@ class Item {
   void CopyRows(Range depth) {
     const float* source = RowsAt(rows_.begin, depth.begin);
     const bool by_rows = view_.row_k == 1;
-    const int64_t elements = std::min(g_.k, depth.end * plan_.elements) - depth.begin * plan_.elements;
+    const int64_t elements = Terms(depth);
     const int64_t outer = by_rows ? rows_.size() : elements, inner = by_rows ? elements : rows_.size();
     const int64_t stride = by_rows ? view_.row_stride : view_.row_k;
     const int64_t floats = depth.size() * plan_.row_floats;
     const int64_t padded = by_rows ? floats + kRowPadding : inner;
+    if (rounded_ && !by_rows) {
+      rounded_->pack_rows(source, stride, elements, inner, scratch_.rows, inner);
+      tile_.a_row = 1;
+      tile_.a_k = inner;
+      return;
+    }
     for (int64_t i = 0; i < outer; ++i) {
       float* row = scratch_.rows + i * padded;
-      if (packed_ && packed_->convert) {
-        packed_->convert(source + i * stride, inner, row);
+      if (convert_) {
+        convert_(source + i * stride, inner, row);
         continue;
       }
       // Not memcpy: REP MOVSB crawls on some CPUs where both sides lie alike within a page (glibc bug 30994).
@@ -203,14 +222,18 @@ class Item {
   // All panels of the group from a row-major B, a few rows at a time: long runs of memory.
   void PackRows() {
     const int64_t nr = plan_.nr;
-    const float* source = view_.columns + group_.begin + depth_.begin * view_.column_k;
+    const float* source = ColumnsAt(group_.begin, depth_.begin);
     for (int64_t k = 0; k < depth_.size(); k += kDepthStep) {
       for (int64_t j = 0; j < group_.size(); j += nr) {
         const int columns = static_cast<int>(std::min(nr, group_.size() - j));
         if (ReadsInPlace(columns)) continue;
-        kernels_.pack_rows(source + k * view_.column_k + j, view_.column_k,
-                           std::min(kDepthStep, depth_.size() - k), columns,
-                           scratch_.panels + j * plan_.depth + k * nr);
+        const Range part = {depth_.begin + k, depth_.begin + std::min(k + kDepthStep, depth_.size())};
+        const float* from = source + k * plan_.elements * view_.column_k + j;
+        float* panel = scratch_.panels + j * plan_.depth + k * nr;
+        if (rounded_)
+          rounded_->pack_rows(from, view_.column_k, Terms(part), columns, panel, nr);
+        else
+          kernels_.pack_rows(from, view_.column_k, part.size(), columns, panel);
       }
     }
   }
@@ -225,8 +248,10 @@ class Item {
       return;
     }
     float* panel = scratch_.panels + (j - group_.begin) * plan_.depth;
-    if (pack && view_.column_stride != 1)
-      kernels_.pack_columns(source, view_.column_stride, depth_.size(), columns, panel);
+    if (pack && view_.column_stride != 1) {
+      const auto pack_columns = rounded_ ? rounded_->pack_columns : kernels_.pack_columns;
+      pack_columns(source, view_.column_stride, Terms(depth_), columns, panel);
+    }
     tile_.b = panel;
     tile_.b_row = plan_.nr;
   }
@@ -267,7 +292,10 @@ class Item {
   const int vector_width_;
   const GemmKernels& kernels_;
   const PanelKernels* const packed_;
+  const Bf16Products* const rounded_;
   void (*const tile_kernel_)(const GemmTile&);
+  const int64_t column_elements_;  // of k in a step of B as it lies
+  void (*const convert_)(const float*, int64_t, float*);
   void (*const copy_)(const float*, float*, int64_t);
   const Scratch scratch_;
   const GemmView view_;
@@ -290,7 +318,7 @@ int64_t RowFloats(int64_t m, int64_t n, int64_t k) {
 int64_t BlockFloats(int64_t m, int64_t n) { return std::min(kBlockFloats, RoundUp((m + 64) * (n + 64), 16)); }
 
 bool UsesGemv(const Gemm& g, const GemmKernels& kernels) {
-  return !g.format && g.m <= kernels.gemv_rows && g.a_k == 1 && g.b_k == 1;
+  return !g.format && !g.bf16 && g.m <= kernels.gemv_rows && g.a_k == 1 && g.b_k == 1;
 }
 
 // A few rows times a transposed B: chunks of B's columns, each read once for all rows.

@@ -19,6 +19,7 @@ struct Gemm {
   const float* b = nullptr;
   int64_t b_k = 0, b_column = 0;      // B[k, j] at b[k·b_k + j·b_column]
   std::optional<PanelFormat> format;  // b: words of panels; b_k and b_column mean nothing
+  bool bf16 = false;                  // A and B, not packed, are rounded to bfloat16
   float* c = nullptr;
   int64_t c_row = 0;
   GemmEpilogue epilogue = {};
@@ -37,8 +38,9 @@ size_t GemmWorkspace(int64_t m, int64_t n, int64_t k, int threads);
 
 // The result of an element depends only on k and the instruction set, not on the number of threads; that of a
 // row not on m either, except that a few rows by a transposed B are summed as matrix-vector products.
-// Packed bf16: where the CPU multiplies pairs of bfloat16, A is rounded to them as well (to nearest even),
-// and denormals are 0; elsewhere the result is that of the same numbers in f32.
+// bf16: both operands to nearest even, products exact, sums in f32; where the CPU multiplies pairs of
+// bfloat16, denormals are 0. Packed bf16: where the CPU multiplies pairs of bfloat16, A is rounded to them as
+// well (to nearest even), and denormals are 0; elsewhere the result is that of the same numbers in f32.
 void RunGemm(const Gemm& gemm, Context& context);
 
 }  // namespace heedful

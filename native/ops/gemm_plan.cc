@@ -21,12 +21,13 @@ struct Planner {
   int64_t count, threads;
   const GemmKernels& kernels = table.gemm;
   const PanelKernels* packed = g.format ? &kernels.panels[static_cast<int>(*g.format)] : nullptr;
-  const int64_t elements = g.format ? LayoutOf(*g.format).elements : 1;
+  const int64_t elements = g.format ? LayoutOf(*g.format).elements : g.bf16 ? kernels.bf16.elements : 1;
   const int64_t steps = CeilDiv(g.k, elements), row_floats = packed ? packed->row_floats : 1;
 
   // A set of a cache that thrashes holds 8 lines: enough for a tile of few rows.
   bool CopiesRows(bool transposed) const {
     // Converted, or filled up to whole words.
+    if (g.bf16) return true;
     if (packed && (packed->convert || g.k % elements)) return true;
     const GemmView v = MakeGemmView(g, transposed);
     const int64_t rows = transposed ? g.n : g.m;
@@ -37,7 +38,7 @@ struct Planner {
   double PackCost(bool transposed) const {
     if (packed) return 0;
     if (MakeGemmView(g, transposed).column_stride != 1) return kTransposeCost;
-    return (transposed ? g.n : g.m) <= kernels.in_place_rows ? 0 : kCopyCost;
+    return !g.bf16 && (transposed ? g.n : g.m) <= kernels.in_place_rows ? 0 : kCopyCost;
   }
 
   // Copying the rows, or reading a few of them at every k where they lie side by side.
@@ -94,9 +95,10 @@ struct Planner {
     for (int64_t column_parts = 1; column_parts <= std::min(panels, most); ++column_parts) {
       const int64_t columns = std::min(p.columns, CeilDiv(panels, column_parts) * p.panel);
       // The scratch block of a transposed C holds all rows of an item; rows for a packed B are copied once.
-      const int64_t fewest = p.transposed ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / columns))
-                             : packed && p.copy_rows ? RowBlocks(p.rows, p.depth * row_floats)
-                                                     : 1;
+      const int64_t turned = p.transposed ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / columns)) : 1;
+      const int64_t fewest = (packed || g.bf16) && p.copy_rows
+                                 ? std::max(turned, RowBlocks(p.rows, p.depth * row_floats))
+                                 : turned;
       for (int64_t row_parts = fewest; row_parts <= std::max(fewest, p.rows / kernels.mr);
            row_parts += std::max<int64_t>(1, row_parts / 2)) {
         const int64_t items = count * column_parts * row_parts;

@@ -30,7 +30,7 @@ GemmView MakeGemmView(const Gemm& g, bool transposed);
 struct GemmPlan {
   bool transposed;                  // Cᵀ = Bᵀ·Aᵀ
   bool in_place;                    // whole vectors of B are read where they lie
-  bool copy_rows;                   // rows of A are copied, padded, converted
+  bool copy_rows;                   // rows of A are copied, padded, converted, rounded
   int64_t rows, columns;            // of the view
   int64_t mr, nr;                   // of a tile, at most
   int64_t steps;                    // of the micro-kernel over all of k: words of a packed B, elements else

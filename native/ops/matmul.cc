@@ -7,13 +7,15 @@
 // the others arbitrary. With format ≥ 0, b is i32: the panels (panels.cc) of one (k, n) matrix that all of a
 // is multiplied by, and the last dimension of a is contiguous. y and preActivation overlap no other operand,
 // except that y may be preActivation when f is the identity. k = 0 gives f(bias). Accuracy: ops/gemm.h; f as
-// in kernel_table.h. The f64 loops multiply by the numbers that panels hold.
+// in kernel_table.h. With rounding = 1 the product is that of a and b rounded to bfloat16. The f64 loops
+// multiply by the numbers that panels hold, and round as well.
 #include "kernels/reference/matmul.h"
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
+#include "kernels/bf16.h"
 #include "kernels/reference/elementwise.h"
 #include "ops/gemm.h"
 #include "ops/op_list.h"
@@ -29,6 +31,7 @@ bool UnitStride(const Operand& x, int from_end) {
   return x.DimFromEnd(from_end) <= 1 || x.StrideFromEnd(from_end) == 1;
 }
 
+bool RoundsToBf16(const Instruction& in) { return in.attributes[3] == 1; }
 bool Packed(const Instruction& in) { return in.attributes[2] >= 0; }
 
 std::string Shape(const Operand& x) {
@@ -91,6 +94,8 @@ void Check(const Instruction& in) {
   HEEDFUL_CHECK(function >= 0 && function < kUnaryCount && function == static_cast<int>(function),
                 "matmul: unknown function " + std::to_string(function));
   HEEDFUL_CHECK(gradient == 0 || gradient == 1, "matmul: gradient must be 0 or 1");
+  HEEDFUL_CHECK(in.attributes[3] == 0 || (in.attributes[3] == 1 && !Packed(in)),
+                "matmul: rounding must be 0 or 1, and 0 where b is packed");
   HEEDFUL_CHECK(aux.present == (gradient == 1), "matmul: aux goes with gradient = 1, and only with it");
   HEEDFUL_CHECK(!pre || gradient == 0, "matmul: preActivation does not go with gradient = 1");
   if (aux) CheckLikeResult(aux, y, "aux");
@@ -157,6 +162,7 @@ Gemm MakeGemm(const Instruction& in) {
   } else {
     SetStrides(b, &g.b_k, &g.b_column);
   }
+  g.bf16 = RoundsToBf16(in);
   g.c_row = y.StrideFromEnd(1);
   g.epilogue.function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
   g.epilogue.gradient = in.attributes[1] == 1;
@@ -213,6 +219,15 @@ std::vector<double> Unpacked(const Instruction& in) {
   return matrix;
 }
 
+// Of bfloat16, contiguous.
+std::vector<double> Rounded(const reference::Matrix<const double>& x, int64_t rows, int64_t columns) {
+  std::vector<double> y(rows * columns);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) y[i * columns + j] = Widen(RoundToBf16(x(i, j)));
+  }
+  return y;
+}
+
 void Reference(const Instruction& in) {
   const Operand &a = in[kA], &b = in[kB], &y = in[kY];
   const int64_t m = y.DimFromEnd(1), n = y.DimFromEnd(0);
@@ -231,7 +246,13 @@ void Reference(const Instruction& in) {
     const reference::Matrix<double> result = matrix(y);
     const reference::Matrix<const double> factor =
         Packed(in) ? reference::Matrix<const double>{unpacked.data(), n, 1} : constant(b);
-    reference::Matmul<double>(constant(a), factor, result, m, n, a.DimFromEnd(0));
+    const int64_t k = a.DimFromEnd(0);
+    if (RoundsToBf16(in)) {
+      const std::vector<double> left = Rounded(constant(a), m, k), right = Rounded(factor, k, n);
+      reference::Matmul<double>({left.data(), k, 1}, {right.data(), n, 1}, result, m, n, k);
+    } else {
+      reference::Matmul<double>(constant(a), factor, result, m, n, k);
+    }
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
         const double x = result(i, j) + (in[kBias] ? in[kBias].As<double>()[j] : 0);
@@ -249,7 +270,7 @@ const OpInfo kMatmulOp = {
     .name = "matmul",
     .inputs = 4,
     .outputs = 2,
-    .attributes = 3,
+    .attributes = 4,
     .check = Check,
     .workspace = Workspace,
     .run = Run,

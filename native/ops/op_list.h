@@ -19,7 +19,7 @@ namespace heedful {
   X(GatedGradient)          /* gate, up, dy → dGate, dUp {function}                                             */ \
   X(Reduce)                 /* x → y (reduced dimensions are 1 in y) {function}                                 */ \
   X(Dropout)                /* x, seed i32 [] → y {probability, stream}                                         */ \
-  X(Matmul)                 /* a, b, [bias], [aux] → y, [preActivation] {function, gradient, format of b}       */ \
+  X(Matmul)                 /* a, b, [bias], [aux] → y, [preActivation] {function, gradient, format of b, round} */ \
   X(Quantize)               /* x → panels i32 {format}                                                          */ \
   X(Dequantize)             /* panels i32 → y {format}                                                          */ \
   X(Softmax)                /* x → y {log}                                                                      */ \

@@ -28,6 +28,7 @@ namespace {
   table.name = extension.name;
   for (int format = 0; format < kPanelFormatCount; ++format)
     if (extension.panels[format].tile) table.gemm.panels[format] = extension.panels[format];
+  if (extension.products.tile) table.gemm.bf16 = extension.products;
 #define HEEDFUL_EXTEND(format) \
   if (extension.format.run) table.peak.format = extension.format;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_EXTEND)

@@ -150,6 +150,13 @@ describe('heedful train', () => {
   it('does not resume what would be another training', async () => {
     const other = await heedful('train', '--resume', '--out', model, '--layers', '2')
     expect(other).toMatchObject({ code: 2, err: expect.stringContaining('--resume goes on with --layers 1, not 2') })
+    const bf16 = await heedful('train', '--resume', '--out', model, '--precision', 'bf16')
+    expect(bf16).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--resume goes on with --precision f32, not bf16'),
+    })
+    const unknown = await heedful('train', '--out', model, '--precision', 'f16')
+    expect(unknown).toMatchObject({ code: 2, err: expect.stringContaining('Allowed choices are f32, bf16') })
     await writeFile(join(folder, 'other.txt'), 'The quick brown fox.\n'.repeat(60))
     const text = await heedful('train', '--resume', '--out', model, '--data', join(folder, 'other.txt'))
     expect(text).toMatchObject({ code: 1, err: expect.stringContaining('not the text that this run was begun with') })

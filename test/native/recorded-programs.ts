@@ -36,6 +36,7 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.matmul(ops.transpose(x), ops.cast(ops.cast(x, 'f64'), 'f32'))),
   () => differentiate((x) => ops.matmul(ops.broadcastTo(x, [3, 5, 7]), f32(3, 7, 2), { activation: 'gelu' })),
   () => differentiate((x) => ops.cast(ops.transpose(ops.cast(x, 'bf16')), 'f32')),
+  () => differentiate((x) => ops.matmul(x, ops.transpose(f32(3, 7)), { precision: 'bf16' })),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'bf16'))),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'int8'))),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'q4_0'))),

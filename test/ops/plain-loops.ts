@@ -1,4 +1,5 @@
 import * as ops from '../../lib/ops/index.ts'
+import { fromBfloat16, toBfloat16 } from '../../lib/tensor/bfloat16.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { indices, integers, normal, uniform, type Input } from './case.ts'
 
@@ -67,6 +68,16 @@ export const plainLoops: readonly PlainLoop[] = [
     op: ({ a, b }) => ops.matmul(a, b),
     loop: ({ a, b }, r) => {
       const [left, right] = [rows(a, 769), rows(b, 40)]
+      return left.flatMap((row) => range(40).map((j) => dot(row, column(right, j), r)))
+    },
+  }),
+  define({
+    name: 'matmul in bf16 [9,769] by [769,40]',
+    inputs: { a: normal([9, 769]), b: normal([769, 40]) },
+    op: ({ a, b }) => ops.matmul(a, b, { precision: 'bf16' }),
+    loop: ({ a, b }, r) => {
+      const bf16 = (x: Numbers): number[] => Array.from(x, (v) => fromBfloat16(toBfloat16(v)))
+      const [left, right] = [rows(bf16(a), 769), rows(bf16(b), 40)]
       return left.flatMap((row) => range(40).map((j) => dot(row, column(right, j), r)))
     },
   }),

@@ -11,6 +11,7 @@ import {
   nn,
   ops,
   tensor,
+  trainTokenizer,
   valueAndGrad,
   type Compiled,
   type Encoding,
@@ -129,3 +130,6 @@ tokenizer.applyChatTemplate([{ content: 'Hello' }])
 tokenizer('short', { max_length: 8 })
 // @ts-expect-error no such strategy
 tokenizer('short', { truncation: 'longest_first' })
+expectType<Promise<Tokenizer>>()(trainTokenizer('bpe', ['a text'], { vocabSize: 300 }))
+// @ts-expect-error the size is missing
+void trainTokenizer('wordpiece', ['a text'], {})

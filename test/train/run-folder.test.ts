@@ -76,6 +76,12 @@ describe('a run in a folder', () => {
     expect(await train(stops)).toEqual(whole)
   })
 
+  it('that stopped in bf16 goes on as if it had not', async () => {
+    const whole = await train([], { precision: 'bf16' })
+    expect(await train([4], { precision: 'bf16' })).toEqual(whole)
+    expect(await train([])).not.toEqual(whole)
+  })
+
   it('goes on from what was saved last when the process was killed', async () => {
     const whole = await train([])
     using model = tinyModel({ dropout: 0.1 })

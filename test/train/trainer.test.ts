@@ -35,14 +35,14 @@ describe('Trainer', () => {
     expect(await collect(trainer)).toEqual([])
   })
 
-  it('has the same bits on any number of threads', async () => {
+  it.each(['f32', 'bf16'] as const)('in %s has the same bits on any number of threads', async (precision) => {
     const run = async (count: number): Promise<unknown> => {
       runtime.setThreads(count)
       // Large enough for every kind of instruction to be split.
       using model = tinyModel({ hiddenSize: 128, heads: 4, context: 64, dropout: 0.1 })
       const tokens = Int32Array.from({ length: 3000 }, (_, i) => (i * i) % 11)
       const task = causalLM({ train: tokens, validation: tokens.subarray(0, 700), context: 64 })
-      using trainer = tinyTrainer(model, { task, batchSize: 8, steps: 4 })
+      using trainer = tinyTrainer(model, { task, batchSize: 8, steps: 4, precision })
       return { losses: lossesOf(await collect(trainer)), weights: weightsOf(model) }
     }
     const one = await run(1)
@@ -61,6 +61,20 @@ describe('Trainer', () => {
     // A single window: all batches are the same.
     expect(await losses(1, 0, context + 1)).toEqual(await losses(2, 0, context + 1))
     expect(await losses(1, 0.2, context + 1)).not.toEqual(await losses(2, 0.2, context + 1))
+  })
+
+  it('learns in bf16 nearly as in f32, but not by the same numbers', async () => {
+    const train = async (precision?: 'f32' | 'bf16'): Promise<number[]> => {
+      using model = tinyModel()
+      using trainer = tinyTrainer(model, { steps: 40, ...(precision && { precision }) })
+      return (await collect(trainer)).map(({ loss }) => loss)
+    }
+    const [usual, f32, bf16] = [await train(), await train('f32'), await train('bf16')]
+    expect(f32).toEqual(usual)
+    expect(bf16).not.toEqual(f32)
+    const mean = (losses: number[]): number => losses.reduce((sum, loss) => sum + loss) / losses.length
+    expect(Math.abs(mean(bf16) / mean(f32) - 1)).toBeLessThan(0.01)
+    expect(Math.abs(bf16[0]! / f32[0]! - 1)).toBeLessThan(0.001)
   })
 
   it('learns a small text by heart', async () => {

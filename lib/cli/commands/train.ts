@@ -32,6 +32,11 @@ export const train: Command = {
       .option('--weight-decay <d>', 'AdamW, on matrices only', number(0), 0.1)
       .option('--evaluate-every <n>', 'validation loss after every so many steps and at the end', integer(1), 250)
       .option('--save-every <n>', 'save after every so many steps and at the end', integer(1), 250)
+      .addOption(
+        new Option('--precision <p>', 'what matrix products multiply; sums and parameters are f32')
+          .choices(['f32', 'bf16'])
+          .default('f32'),
+      )
       .option('--seed <n>', 'same seed, same model, bit for bit', integer(0, 2 ** 31 - 1), 1337)
       .requiredOption('--out <folder>', 'where the model goes')
       .option('--resume', 'go on with the run in --out, with its options')
@@ -87,6 +92,7 @@ async function run(settings: TrainSettings, { out, resume, json }: Options, sign
     }),
     evaluateEvery: settings.evaluateEvery,
     saveEvery: settings.saveEvery,
+    precision: settings.precision,
     seed,
     out,
     signal,

@@ -2,6 +2,8 @@ import { removeDeadNodes, schedule, type Graph } from '../graph.ts'
 import { dropUnitFactor, fuseEmbeddingGradient } from './fuse-gradients.ts'
 import { fuseActivation, fuseActivationGradient, fuseBias } from './fuse-matmul.ts'
 import { fuseResidualNorm, fuseResidualNormGradient } from './fuse-norm.ts'
+import type { Precision } from '../precision.ts'
+import { lowerPrecision } from './lower-precision.ts'
 import { transposeProduct } from './transpose-product.ts'
 import { applyRule, type Rule } from './rewriter.ts'
 
@@ -17,9 +19,13 @@ const rules: readonly Rule[] = [
   fuseResidualNormGradient,
 ]
 
-/** Everything that makes the graph do less work; the values that come out stay the same. */
-export function rewrite(graph: Graph): Graph {
+/**
+ * Everything that makes the graph do less work; the values that come out stay the same, but for the precision when it is
+ * bf16.
+ */
+export function rewrite(graph: Graph, precision: Precision = 'f32'): Graph {
   let current = removeDeadNodes(graph)
-  for (const rule of rules) current = removeDeadNodes(applyRule(current, rule))
+  for (const rule of precision === 'bf16' ? [lowerPrecision, ...rules] : rules)
+    current = removeDeadNodes(applyRule(current, rule))
   return schedule(current)
 }

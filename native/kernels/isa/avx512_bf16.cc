@@ -18,6 +18,7 @@ extern const KernelExtension kKernels;
 const KernelExtension kKernels = {
     .name = "avx512_bf16",
     .panels = {{}, kBf16PairKernels},
+    .products = kBf16PairProducts,
     .f32 = {},
     .bf16 = kComputePeak<Bf16Pairs>,
     .int8 = {},

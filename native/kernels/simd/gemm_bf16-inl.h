@@ -18,6 +18,67 @@ void ConvertRowKernel(const float* x, int64_t n, float* row) {
   StorePartial(row, RoundToBf16(LoadPartial(x, low), LoadPartial(x + low, left - low)), (left + 1) / 2);
 }
 
+// Bf16Products::pack_rows: rows k and k + 1 side by side.
+void PackPairRowsKernel(const float* x, int64_t ld, int64_t k, int64_t columns, float* words,
+                        int64_t out_row) {
+  constexpr int kLanes = Vec::kLanes;
+  for (; k > 0; k -= 2, x += 2 * ld, words += out_row) {
+    const bool pair = k > 1;
+    int64_t j = 0;
+    if (pair) {
+      for (; j + kLanes <= columns; j += kLanes) Store(words + j, JoinBf16(Load(x + j), Load(x + ld + j)));
+    }
+    for (; j < out_row; j += kLanes) {
+      const int64_t left = columns - j;
+      const int n = left <= 0 ? 0 : left < kLanes ? static_cast<int>(left) : kLanes;
+      const Vec low = LoadPartial(x + j, n), high = pair ? LoadPartial(x + ld + j, n) : Zero();
+      StorePartial(words + j, JoinBf16(low, high),
+                   out_row - j < kLanes ? static_cast<int>(out_row - j) : kLanes);
+    }
+  }
+}
+
+// Bf16Products::pack_columns: pairs lie side by side already, so words are transposed.
+void PackPairColumnsKernel(const float* x, int64_t ld, int64_t k, int columns, float* panel) {
+  constexpr int kLanes = Vec::kLanes;
+  alignas(64) float rows[kLanes * kLanes], turned[kLanes * kLanes];
+  for (int64_t i = 0; i < k; i += 2 * kLanes) {
+    const int terms = k - i < 2 * kLanes ? static_cast<int>(k - i) : 2 * kLanes;
+    const int low = terms < kLanes ? terms : kLanes;
+    for (int j = 0; j < kGemmColumns; j += kLanes) {
+      for (int r = 0; r < kLanes; ++r) {
+        const float* p = x + (j + r) * ld + i;
+        Vec word = Zero();
+        if (j + r < columns) {
+          word = terms == 2 * kLanes ? RoundToBf16(Load(p), Load(p + kLanes))
+                                     : RoundToBf16(LoadPartial(p, low), LoadPartial(p + low, terms - low));
+        }
+        Store(rows + r * kLanes, word);
+      }
+      float* out = panel + i / 2 * kGemmColumns + j;
+      if (terms == 2 * kLanes) {
+        TransposeBlock(rows, kLanes, out, kGemmColumns);
+      } else {
+        TransposeBlock(rows, kLanes, turned, kLanes);
+        for (int s = 0; 2 * s < terms; ++s) Store(out + s * kGemmColumns, Load(turned + s * kLanes));
+      }
+    }
+  }
+}
+
+void Bf16PairTileKernel(const GemmTile& tile) {
+  tile.a_k == 1 ? NarrowTileKernel<WordsKernel<Bf16Pairs>>(tile)
+                : NarrowTileKernel<WordsKernel<Bf16Pairs, true>>(tile);
+}
+
+constexpr Bf16Products kBf16PairProducts = {
+    .elements = 2,
+    .tile = Bf16PairTileKernel,
+    .convert = ConvertRowKernel,
+    .pack_rows = PackPairRowsKernel,
+    .pack_columns = PackPairColumnsKernel,
+};
+
 constexpr PanelKernels kBf16PairKernels = {
     .mr = Bf16Pairs::kRows,
     .row_floats = 1,

@@ -107,5 +107,4 @@ export const files: Readonly<Record<string, Call>> = {
     ],
     fails: /tokens should be a list/,
   },
-  'AutoTokenizer.fromPretrained': { args: [path(folder)], fails: /no such file/ },
 }

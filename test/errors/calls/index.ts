@@ -4,6 +4,7 @@ import { layers } from './layers.ts'
 import { models } from './models.ts'
 import { operations } from './operations.ts'
 import { tensors } from './tensors.ts'
+import { tokenizers } from './tokenizers.ts'
 import { training } from './training.ts'
 
 /** Every public function, by its path in the package; `heedful/train` stands under `train`. */
@@ -13,5 +14,6 @@ export const calls: Readonly<Record<string, Call>> = {
   ...layers,
   ...models,
   ...files,
+  ...tokenizers,
   ...training,
 }

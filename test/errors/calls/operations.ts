@@ -105,7 +105,10 @@ export const operations: Readonly<Record<string, Call>> = {
     args: [
       matrix,
       tensorOf([3, 2], { wrongShapes: [[2, 2], [3], []] }),
-      options({}, { bias: tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }), activation }),
+      options(
+        {},
+        { bias: tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }), activation, precision: oneOf('f32', 'bf16') },
+      ),
     ],
   },
   'ops.quantize': {

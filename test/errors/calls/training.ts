@@ -23,7 +23,16 @@ const differentiable = optional(
 
 export const training: Readonly<Record<string, Call>> = {
   compile: {
-    args: [loss, options({}, { rows: options({ capacity: integer(1, 2 ** 32), inputs: instance(() => ['x']) }) })],
+    args: [
+      loss,
+      options(
+        {},
+        {
+          rows: options({ capacity: integer(1, 2 ** 32), inputs: instance(() => ['x']) }),
+          precision: oneOf('f32', 'bf16'),
+        },
+      ),
+    ],
   },
   grad: { args: [loss, differentiable], named: /^(grad|valueAndGrad):/ },
   valueAndGrad: { args: [loss, differentiable], named: /^(grad|valueAndGrad):/ },
@@ -63,7 +72,7 @@ export const training: Readonly<Record<string, Call>> = {
           loss,
           optimizer: instance(() => adamW()(make.gpt().parameters())),
         },
-        { clipNorm: number(0) },
+        { clipNorm: number(0), precision: oneOf('f32', 'bf16') },
       ),
     ],
   },
@@ -78,6 +87,7 @@ export const training: Readonly<Record<string, Call>> = {
           clipNorm: but(number(0), 'infinity'),
           evaluateEvery: integer(1, any),
           evaluationBatchSize: integer(1, any),
+          precision: oneOf('f32', 'bf16'),
           seed: integer(0, 2 ** 31 - 1),
           signal,
           out: path(folder),

@@ -195,6 +195,50 @@ const bf16Cases = forms.flatMap(([layoutA, layoutB]) =>
   }),
 )
 
+/**
+ * Operands rounded to bf16 while they are packed, in every layout. Rounding falls on one side or the other where a
+ * gradient that was computed in f32 is rounded too, so gradients are compared where it comes from outside.
+ */
+const roundedCases = [
+  ...forms.flatMap(([a, b]) =>
+    [
+      ...edges.flatMap((s) => [
+        [s, 18, 19],
+        [17, s, 20],
+        [21, 7, s],
+      ]),
+      [150, 40, 130],
+      [15, 1537, 35],
+      [300, 1025, 70],
+      [33, 400, 300],
+      [20, 3200, 40],
+    ].map(([m, k, n]) => rounded(m!, k!, n!, a, b)),
+  ),
+  rounded(40, 31, 50, 'window', 'window'),
+  rounded(40, 31, 50, 'transposed', 'window'),
+  define({
+    name: 'matmul in bf16 of a batch with bias and gelu',
+    inputs: { x: normal([3, 5, 21]), w: normal([3, 21, 30]), b: normal([30]) },
+    run: ({ x, w, b }) => ops.matmul(x, w, { bias: b, activation: 'gelu', precision: 'bf16' }),
+    gradient: [],
+    ulps: 16,
+    cancels: Math.sqrt(21),
+    differences: false,
+  }),
+]
+
+function rounded(m: number, k: number, n: number, layoutA: string, layoutB: string): Case {
+  const given = product(m, k, n, layoutA, layoutB)
+  const [a, b] = [layouts[layoutA]!, layouts[layoutB]!]
+  return {
+    ...given,
+    name: `${given.name} in bf16`,
+    run: (x) => ops.matmul(a.view(x['a']!), b.view(x['b']!), { precision: 'bf16' }),
+    cancels: Math.sqrt(Math.max(m, k, n)),
+    differences: false,
+  }
+}
+
 function swapLast(shape: Shape): Shape {
   return [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!]
 }
@@ -208,4 +252,5 @@ export const matmul: readonly Case[] = [
   ...epilogueCases,
   ...biasCases,
   ...bf16Cases,
+  ...roundedCases,
 ]
