@@ -20,6 +20,8 @@ import type { LayerNorm } from './norms.ts'
 interface MemoryOptions {
   /** i32 [batch]: keys of the memory beyond are not seen. */
   memoryKeyLengths?: Tensor | undefined
+  /** With `offsets`: those of the memory. */
+  memoryOffsets?: Tensor | undefined
 }
 export interface DecoderLayerForwardOptions extends AttendOptions, MemoryOptions {}
 export interface DecoderForwardOptions extends StackForwardOptions, MemoryOptions {}
@@ -51,14 +53,14 @@ export class TransformerDecoderLayer extends Module {
   forward(x: Tensor, memory: Tensor, options: DecoderLayerForwardOptions = {}): Tensor {
     checkTensor('TransformerDecoderLayer', 'x', x)
     checkTensor('TransformerDecoderLayer', 'memory', memory)
-    checkOptions('TransformerDecoderLayer', options, [...attendOptionNames, 'memoryKeyLengths'])
-    const { memoryKeyLengths, causal = true, ...own } = options
-    const { dropout } = options
+    checkOptions('TransformerDecoderLayer', options, [...attendOptionNames, 'memoryKeyLengths', 'memoryOffsets'])
+    const { memoryKeyLengths, memoryOffsets, causal = true, ...own } = options
+    const { dropout, offsets } = options
     const attended = residual(x, this.norm1, this.#normFirst, (input) =>
       this.selfAttention.forward(input, { ...own, causal }),
     )
     const informed = residual(attended, this.norm2, this.#normFirst, (input) =>
-      this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, dropout }),
+      this.crossAttention.forward(input, { memory, keyLengths: memoryKeyLengths, offsets, memoryOffsets, dropout }),
     )
     return residual(informed, this.norm3, this.#normFirst, (input) => this.feedForward.forward(input, { dropout }))
   }
@@ -82,7 +84,7 @@ export class TransformerDecoder extends Module {
   forward(x: Tensor, memory: Tensor, options: DecoderForwardOptions = {}): Tensor {
     checkTensor('TransformerDecoder', 'x', x)
     checkTensor('TransformerDecoder', 'memory', memory)
-    const of = layerForwardOptions('TransformerDecoder', options, ['memoryKeyLengths'])
+    const of = layerForwardOptions('TransformerDecoder', options, ['memoryKeyLengths', 'memoryOffsets'])
     const out = this.layers.reduce((hidden, layer, index) => layer.forward(hidden, memory, of(index)), x)
     return this.norm ? this.norm.forward(out) : out
   }

@@ -6,7 +6,13 @@ import { FeedForward } from './feed-forward.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import { KeyValueCache } from './key-value-cache.ts'
 import { maxLayers, Module } from './module.ts'
-import { attendOptionNames, MultiHeadAttention, type AttendOptions, type RotaryConfig } from './multi-head-attention.ts'
+import {
+  attendOptionNames,
+  MultiHeadAttention,
+  type AttendOptions,
+  type MultiHeadAttentionOptions,
+  type RotaryConfig,
+} from './multi-head-attention.ts'
 import { LayerNorm } from './norms.ts'
 
 /** The options of torch.nn.TransformerEncoderLayer, and grouped heads and rotary positions. */
@@ -17,6 +23,10 @@ export interface TransformerLayerOptions extends Initialised {
   ffn?: number
   kvHeads?: number | undefined
   rope?: RotaryConfig | undefined
+  /** Of self-attention, as MultiHeadAttention has them. */
+  window?: MultiHeadAttentionOptions['window']
+  softcap?: number | undefined
+  alibi?: boolean | undefined
   /** relu unless said. */
   activation?: Activation
   /** Normalise before each sub-layer (pre-norm) instead of after it. */
@@ -32,6 +42,9 @@ export const layerOptions = {
   ffn: 'any',
   kvHeads: 'any',
   rope: 'any',
+  window: 'any',
+  softcap: 'any',
+  alibi: 'boolean',
   activation: 'any',
   normFirst: 'boolean',
   bias: 'boolean',
@@ -50,6 +63,9 @@ export function layerParts(operation: string, options: TransformerLayerOptions) 
     ffn = 2048,
     kvHeads,
     rope,
+    window,
+    softcap,
+    alibi,
     activation = 'relu',
     bias = true,
     dropout = 0,
@@ -58,7 +74,7 @@ export function layerParts(operation: string, options: TransformerLayerOptions) 
   const generator = generatorOf(operation, options)
   const shared = { dim, heads, kvHeads, bias, dropout, random: generator }
   return {
-    selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, rope }),
+    selfAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, rope, window, softcap, alibi }),
     crossAttention: (): MultiHeadAttention => new MultiHeadAttention({ ...shared, cross: true }),
     feedForward: (): FeedForward => new FeedForward({ dim, hidden: ffn, activation, bias, dropout, random: generator }),
     norm: (): LayerNorm => new LayerNorm(dim, { bias, epsilon }),

@@ -1,8 +1,18 @@
 import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { attention, cachedAttention, cacheWrite, reshape, rotaryEmbedding, split, transpose } from '../ops/index.ts'
+import { checkSoftcap, windowExtents } from '../ops/attention.ts'
+import {
+  attention,
+  cachedAttention,
+  cacheWrite,
+  reshape,
+  rotaryEmbedding,
+  split,
+  transpose,
+  type AttentionOptions,
+} from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
-import { fromData, type Tensor } from '../tensor/tensor.ts'
+import { fromData, Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
@@ -34,6 +44,12 @@ export interface MultiHeadAttentionOptions extends Initialised {
   /** Weights are kept as [inputs, outputs]. */
   inputsFirst?: boolean
   rope?: RotaryConfig | undefined
+  /** How far tokens see: the `window` of ops.attention. */
+  window?: AttentionOptions['window']
+  /** Scores s become softcap · tanh(s / softcap). */
+  softcap?: number | undefined
+  /** Scores fall with the distance of a key, by a slope for each head (Press, Smith & Lewis 2021). */
+  alibi?: boolean | undefined
   /** Of the result; the weights of the keys are not dropped. */
   dropout?: number
 }
@@ -49,6 +65,17 @@ export interface AttendOptions extends Dropping {
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
   positions?: Tensor | undefined
   cache?: LayerCache | undefined
+  /** Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. */
+  bias?: Tensor | undefined
+  /** i32 [sequences + 1], x being [tokens, dim]: packed sequences, as ops.attention takes them. */
+  offsets?: Tensor | undefined
+}
+
+export interface MemoryAttendOptions extends AttendOptions {
+  /** What keys and values are made from. */
+  memory?: Tensor | undefined
+  /** With `offsets`: those of the memory. */
+  memoryOffsets?: Tensor | undefined
 }
 
 const known = {
@@ -63,11 +90,14 @@ const known = {
   outputBias: 'boolean',
   inputsFirst: 'boolean',
   rope: 'any',
+  window: 'any',
+  softcap: 'any',
+  alibi: 'boolean',
   dropout: 'any',
   random: 'any',
 } as const
 
-export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'cache', 'dropout']
+export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'cache', 'bias', 'offsets', 'dropout']
 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
@@ -89,6 +119,9 @@ export class MultiHeadAttention extends Module {
   /** Of the rotary embedding: θ^(−2i/d). */
   readonly frequencies?: Tensor
   readonly #interleaved: boolean
+  readonly #rules: Pick<AttentionOptions, 'window' | 'softcap'>
+  /** Of ALiBi: [heads]. */
+  readonly slopes?: Tensor
 
   constructor(options: MultiHeadAttentionOptions) {
     super()
@@ -124,36 +157,79 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
     this.#interleaved = options.rope?.interleaved ?? false
     if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
+    const { window, softcap } = options
+    if (window !== undefined) windowExtents('MultiHeadAttention', window, false)
+    if (softcap !== undefined) checkSoftcap('MultiHeadAttention', softcap)
+    this.#rules = { ...(window !== undefined && { window }), ...(softcap !== undefined && { softcap }) }
+    if (options.alibi) this.slopes = alibiSlopes(heads)
   }
 
   /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
-  forward(x: Tensor, options: AttendOptions & { memory?: Tensor } = {}): Tensor {
-    checkOptions('MultiHeadAttention', options, [...attendOptionNames, 'memory'])
+  forward(x: Tensor, options: MemoryAttendOptions = {}): Tensor {
+    checkOptions('MultiHeadAttention', options, [...attendOptionNames, 'memory', 'memoryOffsets'])
     checkTensor('MultiHeadAttention', 'x', x)
     if (options.memory !== undefined) checkTensor('MultiHeadAttention', 'memory', options.memory)
     checkSource('MultiHeadAttention', options.dropout)
-    const { memory, causal = false, keyLengths, cache } = options
+    const { memory, causal = false, keyLengths, cache, bias, offsets, memoryOffsets } = options
     if (cache) this.#checkCached(options)
+    if (offsets) this.#checkPacked(x, options)
+    else if (memoryOffsets) throw new ArgumentError('MultiHeadAttention: memoryOffsets need offsets, those of x')
     let [q, k, v] = this.#project(x, memory)
     if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
       q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
       k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
     }
+    const rules = {
+      ...this.#rules,
+      ...(bias !== undefined && { bias }),
+      ...(this.slopes && { alibiSlopes: this.slopes }),
+    }
     const o = cache
-      ? cachedAttention(q, cacheWrite(cache.keys, k, cache.position), cacheWrite(cache.values, v, cache.position), {
-          causal,
-          keyLengths: keyLengths!,
-        })
+      ? this.#attendCached(q, k, v, cache, { causal, keyLengths: keyLengths! }, rules)
       : attention(q, k, v, {
           causal: causal === true ? 'start' : causal,
+          ...rules,
           ...(keyLengths !== undefined && { keyLengths }),
+          ...(offsets && { offsets }),
+          ...(memoryOffsets && { keyOffsets: memoryOffsets }),
         })
     const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
     return dropWith(this.output.forward(joined), this.#dropout, options)
   }
 
-  #checkCached({ memory, keyLengths, positions }: AttendOptions & { memory?: Tensor }): void {
+  #attendCached(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cache: LayerCache,
+    options: { causal: boolean; keyLengths: Tensor },
+    rules: AttentionOptions,
+  ): Tensor {
+    const keys = cacheWrite(cache.keys, k, cache.position)
+    const values = cacheWrite(cache.values, v, cache.position)
+    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, options)
+    if (!(keys instanceof Tensor) || !(values instanceof Tensor))
+      throw new ArgumentError(
+        `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
+      )
+    return attention(q, keys, values, { ...options, ...rules })
+  }
+
+  #checkPacked(x: Tensor, { memory, cache, positions, memoryOffsets }: MemoryAttendOptions): void {
+    if (x.rank !== 2)
+      throw new ShapeError(
+        `MultiHeadAttention: with offsets x should be [tokens, dim], got ${formatShape(x.shape)}; reshape it`,
+      )
+    if (cache) throw new ArgumentError('MultiHeadAttention: offsets go without a cache')
+    if (memoryOffsets && !memory) throw new ArgumentError('MultiHeadAttention: memoryOffsets need memory')
+    if (memory && !memoryOffsets)
+      throw new ArgumentError('MultiHeadAttention: offsets with memory need memoryOffsets, those of the memory')
+    if (this.frequencies && !positions)
+      throw new ArgumentError('MultiHeadAttention: rotary embedding with offsets needs positions, those of x')
+  }
+
+  #checkCached({ memory, keyLengths, positions }: MemoryAttendOptions): void {
     if (memory) throw new ArgumentError('MultiHeadAttention: a cache goes with self-attention only')
     if (!keyLengths)
       throw new ArgumentError('MultiHeadAttention: a cache needs keyLengths, how many tokens it holds after this call')
@@ -203,6 +279,17 @@ function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
     )
   const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
   return fromData(frequencies, { dtype: 'f32' })
+}
+
+/**
+ * 2^(−8i/n), i = 1 … n, for n heads; where n is no power of two, those of the one below and every other one of the one
+ * above, as in the code of the paper.
+ */
+function alibiSlopes(heads: number): Tensor {
+  const geometric = (n: number): number[] => Array.from({ length: n }, (_, i) => 2 ** ((-8 * (i + 1)) / n))
+  const below = 2 ** Math.floor(Math.log2(heads))
+  const between = geometric(2 * below).filter((_, i) => i % 2 === 0)
+  return fromData([...geometric(below), ...between.slice(0, heads - below)], { dtype: 'f32' })
 }
 
 function counting(length: number): Tensor {

@@ -187,22 +187,31 @@ const optionNames = [
 ]
 
 /** How many keys are seen before and after the query's own; −1: all. */
-function extents(window: AttentionOptions['window'], causal: boolean): [left: number, right: number] {
+export function windowExtents(
+  operation: string,
+  window: AttentionOptions['window'],
+  causal: boolean,
+): [left: number, right: number] {
   if (window === undefined) return [-1, -1]
   if (typeof window === 'number') {
-    checkInteger('attention', 'window', window, 1, maxWindow)
+    checkInteger(operation, 'window', window, 1, maxWindow)
     return causal ? [window - 1, 0] : [window >> 1, window >> 1]
   }
   if (!Array.isArray(window) || window.length !== 2)
-    throw new ArgumentError(`attention: window should be a number of keys or [left, right], got ${describe(window)}`)
+    throw new ArgumentError(`${operation}: window should be a number of keys or [left, right], got ${describe(window)}`)
   const [left, right] = window as [unknown, unknown]
-  checkInteger('attention', 'window[0]', left, 0, maxWindow)
-  checkInteger('attention', 'window[1]', right, 0, maxWindow)
+  checkInteger(operation, 'window[0]', left, 0, maxWindow)
+  checkInteger(operation, 'window[1]', right, 0, maxWindow)
   if (causal && right !== 0)
-    throw new ArgumentError(`attention: window should be [left, 0] when it is causal, got ${describe(window)}`)
+    throw new ArgumentError(`${operation}: window should be [left, 0] when it is causal, got ${describe(window)}`)
   return [left as number, right as number]
 }
 const maxWindow = 2 ** 31 - 1
+
+export function checkSoftcap(operation: string, softcap: number): void {
+  if (!(checkNumber(operation, 'softcap', softcap, 0) > 0))
+    throw new ArgumentError(`${operation}: softcap should be above 0, got 0; leave it out for none`)
+}
 
 /** [queryLength, keyLength] and more before it, seen as rank 4. */
 function biasOf(bias: Tensor): Tensor {
@@ -228,9 +237,8 @@ function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, want
       'attention: keyLengths go with padded sequences, offsets with packed ones; offsets, and keyOffsets, say how many keys there are',
     )
   const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
-  if (softcap !== undefined && !(checkNumber('attention', 'softcap', softcap, 0) > 0))
-    throw new ArgumentError('attention: softcap should be above 0, got 0; leave it out for none')
-  const [left, right] = extents(options.window, causal !== 0)
+  if (softcap !== undefined) checkSoftcap('attention', softcap)
+  const [left, right] = windowExtents('attention', options.window, causal !== 0)
   return apply(
     attentionOp,
     [

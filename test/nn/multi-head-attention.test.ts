@@ -159,6 +159,78 @@ describe('rotary positions', () => {
   })
 })
 
+describe('rules of scores', () => {
+  const plain = (layer: MultiHeadAttention, options: Partial<PlainAttention>): number[][][] =>
+    plainAttention(layer, cube(x), cube(x), { heads: 4, headDim: 6, sees: all, ...options })
+
+  it('windows: the last keys when causal, else both sides', () => {
+    close(
+      layerOf({ heads: 4, window: 4 }).forward(x),
+      plain(layerOf({ heads: 4 }), { sees: (_, i, j) => Math.abs(i - j) <= 2 }),
+    )
+    close(
+      layerOf({ heads: 4, window: 3 }).forward(x, { causal: true }),
+      plain(layerOf({ heads: 4 }), { sees: (_, i, j) => j <= i && j > i - 3 }),
+    )
+  })
+
+  it('soft cap, slopes and bias', () => {
+    const layer = layerOf({ heads: 4, softcap: 0.5 })
+    close(layer.forward(x), plain(layer, { shape: (s) => 0.5 * Math.tanh(s / 0.5) }))
+    const alibi = layerOf({ heads: 4, alibi: true })
+    const sloped = (s: number, h: number, i: number, j: number): number => s - Math.abs(i - j) / 4 ** (h + 1)
+    close(alibi.forward(x, { causal: true }), plain(alibi, { shape: sloped, sees: (_, i, j) => j <= i }))
+    expect([...layerOf({ heads: 6, headDim: 4, alibi: true }).slopes!.data()]).toEqual([
+      1 / 4,
+      1 / 16,
+      1 / 64,
+      1 / 256,
+      1 / 2,
+      1 / 8,
+    ])
+    const bias = tensor.randn([4, length, length], { seed: 8 })
+    const added = cube(bias)
+    const biased = layerOf({ heads: 4 })
+    close(biased.forward(x, { bias }), plain(biased, { shape: (s, h, i, j) => s + added[h]![i]![j]! }))
+  })
+})
+
+describe('packed sequences', () => {
+  const lengths = [3, 0, 5, 1]
+  const offsets = tensor(Int32Array.of(0, 3, 3, 8, 9))
+  const packed = tensor.randn([9, dim], { seed: 6 })
+  const positions = tensor(Int32Array.of(0, 1, 2, 0, 1, 2, 3, 4, 0))
+
+  it.each([{}, { window: 2 }, { rope: {} }, { alibi: true }])('get what each gets alone, with %j', (options) => {
+    const layer = layerOf({ heads: 4, kvHeads: 2, ...options })
+    const together = layer.forward(packed, { causal: true, offsets, positions })
+    let at = 0
+    for (const n of lengths.filter((n) => n > 0)) {
+      const alone = layer.forward(ops.slice(packed, 0, at, at + n), { causal: true })
+      expect(deviation(ops.slice(together, 0, at, at + n).data(), alone.data())).toBeLessThan(tolerance)
+      at += n
+    }
+  })
+
+  it('attend to packed memories', () => {
+    const layer = layerOf({ heads: 4, cross: true })
+    const memories = tensor.randn([7, dim], { seed: 7 })
+    const memoryOffsets = tensor(Int32Array.of(0, 2, 3, 3, 7))
+    const together = layer.forward(packed, { memory: memories, offsets, memoryOffsets })
+    const alone = layer.forward(ops.slice(packed, 0, 0, 3), { memory: ops.slice(memories, 0, 0, 2) })
+    expect(deviation(ops.slice(together, 0, 0, 3).data(), alone.data())).toBeLessThan(tolerance)
+  })
+
+  it('ask for what they need', () => {
+    expect(() => layerOf({ heads: 4 }).forward(x, { offsets })).toThrow(ShapeError)
+    expect(() => layerOf({ heads: 4, rope: {} }).forward(packed, { offsets })).toThrow('needs positions')
+    expect(() => layerOf({ heads: 4, cross: true }).forward(packed, { memory: packed, offsets })).toThrow(
+      'memoryOffsets',
+    )
+    expect(() => layerOf({ heads: 4 }).forward(packed, { memoryOffsets: offsets })).toThrow(ArgumentError)
+  })
+})
+
 describe('cross-attention', () => {
   it('takes keys and values from the memory', () => {
     const lengths = [5, 2, 0]
@@ -188,7 +260,7 @@ describe('cross-attention', () => {
 
 describe('a cache', () => {
   const [context, headDim] = [9, 6]
-  it.each([{}, { kvHeads: 1 }, { rope: {} }])(
+  it.each([{}, { kvHeads: 1 }, { rope: {} }, { window: 3, softcap: 2, alibi: true }])(
     'gives the last tokens what the whole sequence gives them, with %j',
     (options) => {
       const layer = layerOf({ heads: 4, ...options })

@@ -34,6 +34,8 @@ export interface PlainAttention {
   sees(b: number, i: number, j: number): boolean
   /** What becomes of a head of a query or a key that stands at t. */
   turn?: (head: number[], t: number) => number[]
+  /** What becomes of the score of head h for query i and key j. */
+  shape?: (score: number, h: number, i: number, j: number) => number
 }
 
 /** Multi-head attention by its definition, in f64 with every score at hand: x [batch][length][dim] → the same. */
@@ -41,7 +43,7 @@ export function plainAttention(
   layer: MultiHeadAttention,
   x: Matrix[],
   memory: Matrix[],
-  { heads, kvHeads = heads, headDim, sees, turn = (head) => head }: PlainAttention,
+  { heads, kvHeads = heads, headDim, sees, turn = (head) => head, shape = (score) => score }: PlainAttention,
 ): Matrix[] {
   const [width, kvWidth] = [heads * headDim, kvHeads * headDim]
   const [query, key, value] = layer.qkv
@@ -58,7 +60,9 @@ export function plainAttention(
         const g = Math.floor(h / (heads / kvHeads))
         const seen = keys.map((_, j) => j).filter((j) => sees(b, i, j))
         const turned = turn(head(q, h), i)
-        const weights = seen.map((j) => Math.exp(dot(turned, turn(head(keys[j]!, g), j)) / Math.sqrt(headDim)))
+        const weights = seen.map((j) =>
+          Math.exp(shape(dot(turned, turn(head(keys[j]!, g), j)) / Math.sqrt(headDim), h, i, j)),
+        )
         const sum = weights.reduce((a, w) => a + w, 0)
         return Array.from({ length: headDim }, (_, d) =>
           seen.reduce((a, j, n) => a + (weights[n]! / sum) * head(values[j]!, g)[d]!, 0),

@@ -115,7 +115,8 @@ inline float OnlineSoftmax(float* scores, const TileKeys& tile, Span seen, bool 
 }
 
 // Scores that were kept where probabilities go become them.
-inline void FinishProbabilities(const AttentionForward& a, int64_t i, float row_max, float row_sum) {
+HEEDFUL_NOINLINE void FinishProbabilities(const AttentionForward& a, int64_t i, float row_max,
+                                          float row_sum) {
   float* p = a.p + i * a.p_row;
   Span seen = SeenKeys(a, i);
   if (row_sum == 0) seen = {0, 0};

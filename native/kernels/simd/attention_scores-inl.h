@@ -17,9 +17,10 @@ inline AttentionScores OfHead(AttentionScores s, int64_t h, int64_t bias_head, i
 }
 
 // Row i, its scores of the keys [j0 + any.begin, j0 + any.end), which are multiplied by `factor` first.
-// derivative, where not nullptr, becomes 1 − tanh².
-inline void ShapeScores(const AttentionScores& s, int64_t i, int64_t j0, Span any, float factor,
-                        float* scores, float* derivative) {
+// derivative, where not nullptr, becomes 1 − tanh². Not inlined: its constants would take the registers of
+// the plain loops around it.
+HEEDFUL_NOINLINE void ShapeScores(const AttentionScores& s, int64_t i, int64_t j0, Span any, float factor,
+                                  float* scores, float* derivative) {
   float* x = scores + any.begin;
   const int64_t n = any.end - any.begin, from = j0 + any.begin;
   if (s.softcap > 0) {

@@ -23,6 +23,9 @@ const layer: Readonly<Record<string, Kind>> = {
   ffn: integer(1, any),
   kvHeads: integer(1, 2),
   rope: options({}, { theta: number(0), dim: integer(2, 2), interleaved: boolean }),
+  window: integer(1, 2 ** 31 - 1),
+  softcap: number(0, Infinity, 1),
+  alibi: boolean,
   activation,
   normFirst: boolean,
   bias: boolean,
@@ -34,6 +37,7 @@ const stack = { ...layer, finalNorm: boolean }
 const attend: Readonly<Record<string, Kind>> = {
   causal: boolean,
   keyLengths,
+  bias: tensorOf([3, 3], { wrongShapes: [[], [3], [3, 2], [3, 3, 3]] }),
   dropout: dropoutSource,
 }
 const swiglu = {
@@ -119,6 +123,9 @@ export const layers: Readonly<Record<string, Call>> = {
         outputBias: boolean,
         inputsFirst: boolean,
         rope: layer['rope']!,
+        window: layer['window']!,
+        softcap: layer['softcap']!,
+        alibi: boolean,
         dropout: dropProbability,
         random,
       }),
