@@ -27,7 +27,7 @@ namespace heedful {
 #define HEEDFUL_REDUCE_FUNCTIONS(X) X(sum) X(mean) X(maximum) X(minimum)
 
 // What a right operand of the matrix product may be packed into (see PanelKernels).
-#define HEEDFUL_PANEL_FORMATS(X) X(f32) X(bf16)
+#define HEEDFUL_PANEL_FORMATS(X) X(f32) X(bf16) X(f16) X(int8) X(q8_0) X(q4_0)
 
 // What the rows of a key-value cache may be stored as (see CachedAttention).
 #define HEEDFUL_CACHE_FORMATS(X) X(f32) X(bf16) X(int8)
@@ -87,6 +87,7 @@ struct GemmTile {
   int64_t k;
   int rows, columns;      // 1 ≤ rows ≤ mr, 1 ≤ columns ≤ nr
   bool accumulate;        // add to C instead of overwriting it
+  int column = 0;         // of a panel: the first of these columns; b is where the row of 32 begins
   GemmPrefetch* next = nullptr;  // moved on by k steps; nullptr: everything, C too, is near already
 };
 
@@ -103,19 +104,37 @@ struct GemmEpilogue {
 };
 
 // A right operand B (k, n) that was packed once, for every instruction set alike: panels of 32 columns one after
-// another, each of them rows of 32 words of 32 bits. A word holds as many elements along k as fit, the first in its
-// lowest bits: word (w, j) of panel p has B[e·w … e·w + e − 1, 32·p + j], e = 1 (f32) or 2 (bf16); 0 outside of B.
+// another, whole rows of 32 words of 32 bits each. A panel is a sequence of steps along k, 0 (the number) outside of B:
+//   f32    B[k, 0 … 31]
+//   bf16   32 words, B[2w, j] in the lower and B[2w + 1, j] in the upper half of the word of column j
+//   f16    B[k, 0 … 31], 16 words
+//   int8   32 words of four bytes, q[4w … 4w + 3, j] + 128, the first lowest. After the last step 32 floats:
+//          B[k, j] = scale[j] · q[k, j], |q| ≤ 127
+//   q8_0   a block of 32 k: 32 scales in f16, then 8 times 32 words as in int8, |q| ≤ 128;  B = scale[block, j] · q
+//   q4_0   a block of 32 k: 32 scales in f16, then 4 times 32 words of four bytes; byte b of word w of a column holds
+//          q[4w + b] + 8 in its lower half, q[16 + 4w + b] + 8 in its upper half
+// Scale and numbers of a block of q8_0 or q4_0 in one column are those of a block of GGUF.
 constexpr int kPanelColumns = 32;
+
+struct PanelLayout {
+  int elements;  // of k in a step
+  int words;     // of a step
+  int tail;      // words after the last step. Some: the whole of k is one block
+  int lines;     // prefetches that a tile makes in each step
+};
+constexpr PanelLayout kPanelLayouts[kPanelFormatCount] = {{1, 32, 0, 1}, {2, 32, 0, 1},  {1, 16, 0, 1},
+                                                          {4, 32, 32, 1}, {32, 272, 0, 8}, {32, 144, 0, 4}};
 
 struct PanelKernels {
   int mr;          // rows of a tile, at most
-  int row_floats;  // floats that a row of A has for each word of B
+  int row_floats;  // floats that a row of A has for each step of B
   int panel_rows;  // up to so many rows, a tile may have all columns of a panel
-  // As GemmKernels::tile, of words: k counts words, b_row is kPanelColumns, a_k is 1, row i of A begins at a + i·a_row.
+  // As GemmKernels::tile: k counts steps, b_row is the words of one, a_k is 1, row i of A begins at a + i·a_row.
   void (*tile)(const GemmTile&);
-  // n elements of A to what tile reads, whole words. nullptr: it reads f32.
+  // n elements of A to what tile reads, whole steps, and up to kRowTail floats more. nullptr: it reads f32.
   void (*convert)(const float* x, int64_t n, float* row);
 };
+constexpr int kRowTail = 16;
 
 // Products of operands that are rounded to bfloat16, to nearest even, while they are packed; sums in f32. A step of k
 // is a word of 32 bits: two bfloat16, the first in the lower half, where the CPU multiplies such pairs (denormals are

@@ -118,15 +118,19 @@ class Item {
     return std::min(g_.k, depth.end * plan_.elements) - depth.begin * plan_.elements;
   }
 
+  // Packed: where step k of the panel of column j begins.
   const float* ColumnsAt(int64_t j, int64_t k) const {
-    const int64_t within = packed_ ? j % kPanelColumns : j;
-    const float* columns = view_.columns + (j - within) * plan_.steps;  // those of the panel
-    return columns + within * view_.column_stride + k * column_elements_ * view_.column_k;
+    if (packed_) return view_.columns + j / kPanelColumns * plan_.panel_words + k * view_.column_k;
+    return view_.columns + j * view_.column_stride + k * column_elements_ * view_.column_k;
   }
 
   Region ColumnsRegion(Range columns, Range depth) const {
     const float* at = ColumnsAt(columns.begin, depth.begin);
-    const int64_t terms = packed_ ? depth.size() : Terms(depth);
+    // As large a part of each step as the columns are of the panel.
+    const auto part = [&](int64_t count) { return count * view_.column_k / kPanelColumns; };
+    if (packed_)
+      return {at + part(columns.begin % kPanelColumns), depth.size(), part(columns.size()), view_.column_k};
+    const int64_t terms = Terms(depth);
     if (view_.column_stride == 1) return {at, terms, columns.size(), view_.column_k};
     return {at, columns.size(), terms, view_.column_stride};
   }
@@ -161,9 +165,9 @@ class Item {
     }
     const int64_t tiles =
         CeilDiv(group_.size(), plan_.nr) * blocks_ * CeilDiv(CeilDiv(item_rows_.size(), blocks_), plan_.mr);
+    const int64_t steps = tiles * depth_.size() * plan_.lines;
     int64_t step = kCacheLine;
-    while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= tiles * depth_.size())
-      step /= 2;
+    while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= steps) step /= 2;
     prefetch_ = columns.Walk(step);
     prefetch_then_ = rows.Walk(step);
   }
@@ -240,6 +244,7 @@ class Item {
     if (ReadsInPlace(columns)) {
       tile_.b = source;
       tile_.b_row = view_.column_k;
+      if (packed_) tile_.column = static_cast<int>(j % kPanelColumns);
       return;
     }
     float* panel = scratch_.panels + (j - group_.begin) * plan_.depth;
@@ -307,7 +312,8 @@ int64_t PanelFloats(int64_t m, int64_t n, int64_t k) {
   return std::min(kPanelFloats, (std::max(m, n) + 64) * RoundUp(k + 1, kDepthStep));
 }
 int64_t RowFloats(int64_t m, int64_t n, int64_t k) {
-  return std::min(kBlockFloats, (std::max(m, n) + 64) * RoundUp(k + 1 + kRowPadding, kDepthStep));
+  return std::min(kBlockFloats,
+                  (std::max(m, n) + 64) * RoundUp(k + kBlockElements + kRowPadding, kDepthStep));
 }
 int64_t BlockFloats(int64_t m, int64_t n) { return std::min(kBlockFloats, RoundUp((m + 64) * (n + 64), 16)); }
 

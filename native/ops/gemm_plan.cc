@@ -21,7 +21,7 @@ struct Planner {
   int64_t count, threads;
   const GemmKernels& kernels = table.gemm;
   const PanelKernels* packed = g.format ? &kernels.panels[static_cast<int>(*g.format)] : nullptr;
-  const int64_t elements = g.format ? PanelElements(*g.format) : g.bf16 ? kernels.bf16.elements : 1;
+  const int64_t elements = g.format ? LayoutOf(*g.format).elements : g.bf16 ? kernels.bf16.elements : 1;
   const int64_t steps = CeilDiv(g.k, elements), row_floats = packed ? packed->row_floats : 1;
 
   // A set of a cache that thrashes holds 8 lines: enough for a tile of few rows.
@@ -56,6 +56,7 @@ struct Planner {
   }
 
   int64_t Depth() const {
+    if (g.format && LayoutOf(*g.format).tail) return std::max<int64_t>(1, steps);
     const int64_t floats = steps * row_floats, blocks = std::max<int64_t>(1, CeilDiv(floats, kernels.kc));
     return std::max<int64_t>(1, RoundUp(CeilDiv(floats, blocks), kDepthStep) / row_floats);
   }
@@ -74,6 +75,8 @@ struct Planner {
     p.steps = steps;
     p.elements = elements;
     p.row_floats = row_floats;
+    p.panel_words = g.format ? PanelWords(*g.format, g.k) : 0;
+    p.lines = g.format ? LayoutOf(*g.format).lines : 1;
     p.depth = Depth();
     p.depth_blocks = std::max<int64_t>(1, CeilDiv(steps, p.depth));
     p.panel = packed ? kPanelColumns : kernels.nr;
@@ -118,13 +121,13 @@ struct Planner {
 }  // namespace
 
 GemmView MakeGemmView(const Gemm& g, bool transposed) {
-  if (g.format) return {g.a, g.b, g.a_row, 1, 1, kPanelColumns};
+  if (g.format) return {g.a, g.b, g.a_row, 1, 1, LayoutOf(*g.format).words};
   if (transposed) return {g.b, g.a, g.b_column, g.b_k, g.a_row, g.a_k};
   return {g.a, g.b, g.a_row, g.a_k, g.b_column, g.b_k};
 }
 
 int64_t RowBlocks(int64_t rows, int64_t floats) {
-  return CeilDiv(rows, std::max<int64_t>(kMinBlockRows, kBlockFloats / (floats + kRowPadding)));
+  return CeilDiv(rows, std::max<int64_t>(1, kBlockFloats / (floats + kRowPadding)));
 }
 
 GemmPlan PlanGemm(const Gemm& g, const KernelTable& table, int64_t count, int threads) {

@@ -13,10 +13,11 @@ inline int64_t PartBegin(int64_t n, int64_t parts, int64_t index) { return n * i
 
 constexpr int64_t kPanelFloats = 64 * 1024;   // packed B of one worker, a quarter of the second-level cache
 constexpr int64_t kBlockFloats = 104 * 1024;  // A copied to padded rows; as much again for a transposed C
-constexpr int64_t kMinBlockRows = 32;
-constexpr int64_t kRowPadding = 16;  // a cache line: consecutive rows fall into consecutive sets
-constexpr int64_t kDepthStep = 16;   // blocks of k begin at multiples, so that packing moves whole vectors
-constexpr int64_t kStreamRows = 8;   // up to here the time is that of reading B
+constexpr int64_t kRowPadding = 16;           // a cache line: consecutive rows fall into consecutive sets
+static_assert(kRowPadding >= kRowTail);
+constexpr int64_t kBlockElements = 32;  // of k, the most that a step has
+constexpr int64_t kDepthStep = 16;      // blocks of k begin at multiples, so that packing moves whole vectors
+constexpr int64_t kStreamRows = 8;      // up to here the time is that of reading B
 
 // The product as the micro-kernel sees it: rows are those of A, or of Bᵀ when `transposed`; columns those of
 // B or Aᵀ.
@@ -34,6 +35,7 @@ struct GemmPlan {
   int64_t mr, nr;                   // of a tile, at most
   int64_t steps;                    // of the micro-kernel over all of k: words of a packed B, elements else
   int64_t elements, row_floats;     // of k in a step; of a row as it is read
+  int64_t panel_words, lines;       // of a packed B: a panel; prefetches in a step
   int64_t depth, depth_blocks;      // a block of steps, and how many
   int64_t panel;                    // columns that one item takes together
   bool stream;                      // the whole of k for a panel, then the next: B is read in order

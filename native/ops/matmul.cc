@@ -19,7 +19,7 @@
 #include "kernels/reference/elementwise.h"
 #include "ops/gemm.h"
 #include "ops/op_list.h"
-#include "ops/panels.h"
+#include "ops/panel_words.h"
 
 namespace heedful {
 namespace {
@@ -210,7 +210,8 @@ std::vector<double> Unpacked(const Instruction& in) {
   std::vector<double> matrix(k * n);
   std::vector<float> rows(k * kPanelColumns);
   for (int64_t j = 0; j < n; j += kPanelColumns) {
-    UnpackRows(format, in[kB].As<uint32_t>() + j * PanelRows(format, k), 0, k, rows.data());
+    UnpackRows(format, in[kB].As<uint32_t>() + j / kPanelColumns * PanelWords(format, k), k, 0, k,
+               rows.data());
     for (int64_t i = 0; i < k; ++i)
       std::copy_n(rows.data() + i * kPanelColumns, std::min<int64_t>(kPanelColumns, n - j),
                   &matrix[i * n + j]);

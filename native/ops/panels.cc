@@ -1,72 +1,44 @@
 // quantize:    panels = x (k, n), f32 or f64, one of its two strides 1, rounded to the format and packed.
 // dequantize:  y (k, n), f32 or f64, rows contiguous = the numbers that panels hold.
 //
-// panels (⌈n / 32⌉, ⌈k / e⌉, 32) i32, contiguous: kernel_table.h says what lies in them. Rounding: f32 none;
-// bf16 to nearest even, relative error at most 2⁻⁸ (2⁻⁹ of the next power of two), NaN stays NaN, what is
-// beyond the largest becomes infinite.
+// panels (⌈n / 32⌉, rows, 32) i32, contiguous: kernel_table.h says what lies in them, panel_words.h how
+// numbers are rounded. int8 holds at most kMaxInt8Rows rows: sums of so many products fit 32 bits.
 #include "ops/panels.h"
 
 #include <algorithm>
-#include <cstring>
+#include <vector>
 
 #include "ops/op_list.h"
 #include "ops/operands.h"
+#include "ops/panel_words.h"
 
 namespace heedful {
 namespace {
 
-// Elements of k that go through the stack at once; begins a word in every format.
+constexpr int64_t kMaxInt8Rows = 131072;
+
+// Rows that go through the stack at once.
 constexpr int64_t kBlockRows = 64;
 
-uint32_t Bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-float FromBits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-uint32_t RoundToBf16(float x) {
-  const uint32_t bits = Bits(x);
-  return (x == x ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16;
-}
-
-// Rows of kPanelColumns numbers to words; rows beyond `rows`, up to a whole word, are zero.
-void PackRows(PanelFormat format, const float* x, int64_t rows, uint32_t* words) {
-  if (format == PanelFormat::f32) {
-    std::memcpy(words, x, rows * kPanelColumns * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < rows; i += 2, x += 2 * kPanelColumns, words += kPanelColumns) {
-    for (int64_t j = 0; j < kPanelColumns; ++j) {
-      const uint32_t high = i + 1 < rows ? RoundToBf16(x[kPanelColumns + j]) : 0;
-      words[j] = RoundToBf16(x[j]) | high << 16;
-    }
-  }
-}
-
-// Columns [first, first + kPanelColumns) of x to one panel.
+// Columns [first, first + kPanelColumns) of x, 0 beyond it, to one panel.
 template <class T>
-void PackPanel(PanelFormat format, const Operand& x, int64_t first, uint32_t* panel) {
-  const int64_t k = x.dims[0], columns = std::min<int64_t>(kPanelColumns, x.dims[1] - first);
-  for (int64_t i = 0; i < k; i += kBlockRows) {
-    float block[kBlockRows * kPanelColumns] = {};
-    const T* source = x.As<T>() + i * x.strides[0] + first * x.strides[1];
-    const int64_t rows = std::min(kBlockRows, k - i);
-    if (x.strides[1] == 1) {
-      for (int64_t r = 0; r < rows; ++r)
-        std::copy_n(source + r * x.strides[0], columns, block + r * kPanelColumns);
-    } else {
-      for (int64_t j = 0; j < columns; ++j) {
-        for (int64_t r = 0; r < rows; ++r)
-          block[r * kPanelColumns + j] = static_cast<float>(source[r * x.strides[0] + j * x.strides[1]]);
-      }
+void PackColumns(PanelFormat format, const Operand& x, int64_t first, uint32_t* panel) {
+  const int64_t k = x.dims[0], count = std::min<int64_t>(kPanelColumns, x.dims[1] - first);
+  std::vector<float> columns(kPanelColumns * k);
+  const T* source = x.As<T>() + first * x.strides[1];
+  if (x.strides[1] == 1) {
+    for (int64_t i = 0; i < k; ++i) {
+      for (int64_t j = 0; j < count; ++j)
+        columns[j * k + i] = static_cast<float>(source[i * x.strides[0] + j]);
     }
-    PackRows(format, block, rows, panel + i / PanelElements(format) * kPanelColumns);
+  } else {
+    for (int64_t j = 0; j < count; ++j) {
+      for (int64_t i = 0; i < k; ++i)
+        columns[j * k + i] = static_cast<float>(source[i * x.strides[0] + j * x.strides[1]]);
+    }
   }
+  std::fill_n(panel, PanelWords(format, k), 0);
+  PackPanel(format, columns.data(), k, panel);
 }
 
 template <class T>
@@ -75,7 +47,7 @@ void UnpackPanel(PanelFormat format, const uint32_t* panel, int64_t first, const
   for (int64_t i = 0; i < k; i += kBlockRows) {
     float block[kBlockRows * kPanelColumns];
     const int64_t rows = std::min(kBlockRows, k - i);
-    UnpackRows(format, panel, i, rows, block);
+    UnpackRows(format, panel, k, i, rows, block);
     for (int64_t r = 0; r < rows; ++r)
       std::copy_n(block + r * kPanelColumns, columns,
                   y.As<T>() + (i + r) * y.strides[0] + first * y.strides[1]);
@@ -85,8 +57,6 @@ void UnpackPanel(PanelFormat format, const uint32_t* panel, int64_t first, const
 PanelFormat FormatOf(const Instruction& in) {
   return static_cast<PanelFormat>(static_cast<int>(in.attributes[0]));
 }
-
-int64_t PanelWords(PanelFormat format, int64_t k) { return PanelRows(format, k) * kPanelColumns; }
 
 void CheckQuantize(const Instruction& in) {
   const Operand &x = in[0], &panels = in[1];
@@ -99,8 +69,8 @@ void CheckQuantize(const Instruction& in) {
 template <class T>
 void QuantizePanel(const Instruction& in, int64_t panel) {
   const PanelFormat format = FormatOf(in);
-  PackPanel<T>(format, in[0], panel * kPanelColumns,
-               in[1].As<uint32_t>() + panel * PanelWords(format, in[0].dims[0]));
+  PackColumns<T>(format, in[0], panel * kPanelColumns,
+                 in[1].As<uint32_t>() + panel * PanelWords(format, in[0].dims[0]));
 }
 
 void RunQuantize(const Instruction& in, Context& context) {
@@ -142,6 +112,8 @@ PanelFormat CheckPanels(const char* op, const Operand& panels, double format, in
   check.Choice("format", format, kPanelFormatCount);
   check.Int("panels", panels);
   const auto chosen = static_cast<PanelFormat>(static_cast<int>(format));
+  check.Require(chosen != PanelFormat::int8 || k <= kMaxInt8Rows,
+                "int8 holds at most " + std::to_string(kMaxInt8Rows) + " rows, not " + std::to_string(k));
   const int64_t count = (n + kPanelColumns - 1) / kPanelColumns, rows = PanelRows(chosen, k);
   check.Require(panels.rank == 3 && panels.dims[0] == count && panels.dims[1] == rows &&
                     panels.dims[2] == kPanelColumns,
@@ -150,16 +122,6 @@ PanelFormat CheckPanels(const char* op, const Operand& panels, double format, in
                     ", " + std::to_string(kPanelColumns) + "], not " + ShapeText(panels));
   check.Contiguous("panels", panels);
   return chosen;
-}
-
-void UnpackRows(PanelFormat format, const uint32_t* panel, int64_t first, int64_t rows, float* y) {
-  for (int64_t i = first; i < first + rows; ++i, y += kPanelColumns) {
-    const uint32_t* words = panel + i / PanelElements(format) * kPanelColumns;
-    for (int64_t j = 0; j < kPanelColumns; ++j) {
-      const uint32_t word = words[j];
-      y[j] = FromBits(format == PanelFormat::f32 ? word : i % 2 ? word & 0xffff0000 : word << 16);
-    }
-  }
 }
 
 const OpInfo kQuantizeOp = {

@@ -68,7 +68,8 @@ CpuFeatures DetectCpu() {
   const bool bw = Bit(extended.ebx, 30), vl = Bit(extended.ebx, 31);
   cpu.avx512 = cpu.avx2 && zmm && f && dq && bw && vl;
   const bool vnni = Bit(extended.ecx, 11), bf16 = extended.eax >= 1 && Bit(CpuId(7, 1).eax, 5);
-  cpu.avx512_bf16 = cpu.avx512 && vnni && bf16;
+  cpu.avx512_vnni = cpu.avx512 && vnni;
+  cpu.avx512_bf16 = cpu.avx512_vnni && bf16;
   return cpu;
 }
 

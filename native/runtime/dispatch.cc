@@ -15,6 +15,7 @@ namespace heedful {
 HEEDFUL_DECLARE(scalar, KernelTable)
 HEEDFUL_DECLARE(avx2, KernelTable)
 HEEDFUL_DECLARE(avx512, KernelTable)
+HEEDFUL_DECLARE(avx512_vnni, KernelExtension)
 HEEDFUL_DECLARE(avx512_bf16, KernelExtension)
 HEEDFUL_DECLARE(neon, KernelTable)
 #undef HEEDFUL_DECLARE
@@ -38,8 +39,12 @@ namespace {
 std::vector<const KernelTable*> FindTables() {
   [[maybe_unused]] const CpuFeatures cpu = DetectCpu();
   std::vector<const KernelTable*> tables;
+#ifdef HEEDFUL_WITH_avx512_vnni
+  const KernelTable* vnni = cpu.avx512_vnni ? Extended(avx512::kKernels, avx512_vnni::kKernels) : nullptr;
 #ifdef HEEDFUL_WITH_avx512_bf16
-  if (cpu.avx512_bf16) tables.push_back(Extended(avx512::kKernels, avx512_bf16::kKernels));
+  if (cpu.avx512_bf16) tables.push_back(Extended(*vnni, avx512_bf16::kKernels));
+#endif
+  if (vnni) tables.push_back(vnni);
 #endif
 #ifdef HEEDFUL_WITH_avx512
   if (cpu.avx512) tables.push_back(&avx512::kKernels);

@@ -38,6 +38,8 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.cast(ops.transpose(ops.cast(x, 'bf16')), 'f32')),
   () => differentiate((x) => ops.matmul(x, ops.transpose(f32(3, 7)), { precision: 'bf16' })),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'bf16'))),
+  () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'int8'))),
+  () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'q4_0'))),
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
   () => differentiate((x) => ops.linearCrossEntropy(x, f32(9, 7), i32(0, 1, 2, -100, 8), { bias: f32(9) })),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),

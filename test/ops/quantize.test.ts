@@ -63,10 +63,10 @@ describe('panels', () => {
     const rounded = ops.dequantize(ops.quantize(tensor([hard]), 'bf16'))
     expect([...rounded.data()]).toEqual(hard.map((x) => nearestBf16(Math.fround(x))))
   })
-  it('are the same whatever made them', () => {
+  it.each(weightFormats)('of %s are the same whatever made them', (format) => {
     const made = runtime.availableIsas().map((isa) => {
       runtime.setIsa(isa)
-      return words('bf16')
+      return words(format)
     })
     for (const other of made) expect(other).toEqual(made[0])
   })
@@ -179,7 +179,12 @@ describe('mistakes are told', () => {
   const packed = ops.quantize(matrix(20, 40), 'f32')
   const any = packed as never
   it.each<[string, () => unknown, new (message: string) => Error, string]>([
-    ['a format that is none', () => ops.quantize(x, 'int3' as never), ArgumentError, 'f32, bf16, got "int3"'],
+    [
+      'a format that is none',
+      () => ops.quantize(x, 'int3' as never),
+      ArgumentError,
+      'f32, bf16, f16, int8, q8_0, q4_0, got "int3"',
+    ],
     ['no format', () => ops.quantize(x, undefined as never), ArgumentError, 'got undefined'],
     ['no tensor', () => ops.quantize([[1]] as never, 'f32'), ArgumentError, 'matrix should be a tensor'],
     ['a vector', () => ops.quantize(tensor([1, 2]), 'f32'), ShapeError, 'matrix should have rank 2, got shape [2]'],

@@ -22,14 +22,15 @@ constexpr int kGemmInPlaceRows = 168, kGemvRows = 16;
 #include "kernels/simd/rows-inl.h"
 #include "kernels/simd/optimizer-inl.h"
 
+#include "kernels/simd/compute_peak-inl.h"
 #include "kernels/simd/gemm-inl.h"
+#include "kernels/simd/gemm_integer-inl.h"
 #include "kernels/simd/gemm_epilogue-inl.h"
 #include "kernels/simd/gemm_pack-inl.h"
 #include "kernels/simd/gemv-inl.h"
 #include "kernels/simd/gemm_kernels-inl.h"
 #include "kernels/simd/attention-inl.h"
 #include "kernels/simd/cached_attention-inl.h"
-#include "kernels/simd/compute_peak-inl.h"
 #include "kernels/simd/peak-inl.h"
 
 }  // namespace

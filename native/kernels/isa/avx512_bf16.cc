@@ -1,4 +1,4 @@
-// What AVX-512 BF16 and VNNI add to the kernels of avx512.
+// What AVX-512 BF16 adds to the kernels of avx512 and avx512_vnni.
 #include "kernels/kernel_table.h"
 #include "kernels/simd/vec_avx512_bf16.h"
 
@@ -12,11 +12,6 @@ constexpr int kGemmRows = 14, kGemmVectors = 2;
 #include "kernels/simd/gemm_bf16-inl.h"
 #include "kernels/simd/compute_peak-inl.h"
 
-struct Int8Peak {
-  static constexpr int kProducts = 4;
-  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBytes(a, b, sum); }
-};
-
 }  // namespace
 
 extern const KernelExtension kKernels;
@@ -26,7 +21,7 @@ const KernelExtension kKernels = {
     .products = kBf16PairProducts,
     .f32 = {},
     .bf16 = kComputePeak<Bf16Pairs>,
-    .int8 = kComputePeak<Int8Peak>,
+    .int8 = {},
 };
 
 }  // namespace heedful::avx512_bf16

@@ -18,19 +18,28 @@ constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
 static_assert(kPanelColumns % kGemmColumns == 0, "tiles read panels in whole parts");
 
-// How the words of B are multiplied: kParts floats of a row of A, one after another, each with a part of the
-// word.
+// How a row of B is multiplied, vector j of its columns from At(b, column): kParts floats of a row of A, one
+// after another, each with a part of the word.
 struct F32Words {
   static constexpr int kParts = 1, kRows = kGemmRows;
-  static Vec Part(Index<0>, const float* b) { return Load(b); }
+  static const float* At(const float* b, int column) { return b + column; }
+  static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
 };
 // Two bfloat16, widened: the products are those of f32.
 struct Bf16Words {
   // A row less where widening would need the last registers.
   static constexpr int kParts = 2, kRows = kGemmVectors > 2 ? kGemmRows - 1 : kGemmRows;
-  static Vec Part(Index<0>, const float* b) { return LowBf16(Load(b)); }
-  static Vec Part(Index<1>, const float* b) { return HighBf16(Load(b)); }
+  static const float* At(const float* b, int column) { return b + column; }
+  static Vec Part(Index<0>, const float* b, int j) { return LowBf16(Load(b + j * Vec::kLanes)); }
+  static Vec Part(Index<1>, const float* b, int j) { return HighBf16(Load(b + j * Vec::kLanes)); }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+};
+// Numbers in f16, half a word each, widened.
+struct F16Words {
+  static constexpr int kParts = 1, kRows = kGemmRows;
+  static const float* At(const float* b, int column) { return b + column / 2; }
+  static Vec Part(Index<0>, const float* b, int j) { return LoadF16(b + j * (Vec::kLanes / 2)); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
 };
 
@@ -52,51 +61,9 @@ inline void PrefetchTile(const GemmTile& tile, int rows) {
   }
 }
 
-// kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
-template <class Words, int kRows, int kVectors, bool kTransposed>
-HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
-  Vec acc[kRows][kVectors];
-  Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Zero(); }); });
-
-  // A pointer for every third row: each address is then pointer + {0, 1, 2}·a_row, which x86 encodes
-  // directly.
-  constexpr int kPointers = kTransposed ? 1 : (kRows + 2) / 3;
-  const float* a[kPointers];
-  const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : Words::kParts, b_row = tile.b_row;
-  Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
-  const float* b = tile.b;
-  if (tile.next) PrefetchTile<kVectors>(tile, kRows);
-  const bool asks = tile.next && tile.next->total > 0;
-  // Else memory that is there: an address without any would be looked up again and again.
-  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
-  const int64_t step = asks ? tile.next->step : 0;
-  int64_t left = asks ? tile.next->left : tile.k + 1;
-  for (int64_t k = tile.k; k > 0; --k) {
-    Unroll<Words::kParts>([&](auto part) {
-      Vec bk[kVectors];
-      Unroll<kVectors>([&](auto j) { bk[j] = Words::Part(part, b + j * Vec::kLanes); });
-      Unroll<kRows>([&](auto i) {
-        const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row + part);
-        Unroll<kVectors>([&](auto j) { acc[i][j] = Words::MultiplyAdd(aik, bk[j], acc[i][j]); });
-      });
-    });
-    Unroll<kPointers>([&](auto p) { a[p] += a_step; });
-    b += b_row;
-    // Clang would put off the products behind the branch, their operands waiting, and spill.
-    Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-    PrefetchFar(wanted);
-    wanted += step;
-    if (--left == 0) {
-      wanted += tile.next->jump;
-      left = tile.next->run;
-    }
-  }
-  if (asks) {
-    tile.next->at = wanted;
-    tile.next->left = left;
-    tile.next->total -= tile.k;
-  }
-
+// acc to C, or added to it.
+template <int kRows, int kVectors>
+inline __attribute__((always_inline)) void StoreTile(const GemmTile& tile, Vec (&acc)[kRows][kVectors]) {
   constexpr int kLast = (kVectors - 1) * Vec::kLanes;
   const int64_t c_row = tile.c_row;
   if (tile.columns == kVectors * Vec::kLanes) {
@@ -127,21 +94,69 @@ HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
   });
 }
 
-// GemmMicroKernel<Words, r, v, kTransposed> at [r − 1][v − kFirst].
-template <class Words, int kMaxRows, int kFirst, int kMaxVectors, bool kTransposed>
-struct GemmMicroKernels {
+// kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
+template <class Words, int kRows, int kVectors, bool kTransposed>
+HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
+  Vec acc[kRows][kVectors];
+  Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Zero(); }); });
+
+  // A pointer for every third row: each address is then pointer + {0, 1, 2}·a_row, which x86 encodes
+  // directly.
+  constexpr int kPointers = kTransposed ? 1 : (kRows + 2) / 3;
+  const float* a[kPointers];
+  const int64_t a_row = tile.a_row, a_step = kTransposed ? tile.a_k : Words::kParts, b_row = tile.b_row;
+  Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
+  const float* b = Words::At(tile.b, tile.column);
+  if (tile.next) PrefetchTile<kVectors>(tile, kRows);
+  const bool asks = tile.next && tile.next->total > 0;
+  // Else memory that is there: an address without any would be looked up again and again.
+  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
+  const int64_t step = asks ? tile.next->step : 0;
+  int64_t left = asks ? tile.next->left : tile.k + 1;
+  for (int64_t k = tile.k; k > 0; --k) {
+    Unroll<Words::kParts>([&](auto part) {
+      Vec bk[kVectors];
+      Unroll<kVectors>([&](auto j) { bk[j] = Words::Part(part, b, j); });
+      Unroll<kRows>([&](auto i) {
+        const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row + part);
+        Unroll<kVectors>([&](auto j) { acc[i][j] = Words::MultiplyAdd(aik, bk[j], acc[i][j]); });
+      });
+    });
+    Unroll<kPointers>([&](auto p) { a[p] += a_step; });
+    b += b_row;
+    // Clang would put off the products behind the branch, their operands waiting, and spill.
+    Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
+    PrefetchFar(wanted);
+    wanted += step;
+    if (--left == 0) {
+      wanted += tile.next->jump;
+      left = tile.next->run;
+    }
+  }
+  if (asks) {
+    tile.next->at = wanted;
+    tile.next->left = left;
+    tile.next->total -= tile.k;
+  }
+
+  StoreTile<kRows, kVectors>(tile, acc);
+}
+
+// Kernel::kRun<r, v> at [r − 1][v − kFirst].
+template <class Kernel, int kMaxRows, int kFirst, int kMaxVectors>
+struct MicroKernels {
   void (*at[kMaxRows][kMaxVectors - kFirst + 1])(const GemmTile&);
 
   template <int kRows, int kVectors>
   constexpr void Fill() {
-    at[kRows - 1][kVectors - kFirst] = GemmMicroKernel<Words, kRows, kVectors, kTransposed>;
+    at[kRows - 1][kVectors - kFirst] = Kernel::template kRun<kRows, kVectors>;
     if constexpr (kVectors > kFirst) {
       Fill<kRows, kVectors - 1>();
     } else if constexpr (kRows > 1) {
       Fill<kRows - 1, kMaxVectors>();
     }
   }
-  constexpr GemmMicroKernels() : at{} { Fill<kMaxRows, kMaxVectors>(); }
+  constexpr MicroKernels() : at{} { Fill<kMaxRows, kMaxVectors>(); }
 
   void operator()(const GemmTile& tile) const {
     at[tile.rows - 1][(tile.columns - 1) / Vec::kLanes + 1 - kFirst](tile);
@@ -149,8 +164,16 @@ struct GemmMicroKernels {
 };
 
 template <class Words, bool kTransposed = false>
-void WordsTileKernel(const GemmTile& tile) {
-  static constexpr GemmMicroKernels<Words, Words::kRows, 1, kGemmVectors, kTransposed> kTiles;
+struct WordsKernel {
+  static constexpr int kMaxRows = Words::kRows;
+  template <int kRows, int kVectors>
+  static constexpr auto kRun = &GemmMicroKernel<Words, kRows, kVectors, kTransposed>;
+};
+
+// Tiles of up to kGemmVectors vectors.
+template <class Kernel>
+void NarrowTileKernel(const GemmTile& tile) {
+  static constexpr MicroKernels<Kernel, Kernel::kMaxRows, 1, kGemmVectors> kTiles;
   kTiles(tile);
 }
 
@@ -158,15 +181,39 @@ void WordsTileKernel(const GemmTile& tile) {
 constexpr int kSpareRows = kGemmRows * kGemmColumns / kPanelColumns - 1;
 constexpr int kGemmPanelRows = kGemmColumns == kPanelColumns ? kGemmRows : kSpareRows > 0 ? kSpareRows : 1;
 
-template <class Words>
+constexpr bool kNarrowTiles = kGemmColumns < kPanelColumns;
+
+// The same, and tiles of kPanelRows rows with up to all columns of a panel; 0: several narrow tiles in their
+// place.
+template <class Kernel, int kPanelRows>
 void PanelTileKernel(const GemmTile& tile) {
-  if constexpr (kGemmColumns < kPanelColumns) {
-    if (tile.columns > kGemmColumns) {
-      static constexpr GemmMicroKernels<Words, kGemmPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes,
-                                        false>
-          kTiles;
-      return kTiles(tile);
+  if constexpr (kNarrowTiles) {
+    if (kPanelRows == 0 && tile.columns > kGemmColumns) {
+      GemmTile part = tile;
+      for (int left = tile.columns; left > 0; left -= kGemmColumns) {
+        part.columns = left < kGemmColumns ? left : kGemmColumns;
+        NarrowTileKernel<Kernel>(part);
+        part.column += kGemmColumns;
+        part.c += kGemmColumns;
+      }
+      return;
     }
+    if constexpr (kPanelRows > 0)
+      if (tile.columns > kGemmColumns) {
+        static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes>
+            kTiles;
+        return kTiles(tile);
+      }
   }
-  WordsTileKernel<Words>(tile);
+  NarrowTileKernel<Kernel>(tile);
 }
+
+// Panels that are multiplied word by word.
+template <class Words>
+constexpr PanelKernels kWordsPanel = {
+    .mr = Words::kRows,
+    .row_floats = Words::kParts,
+    .panel_rows = kGemmPanelRows,
+    .tile = PanelTileKernel<WordsKernel<Words>, kGemmPanelRows>,
+    .convert = nullptr,
+};

@@ -3,7 +3,8 @@
 
 struct Bf16Pairs {
   static constexpr int kParts = 1, kRows = kGemmRows, kProducts = 2;
-  static Vec Part(Index<0>, const float* b) { return Load(b); }
+  static const float* At(const float* b, int column) { return b + column; }
+  static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBf16(a, b, sum); }
 };
 
@@ -66,7 +67,8 @@ void PackPairColumnsKernel(const float* x, int64_t ld, int64_t k, int columns, f
 }
 
 void Bf16PairTileKernel(const GemmTile& tile) {
-  tile.a_k == 1 ? WordsTileKernel<Bf16Pairs>(tile) : WordsTileKernel<Bf16Pairs, true>(tile);
+  tile.a_k == 1 ? NarrowTileKernel<WordsKernel<Bf16Pairs>>(tile)
+                : NarrowTileKernel<WordsKernel<Bf16Pairs, true>>(tile);
 }
 
 constexpr Bf16Products kBf16PairProducts = {
@@ -81,6 +83,6 @@ constexpr PanelKernels kBf16PairKernels = {
     .mr = Bf16Pairs::kRows,
     .row_floats = 1,
     .panel_rows = kGemmPanelRows,
-    .tile = PanelTileKernel<Bf16Pairs>,
+    .tile = PanelTileKernel<WordsKernel<Bf16Pairs>, kGemmPanelRows>,
     .convert = ConvertRowKernel,
 };

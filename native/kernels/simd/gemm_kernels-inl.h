@@ -1,7 +1,8 @@
 // The kernels of the matrix product as a table.
 
 void GemmTileKernel(const GemmTile& tile) {
-  tile.a_k == 1 ? WordsTileKernel<F32Words>(tile) : WordsTileKernel<F32Words, true>(tile);
+  tile.a_k == 1 ? NarrowTileKernel<WordsKernel<F32Words>>(tile)
+                : NarrowTileKernel<WordsKernel<F32Words, true>>(tile);
 }
 
 // Bf16Products where the CPU has no pairs: f32 that were rounded are multiplied as such, exactly.
@@ -30,8 +31,9 @@ constexpr GemmKernels kGemmKernels = {
     .in_place_rows = kGemmInPlaceRows,
     .gemv_rows = kGemvRows,
     .tile = GemmTileKernel,
-    .panels = {{F32Words::kRows, 1, kGemmPanelRows, PanelTileKernel<F32Words>, nullptr},
-               {Bf16Words::kRows, 2, kGemmPanelRows, PanelTileKernel<Bf16Words>, nullptr}},
+    .panels = {kWordsPanel<F32Words>, kWordsPanel<Bf16Words>, kWordsPanel<F16Words>,
+               kIntegerPanel<Int8Blocks, Shorts>, kIntegerPanel<Q8Blocks, Shorts>,
+               kIntegerPanel<Q4Blocks, Shorts>},
     .bf16 = {1, GemmTileKernel, RoundRowKernel, PackRoundedRowsKernel, PackRoundedColumnsKernel},
     .epilogue = GemmEpilogueKernel,
     .pack_rows = PackRowsKernel,

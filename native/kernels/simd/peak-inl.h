@@ -49,7 +49,7 @@ void UpdateMemory(float* y, int64_t n, int64_t repeats) {
 constexpr PeakKernels kPeakKernels = {
     .f32 = kComputePeak<F32Peak>,
     .bf16 = {},
-    .int8 = {},
+    .int8 = kComputePeak<Shorts>,
     .read = &ReadMemory,
     .copy = &CopyMemory,
     .update = &UpdateMemory,

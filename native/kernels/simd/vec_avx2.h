@@ -150,5 +150,26 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
   }
 }
 
+inline Vec FromInts(__m256i a) { return {_mm256_castsi256_ps(a)}; }
+inline __m256i ToInts(Vec a) { return _mm256_castps_si256(a.v); }
+inline Vec LoadF16(const float* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+inline Vec EvenBytes(Vec a) { return FromInts(_mm256_and_si256(ToInts(a), _mm256_set1_epi16(0xff))); }
+inline Vec OddBytes(Vec a) { return FromInts(_mm256_srli_epi16(ToInts(a), 8)); }
+inline Vec LowNibbles(Vec a) { return FromInts(_mm256_and_si256(ToInts(a), _mm256_set1_epi8(15))); }
+inline Vec HighNibbles(Vec a) {
+  return FromInts(_mm256_and_si256(_mm256_srli_epi16(ToInts(a), 4), _mm256_set1_epi8(15)));
+}
+inline Vec DotShorts(Vec a, Vec b, Vec sum) {
+  return FromInts(_mm256_add_epi32(ToInts(sum), _mm256_madd_epi16(ToInts(a), ToInts(b))));
+}
+inline Vec IntsToFloats(Vec a) { return {_mm256_cvtepi32_ps(ToInts(a))}; }
+inline void StoreShorts(float* p, Vec a) {
+  const __m256i x = _mm256_cvtps_epi32(a.v), packed = _mm256_packs_epi32(x, x);
+  const __m256i y = _mm256_permute4x64_epi64(_mm256_shufflelo_epi16(packed, _MM_SHUFFLE(3, 1, 2, 0)), 8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(y));
+}
+
 }  // namespace
 }  // namespace heedful::avx2

@@ -167,5 +167,26 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
   }
 }
 
+inline Vec FromInts(__m512i a) { return {_mm512_castsi512_ps(a)}; }
+inline __m512i ToInts(Vec a) { return _mm512_castps_si512(a.v); }
+inline Vec LoadF16(const float* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline Vec EvenBytes(Vec a) { return FromInts(_mm512_and_si512(ToInts(a), _mm512_set1_epi16(0xff))); }
+inline Vec OddBytes(Vec a) { return FromInts(_mm512_srli_epi16(ToInts(a), 8)); }
+inline Vec LowNibbles(Vec a) { return FromInts(_mm512_and_si512(ToInts(a), _mm512_set1_epi8(15))); }
+inline Vec HighNibbles(Vec a) {
+  return FromInts(_mm512_and_si512(_mm512_srli_epi16(ToInts(a), 4), _mm512_set1_epi8(15)));
+}
+inline Vec DotShorts(Vec a, Vec b, Vec sum) {
+  return FromInts(_mm512_add_epi32(ToInts(sum), _mm512_madd_epi16(ToInts(a), ToInts(b))));
+}
+inline Vec IntsToFloats(Vec a) { return {_mm512_cvtepi32_ps(ToInts(a))}; }
+inline void StoreShorts(float* p, Vec a) {
+  const __m256i x = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a.v));
+  const __m256i low = _mm256_shufflelo_epi16(x, _MM_SHUFFLE(3, 1, 2, 0));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_shufflehi_epi16(low, _MM_SHUFFLE(3, 1, 2, 0)));
+}
+
 }  // namespace
 }  // namespace heedful::avx512

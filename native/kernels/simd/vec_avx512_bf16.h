@@ -20,11 +20,6 @@ inline Vec JoinBf16(Vec low, Vec high) {
   const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v);
   return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(kOrder), both))};
 }
-// sum + the four products of signed bytes of a and unsigned ones of b, all of them 32-bit integers.
-inline Vec DotBytes(Vec a, Vec b, Vec sum) {
-  return {_mm512_castsi512_ps(
-      _mm512_dpbusd_epi32(_mm512_castps_si512(sum.v), _mm512_castps_si512(b.v), _mm512_castps_si512(a.v)))};
-}
 
 }  // namespace
 }  // namespace heedful::avx512_bf16

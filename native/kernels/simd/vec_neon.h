@@ -118,5 +118,28 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
   vst1q_f32(dst + 3 * dst_ld, vcombine_f32(vget_high_f32(t01.val[1]), vget_high_f32(t23.val[1])));
 }
 
+inline Vec FromBytes(uint8x16_t a) { return {vreinterpretq_f32_u8(a)}; }
+inline uint8x16_t ToBytes(Vec a) { return vreinterpretq_u8_f32(a.v); }
+inline Vec LoadF16(const float* p) {
+  return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const uint16_t*>(p))))};
+}
+inline Vec EvenBytes(Vec a) {
+  return {vreinterpretq_f32_u16(vandq_u16(vreinterpretq_u16_f32(a.v), vdupq_n_u16(0xff)))};
+}
+inline Vec OddBytes(Vec a) { return {vreinterpretq_f32_u16(vshrq_n_u16(vreinterpretq_u16_f32(a.v), 8))}; }
+inline Vec LowNibbles(Vec a) { return FromBytes(vandq_u8(ToBytes(a), vdupq_n_u8(15))); }
+inline Vec HighNibbles(Vec a) { return FromBytes(vshrq_n_u8(ToBytes(a), 4)); }
+// 255 · 127 fits 16 bits.
+inline Vec DotShorts(Vec a, Vec b, Vec sum) {
+  const int16x8_t products = vmulq_s16(vreinterpretq_s16_f32(a.v), vreinterpretq_s16_f32(b.v));
+  return {vreinterpretq_f32_s32(vpadalq_s16(vreinterpretq_s32_f32(sum.v), products))};
+}
+inline Vec IntsToFloats(Vec a) { return {vcvtq_f32_s32(vreinterpretq_s32_f32(a.v))}; }
+inline void StoreShorts(float* p, Vec a) {
+  const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v)), y = vuzp1_s16(x, x), z = vuzp2_s16(x, x);
+  vst1_s16(reinterpret_cast<int16_t*>(p),
+           vreinterpret_s16_s32(vzip1_s32(vreinterpret_s32_s16(y), vreinterpret_s32_s16(z))));
+}
+
 }  // namespace
 }  // namespace heedful::neon

@@ -15,6 +15,10 @@
 //   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
 //   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
 //   fixed tree.
+//   Lanes as 32-bit integers, in the same Vec: LoadF16(p): kLanes numbers in f16 from memory; EvenBytes
+//   OddBytes (of each lane, as two 16-bit integers), LowNibbles HighNibbles (of each byte); DotShorts(a, b,
+//   sum) = sum + the two products of 16-bit integers, b from 0 to 255, |a| ≤ 127; IntsToFloats;
+//   StoreShorts(p, x): whole numbers, each four of them as 16-bit integers in the order 0, 2, 1, 3.
 #pragma once
 
 #include <stdint.h>
@@ -139,6 +143,32 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
   for (int i = 0; i < Vec::kLanes; ++i) {
     for (int j = 0; j < Vec::kLanes; ++j) dst[j * dst_ld + i] = src[i * src_ld + j];
   }
+}
+
+inline Vec LoadF16(const float* p) {
+  Words w = {};
+  for (int i = 0; i < Vec::kLanes; ++i) {
+    uint16_t half;
+    memcpy(&half, reinterpret_cast<const char*>(p) + i * sizeof half, sizeof half);
+    w[i] = half;
+  }
+  const Words magnitude = (w & 0x7fff) << 13, special = (w & 0x7c00) == 0x7c00;
+  const Words finite = AsWords(AsFloats(magnitude) * Set1(0x1p112f).v);
+  return {AsFloats((w & 0x8000) << 16 | (special & (magnitude | 0x7f800000)) | (~special & finite))};
+}
+inline Vec EvenBytes(Vec a) { return {AsFloats(AsWords(a.v) & 0x00ff00ff)}; }
+inline Vec OddBytes(Vec a) { return {AsFloats(AsWords(a.v) >> 8 & 0x00ff00ff)}; }
+inline Vec LowNibbles(Vec a) { return {AsFloats(AsWords(a.v) & 0x0f0f0f0f)}; }
+inline Vec HighNibbles(Vec a) { return {AsFloats(AsWords(a.v) >> 4 & 0x0f0f0f0f)}; }
+inline Vec DotShorts(Vec a, Vec b, Vec sum) {
+  const Words x = AsWords(a.v), y = AsWords(b.v);
+  return {AsFloats(AsWords(sum.v) + (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16))};
+}
+inline Vec IntsToFloats(Vec a) { return {__builtin_convertvector(AsWords(a.v), Floats)}; }
+inline void StoreShorts(float* p, Vec a) {
+  const int16_t shorts[] = {static_cast<int16_t>(a.v[0]), static_cast<int16_t>(a.v[2]),
+                            static_cast<int16_t>(a.v[1]), static_cast<int16_t>(a.v[3])};
+  memcpy(p, shorts, sizeof shorts);
 }
 
 }  // namespace

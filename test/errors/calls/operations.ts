@@ -111,7 +111,12 @@ export const operations: Readonly<Record<string, Call>> = {
       ),
     ],
   },
-  'ops.quantize': { args: [tensorOf([2, 3], { wrongShapes: [[], [3], [1, 2, 3]] }), oneOf('bf16', 'f32')] },
+  'ops.quantize': {
+    args: [
+      tensorOf([2, 3], { wrongShapes: [[], [3], [1, 2, 3]] }),
+      oneOf('bf16', 'f32', 'f16', 'int8', 'q8_0', 'q4_0'),
+    ],
+  },
   'ops.dequantize': {
     args: [instance(() => ops.quantize(tensor.ones([2, 3]), 'bf16')), optional(oneOf('f32', 'f64'))],
   },

@@ -1,0 +1,8 @@
+// Integers where the CPU multiplies four pairs of bytes at once, signed ones of A by unsigned ones of B.
+
+struct Bytes {
+  static constexpr int kParts = 1, kProducts = 4;
+  static Vec Part(Index<0>, Vec word) { return word; }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBytes(a, b, sum); }
+  static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
+};

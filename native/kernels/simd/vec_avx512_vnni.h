@@ -1,0 +1,20 @@
+// What AVX-512 VNNI adds to the Vec of vec_avx512.h: fours of bytes in each lane.
+#pragma once
+
+#include "kernels/simd/vec_avx512.h"
+
+namespace heedful::avx512_vnni {
+using namespace avx512;
+namespace {
+
+// sum + the four products of signed bytes of a and unsigned ones of b, all of them 32-bit integers.
+inline Vec DotBytes(Vec a, Vec b, Vec sum) {
+  return FromInts(_mm512_dpbusd_epi32(ToInts(sum), ToInts(b), ToInts(a)));
+}
+// Whole numbers, as bytes.
+inline void StoreBytes(float* p, Vec a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
+
+}  // namespace
+}  // namespace heedful::avx512_vnni
