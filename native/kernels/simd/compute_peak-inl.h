@@ -13,7 +13,8 @@ float MultiplyAddInRegisters(int64_t rounds) {
   Unroll<kAccumulators>([&](auto i) { sum[i] = Set1(static_cast<float>(i)); });
   const Vec a = Pin(Set1(0.5f)), b = Pin(Set1(0.25f));
   for (int64_t round = 0; round < rounds; ++round) {
-    Unroll<kAccumulators>([&](auto i) { sum[i] = Format::MultiplyAdd(a, b, sum[i]); });
+    // Pinned, else g++ copies sums of integers back and forth.
+    Unroll<kAccumulators>([&](auto i) { sum[i] = Pin(Format::MultiplyAdd(a, b, sum[i])); });
   }
   Vec total = Zero();
   Unroll<kAccumulators>([&](auto i) { total = total + sum[i]; });
