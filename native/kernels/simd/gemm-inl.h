@@ -13,6 +13,12 @@
 #else
 #define HEEDFUL_NOINLINE __attribute__((noinline))
 #endif
+// A function of its own with all that it calls inside it: an accumulator that is passed on lies in memory.
+#if defined(__GNUC__) && !defined(__clang__)
+#define HEEDFUL_MICRO_KERNEL __attribute__((noinline, flatten))
+#else
+#define HEEDFUL_MICRO_KERNEL HEEDFUL_NOINLINE
+#endif
 
 constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
@@ -96,7 +102,7 @@ inline __attribute__((always_inline)) void StoreTile(const GemmTile& tile, Vec (
 
 // kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
 template <class Words, int kRows, int kVectors, bool kTransposed>
-HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
+HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
   Vec acc[kRows][kVectors];
   Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Zero(); }); });
 
