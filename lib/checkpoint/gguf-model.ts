@@ -24,7 +24,8 @@ export interface GgufModel {
  * A GGUF file in the words of Hugging Face's transformers: config.json and names of tensors, for the architectures llama,
  * gpt2 and bert. No tensor is read.
  *
- * Throws FileError for an architecture, a key or a tensor that is not known: it could change what the model computes.
+ * Throws FileError for an architecture or a tensor that is not known, and for a key that is known to change what the model
+ * computes (scaled rotary embeddings, experts, …); other keys are taken no notice of.
  */
 export function ggufModel(checkpoint: Checkpoint): GgufModel {
   if (!isObject(checkpoint) || checkpoint.format !== 'gguf')
