@@ -13,12 +13,6 @@
 #else
 #define HEEDFUL_NOINLINE __attribute__((noinline))
 #endif
-// A function of its own with all that it calls inside it: an accumulator that is passed on lies in memory.
-#if defined(__GNUC__) && !defined(__clang__)
-#define HEEDFUL_MICRO_KERNEL __attribute__((noinline, flatten))
-#else
-#define HEEDFUL_MICRO_KERNEL HEEDFUL_NOINLINE
-#endif
 
 constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
