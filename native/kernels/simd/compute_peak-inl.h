@@ -7,14 +7,18 @@
 constexpr int kPeakAccumulators = Vec::kLanes >= 16 ? 24 : 12;
 
 template <class Format>
-float MultiplyAddInRegisters(int64_t rounds) {
+HEEDFUL_MICRO_KERNEL float MultiplyAddInRegisters(int64_t rounds) {
   constexpr int kAccumulators = kPeakAccumulators;
   Vec sum[kAccumulators];
   Unroll<kAccumulators>([&](auto i) { sum[i] = Set1(static_cast<float>(i)); });
-  const Vec a = Pin(Set1(0.5f)), b = Pin(Set1(0.25f));
+  Vec a = Set1(0.5f);
+  const Vec b = Pin(Set1(0.25f));
   for (int64_t round = 0; round < rounds; ++round) {
-    // Pinned, else g++ copies sums of integers back and forth.
-    Unroll<kAccumulators>([&](auto i) { sum[i] = Pin(Format::MultiplyAdd(a, b, sum[i])); });
+    // Another `a` each time, for all that the compiler knows: else it makes a product once and only adds it.
+    Unroll<kAccumulators>([&](auto i) __attribute__((always_inline)) {
+      a = Pin(a);
+      sum[i] = Pin(Format::MultiplyAdd(a, b, sum[i]));
+    });
   }
   Vec total = Zero();
   Unroll<kAccumulators>([&](auto i) { total = total + sum[i]; });

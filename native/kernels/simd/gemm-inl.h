@@ -96,7 +96,7 @@ inline __attribute__((always_inline)) void StoreTile(const GemmTile& tile, Vec (
 
 // kVectors: columns rounded up to vectors. kTransposed: A[i, k] at a[i + k·a_k], else at a[i·a_row + k].
 template <class Words, int kRows, int kVectors, bool kTransposed>
-HEEDFUL_NOINLINE void GemmMicroKernel(const GemmTile& tile) {
+HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
   Vec acc[kRows][kVectors];
   Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Zero(); }); });
 

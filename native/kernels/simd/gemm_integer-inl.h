@@ -40,7 +40,7 @@ inline Vec Nibbles(int nibble, Vec word) {
 }
 
 template <class Blocks, class Terms, int kRows, int kVectors>
-HEEDFUL_NOINLINE void IntegerMicroKernel(const GemmTile& tile) {
+HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
   constexpr bool kWhole = Blocks::kWords == 0;
   constexpr int kScaleWords = kWhole ? 0 : kPanelColumns / 2;
   constexpr int kPointers = (kRows + 2) / 3;

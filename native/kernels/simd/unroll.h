@@ -13,3 +13,10 @@ inline __attribute__((always_inline)) void Unroll(F&& f) {
     Unroll<kCount, F, kNext + 1>(static_cast<F&&>(f));
   }
 }
+
+// A function of its own with all that it calls inside it: an accumulator that is passed on lies in memory.
+#if defined(__GNUC__) && !defined(__clang__)
+#define HEEDFUL_MICRO_KERNEL __attribute__((noinline, flatten))
+#else
+#define HEEDFUL_MICRO_KERNEL __attribute__((noinline))
+#endif

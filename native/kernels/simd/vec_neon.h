@@ -18,7 +18,10 @@ struct Mask {
 
 inline Vec Set1(float x) { return {vdupq_n_f32(x)}; }
 inline Vec Zero() { return {vdupq_n_f32(0)}; }
-inline Vec Pin(Vec a) { return a; }
+inline Vec Pin(Vec a) {
+  asm("" : "+w"(a.v));
+  return a;
+}
 inline Vec Broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
 inline void Prefetch(const float* p) { __builtin_prefetch(p); }
 inline void PrefetchFar(const char* p) { __builtin_prefetch(p, 0, 2); }

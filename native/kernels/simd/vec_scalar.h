@@ -46,7 +46,14 @@ constexpr int32_t kSignBit = INT32_MIN;
 
 inline Vec Set1(float x) { return {Floats{x, x, x, x}}; }
 inline Vec Zero() { return Set1(0); }
-inline Vec Pin(Vec a) { return a; }
+inline Vec Pin(Vec a) {
+#if defined(__x86_64__)
+  asm("" : "+x"(a.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a.v));
+#endif
+  return a;
+}
 inline Vec Broadcast(const float* p) { return Set1(*p); }
 inline void Prefetch(const float*) {}
 inline void PrefetchFar(const char*) {}
