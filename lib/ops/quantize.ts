@@ -99,7 +99,7 @@ export class QuantizedMatrix implements Disposable {
  * | `f32` | 32 | as they are | f32 | that of f32 |
  * | `bf16` | 16 | to nearest even, relative error at most 2⁻⁸ | f32; bf16 too on avx512_bf16 | 0.17 %; 0.24 % |
  * | `f16` | 16 | to nearest even, relative error at most 2⁻¹¹ from 2⁻¹⁴ to 65504; infinite beyond | f32 | 0.02 % |
- * | `int8` | 8 | a scale for each column: max / 127 | 8 bits, a scale for each row | 1.0–1.2 % |
+ * | `int8` | 8 | a scale for each column: max / 127 | 8 bits, a scale for each row | 0.8–1.2 % |
  * | `q8_0` | 8.5 | GGUF's: a scale in f16 for each 32 rows of a column: max / 127 | 8 bits, a scale for each 32 | 0.6–0.8 % |
  * | `q4_0` | 4.5 | GGUF's: 16 levels, a scale in f16 for each 32 rows of a column | 8 bits, a scale for each 32 | 8–9 % |
  *
