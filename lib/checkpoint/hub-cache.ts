@@ -2,6 +2,7 @@ import { copyFile, mkdir, readFile, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { fileError } from '../files/file-error.ts'
+import { exists } from '../files/read-file.ts'
 import { isCommit } from './hub-listing.ts'
 
 /**
@@ -63,11 +64,6 @@ export class ModelCache {
   }
 }
 
-export const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )
 /** True for a file of exactly this size. */
 export const hasSize = (path: string, size: number): Promise<boolean> =>
   stat(path).then(

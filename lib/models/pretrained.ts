@@ -33,6 +33,8 @@ interface Made<M extends Module> {
   readonly entries: readonly WeightEntry[]
 }
 
+export const loadOptions = { signal: 'signal' } as const
+
 export interface LoadOptions {
   signal?: AbortSignal
 }

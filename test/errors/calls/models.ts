@@ -80,6 +80,10 @@ export const models: Readonly<Record<string, Call>> = {
     ]),
   ),
   loadDecoder: { args: [path(folder), options({}, { signal })], fails: /no such file/ },
+  pipeline: {
+    args: [oneOf('text-classification', 'text-generation'), path(folder), options({}, { signal })],
+    fails: /no such file/,
+  },
   saveDecoder: {
     args: [
       gpt,
