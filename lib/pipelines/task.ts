@@ -1,6 +1,6 @@
 import { ArgumentError, checkOptions, describe, type KnownOptions } from '../errors.ts'
 import type { GenerationConfig } from '../models/generation-config.ts'
-import type { LoadOptions } from '../models/pretrained.ts'
+import type { LoadOptions } from '../models/load-model.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 
 /** What a pipeline is made of. */
