@@ -2,7 +2,6 @@ import { copyFile, mkdir, readFile, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { writeTextAtomically } from '../files/atomic-file.ts'
 import { fileError } from '../files/file-error.ts'
-import { exists } from '../files/read-file.ts'
 import { isCommit } from './hub-listing.ts'
 
 /**

@@ -98,7 +98,8 @@ describe('text-generation', () => {
     const controller = new AbortController()
     await expect(
       (async () => {
-        for await (const _ of write.stream('a', { maxNewTokens: 60, signal: controller.signal })) controller.abort()
+        const pieces = write.stream('a', { maxNewTokens: 60, signal: controller.signal })
+        for (let step = await pieces.next(); !step.done; step = await pieces.next()) controller.abort()
       })(),
     ).rejects.toThrow(/abort/i)
   })
