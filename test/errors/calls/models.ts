@@ -104,7 +104,9 @@ export const models: Readonly<Record<string, Call>> = {
   ),
   loadDecoder: loading,
   pipeline: {
+    ...loading,
     args: [oneOf('text-classification', 'text-generation'), ...loading.args],
+    named: /^(pipeline|resolveModel)/,
     fails: /no such file/,
   },
   saveDecoder: {
