@@ -20,8 +20,7 @@ export class EncoderForTask extends PackedTaskModel<EncoderModel, Head> {
     return this.head?.isForTokens ?? false
   }
   protected get limits(): { context: number; typeVocabSize: number } {
-    const { context, typeVocabSize, paddingToken } = this.body.config
-    return { context: context - (paddingToken + 1), typeVocabSize }
+    return this.body.config
   }
   protected override positionsOf(batch: PackedBatch): Int32Array {
     const { paddingToken } = this.body.config

@@ -14,7 +14,7 @@ import { TransformerLayer } from './transformer-layer.ts'
 /** Everything that tells one encoder family from another. */
 export interface EncoderConfig extends LayerConfig {
   vocabSize: number
-  /** Rows of the position embedding. */
+  /** Most tokens of a sequence. */
   context: number
   /** Kinds of segments, each with an embedding of its own; 0: none. */
   typeVocabSize?: number
@@ -54,7 +54,7 @@ export function resolveEncoderConfig(config: EncoderConfig): ResolvedEncoderConf
   checkLayerConfig('EncoderConfig', resolved)
   checkInteger('EncoderConfig', 'typeVocabSize', resolved.typeVocabSize, 0)
   checkInteger('EncoderConfig', 'embeddingSize', resolved.embeddingSize, 1)
-  checkInteger('EncoderConfig', 'paddingToken', resolved.paddingToken, -1, resolved.context - 2)
+  checkInteger('EncoderConfig', 'paddingToken', resolved.paddingToken, -1)
   return resolved
 }
 
@@ -86,10 +86,10 @@ export class EncoderModel extends Module {
     super()
     checkOptions('EncoderModel', options, ['random'])
     const resolved = resolveEncoderConfig(config)
-    const { vocabSize, hiddenSize, embeddingSize, context, typeVocabSize, numLayers, normEpsilon: epsilon } = resolved
+    const { vocabSize, hiddenSize, embeddingSize, typeVocabSize, numLayers, normEpsilon: epsilon } = resolved
     const random = generatorOf('EncoderModel', options)
     this.tokenEmbedding = new Embedding(vocabSize, embeddingSize, { random })
-    this.positionEmbedding = new Embedding(context, embeddingSize, { random })
+    this.positionEmbedding = new Embedding(resolved.paddingToken + 1 + resolved.context, embeddingSize, { random })
     if (typeVocabSize) this.typeEmbedding = new Embedding(typeVocabSize, embeddingSize, { random })
     this.embeddingNorm = new LayerNorm(embeddingSize, { epsilon })
     if (embeddingSize !== hiddenSize) this.embeddingProjection = new Linear(embeddingSize, hiddenSize, { random })

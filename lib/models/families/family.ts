@@ -22,6 +22,13 @@ export interface ConfigKey<Config> {
   readonly own?: true
 }
 
+/** Keys that say fields together. */
+export interface ConfigPart<Config> {
+  /** `fields`: what the keys of `config` said; `where` begins the message of every error. */
+  read(json: Readonly<Record<string, unknown>>, fields: Partial<Config>, where: string): Partial<Config>
+  write(config: Required<Config>): Readonly<Record<string, unknown>>
+}
+
 /** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
 export type HeadName =
   | 'none'
@@ -67,6 +74,7 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>
   readonly config: Readonly<Record<string, ConfigKey<Config>>>
+  readonly parts?: readonly ConfigPart<Config>[]
   /** Fields that are the same in every model of the family. */
   readonly fixed: Partial<Config>
   /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */

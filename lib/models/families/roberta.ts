@@ -1,7 +1,7 @@
 import { encoder, type EncoderConfig, type EncoderModel } from '../encoder-model.ts'
 import { answerScores, bertWeights, olderNormNames, pair, tokenClassifier } from './bert-names.ts'
 import { bertConstants, bertFixed, bertHarmless, bertKeys } from './bert.ts'
-import type { Family, HeadSpec } from './family.ts'
+import type { ConfigPart, Family, HeadSpec } from './family.ts'
 
 /** The heads of RoBERTa and MPNet. */
 export const robertaHeads = {
@@ -17,6 +17,12 @@ export const robertaHeads = {
   'question-answering': answerScores('qa_outputs'),
 } as const satisfies Record<string, HeadSpec>
 
+/** The position embedding has rows for the padding, and for the ids before it. */
+export const rowsOfPadding: ConfigPart<EncoderConfig> = {
+  read: (_, { context, paddingToken }) => ({ context: context! - (paddingToken! + 1) }),
+  write: ({ context, paddingToken }) => ({ max_position_embeddings: context + paddingToken + 1 }),
+}
+
 /** RoBERTa (Liu et al. 2019): BERT with positions that count tokens from the id of the padding on. */
 export const roberta: Family<EncoderConfig, EncoderModel> = {
   modelType: 'roberta',
@@ -29,6 +35,7 @@ export const roberta: Family<EncoderConfig, EncoderModel> = {
     RobertaModel: 'none',
   },
   config: { ...bertKeys, pad_token_id: { field: 'paddingToken', kind: 'count', default: 1 } },
+  parts: [rowsOfPadding],
   fixed: bertFixed,
   harmless: bertHarmless,
   constants: bertConstants,

@@ -107,6 +107,12 @@ export const models: Readonly<Record<string, Call>> = {
     ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
   loadDecoder: loading,
+  pipeline: {
+    ...loading,
+    args: [oneOf('text-classification', 'text-generation'), ...loading.args],
+    named: /^(pipeline|resolveModel)/,
+    fails: /no such file/,
+  },
   saveDecoder: {
     args: [
       gpt,
