@@ -67,16 +67,16 @@ class Item {
     if (plan_.stream) return Stream();
     tile_.next = &prefetch_;
     columns_ = item_columns_;
+    if (packed_ && plan_.copy_rows) first_ = FirstPanel();
     RunColumns();
     if (plan_.transposed) FinishTransposed();
   }
 
  private:
-  // Panel by panel. Where one tile has all rows, prefetching would only disturb what the hardware does by
-  // itself.
+  // Panel by panel. With very few rows, prefetching would only disturb what the hardware does by itself.
   void Stream() {
     rows_ = item_rows_;
-    if (rows_.size() > plan_.mr) tile_.next = &prefetch_;
+    if (rows_.size() > kUnaskedRows) tile_.next = &prefetch_;
     if (plan_.copy_rows) CopyRows({0, plan_.steps});
     for (int64_t j = item_columns_.begin; j < item_columns_.end; j += plan_.panel) {
       columns_ = {j, std::min(item_columns_.end, j + plan_.panel)};
@@ -105,9 +105,11 @@ class Item {
   struct Region {
     const float* at;
     int64_t runs, floats, stride;
-    int64_t Steps(int64_t step) const { return runs * CeilDiv(floats * kFloatBytes, step); }
-    GemmPrefetch Walk(int64_t step) const {
-      const int64_t run = CeilDiv(floats * kFloatBytes, step);
+    // Steps of 2^shift bytes.
+    int64_t Run(int shift) const { return ((floats * kFloatBytes - 1) >> shift) + 1; }
+    int64_t Steps(int shift) const { return runs * Run(shift); }
+    GemmPrefetch Walk(int shift) const {
+      const int64_t run = Run(shift), step = int64_t{1} << shift;
       return {reinterpret_cast<const char*>(at), step,      run, run,
               stride * kFloatBytes - run * step, runs * run};
     }
@@ -166,10 +168,29 @@ class Item {
     const int64_t tiles =
         CeilDiv(group_.size(), plan_.nr) * blocks_ * CeilDiv(CeilDiv(item_rows_.size(), blocks_), plan_.mr);
     const int64_t steps = tiles * depth_.size() * plan_.lines;
-    int64_t step = kCacheLine;
-    while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= steps) step /= 2;
-    prefetch_ = columns.Walk(step);
-    prefetch_then_ = rows.Walk(step);
+    int shift = kLineShift;
+    while (shift > kFinestShift && columns.Steps(shift - 1) + rows.Steps(shift - 1) <= steps) --shift;
+    prefetch_ = columns.Walk(shift);
+    prefetch_then_ = rows.Walk(shift);
+  }
+
+  // No tile asks for what the first tiles read: what prepares their rows does.
+  GemmPrefetch FirstPanel() const {
+    const int64_t j = item_columns_.begin;
+    return ColumnsRegion({j, std::min(item_columns_.end, j + plan_.nr)},
+                         {0, std::min(plan_.steps, plan_.depth)})
+        .Walk(kLineShift);
+  }
+
+  static void Ask(GemmPrefetch& wanted, int64_t steps) {
+    for (steps = std::min(steps, wanted.total), wanted.total -= steps; steps > 0; --steps) {
+      __builtin_prefetch(wanted.at);
+      wanted.at += wanted.step;
+      if (--wanted.left == 0) {
+        wanted.at += wanted.jump;
+        wanted.left = wanted.run;
+      }
+    }
   }
 
   // Where the rows of this block are read.
@@ -203,8 +224,10 @@ class Item {
       tile_.a_k = inner;
       return;
     }
+    const int64_t lines = CeilDiv(first_.total, std::max<int64_t>(1, outer));
     for (int64_t i = 0; i < outer; ++i) {
       float* row = scratch_.rows + i * padded;
+      Ask(first_, lines);
       if (convert_) {
         convert_(source + i * stride, inner, row);
         continue;
@@ -285,7 +308,8 @@ class Item {
     FinishBlock(g_, kernels_, i, j, rows, columns);
   }
 
-  static constexpr int64_t kFloatBytes = sizeof(float), kCacheLine = 64, kFinestStep = 4;
+  static constexpr int64_t kFloatBytes = sizeof(float);
+  static constexpr int kLineShift = 6, kFinestShift = 2, kUnaskedRows = 5;
 
   const Gemm& g_;
   const GemmPlan& plan_;
@@ -303,7 +327,7 @@ class Item {
   const int64_t blocks_;                                      // of rows
   Range columns_ = {}, depth_ = {}, group_ = {}, rows_ = {};  // depth_: steps
   GemmTile tile_ = {};
-  GemmPrefetch prefetch_ = {}, prefetch_then_ = {};
+  GemmPrefetch prefetch_ = {}, prefetch_then_ = {}, first_ = {};
   const float* a_ = nullptr;
 };
 
