@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ops/gemm_plan.h"
+#include "ops/gemm_prefetch.h"
 
 namespace heedful {
 namespace {
@@ -101,20 +102,6 @@ class Item {
     }
   }
 
-  // A part of a matrix: `runs` rows of `floats` consecutive elements.
-  struct Region {
-    const float* at;
-    int64_t runs, floats, stride;
-    // Steps of 2^shift bytes.
-    int64_t Run(int shift) const { return ((floats * kFloatBytes - 1) >> shift) + 1; }
-    int64_t Steps(int shift) const { return runs * Run(shift); }
-    GemmPrefetch Walk(int shift) const {
-      const int64_t run = Run(shift), step = int64_t{1} << shift;
-      return {reinterpret_cast<const char*>(at), step,      run, run,
-              stride * kFloatBytes - run * step, runs * run};
-    }
-  };
-
   // Elements of k.
   int64_t Terms(Range depth) const {
     return std::min(g_.k, depth.end * plan_.elements) - depth.begin * plan_.elements;
@@ -126,7 +113,7 @@ class Item {
     return view_.columns + j * view_.column_stride + k * column_elements_ * view_.column_k;
   }
 
-  Region ColumnsRegion(Range columns, Range depth) const {
+  MatrixRegion ColumnsRegion(Range columns, Range depth) const {
     const float* at = ColumnsAt(columns.begin, depth.begin);
     // As large a part of each step as the columns are of the panel.
     const auto part = [&](int64_t count) { return count * view_.column_k / kPanelColumns; };
@@ -141,7 +128,7 @@ class Item {
     return view_.rows + i * view_.row_stride + step * plan_.elements * view_.row_k;
   }
 
-  Region RowsRegion(Range rows, Range depth) const {
+  MatrixRegion RowsRegion(Range rows, Range depth) const {
     const float* at = RowsAt(rows.begin, depth.begin);
     if (view_.row_k != 1) return {at, Terms(depth), rows.size(), view_.row_k};
     return {at, rows.size(), depth.size() * plan_.elements, view_.row_stride};
@@ -152,7 +139,7 @@ class Item {
   void PrefetchNext() {
     const int64_t width = plan_.group * plan_.nr;
     const Range next_depth = {depth_.end, std::min(plan_.steps, depth_.end + plan_.depth)};
-    Region columns = {}, rows = {};
+    MatrixRegion columns = {}, rows = {};
     if (group_.end < columns_.end) {
       columns = ColumnsRegion({group_.end, std::min(columns_.end, group_.end + width)}, depth_);
     } else if (next_depth.size() > 0) {
@@ -180,17 +167,6 @@ class Item {
     return ColumnsRegion({j, std::min(item_columns_.end, j + plan_.nr)},
                          {0, std::min(plan_.steps, plan_.depth)})
         .Walk(kLineShift);
-  }
-
-  static void Ask(GemmPrefetch& wanted, int64_t steps) {
-    for (steps = std::min(steps, wanted.total), wanted.total -= steps; steps > 0; --steps) {
-      __builtin_prefetch(wanted.at);
-      wanted.at += wanted.step;
-      if (--wanted.left == 0) {
-        wanted.at += wanted.jump;
-        wanted.left = wanted.run;
-      }
-    }
   }
 
   // Where the rows of this block are read.
@@ -308,8 +284,7 @@ class Item {
     FinishBlock(g_, kernels_, i, j, rows, columns);
   }
 
-  static constexpr int64_t kFloatBytes = sizeof(float);
-  static constexpr int kLineShift = 6, kFinestShift = 2, kUnaskedRows = 5;
+  static constexpr int kFinestShift = 2, kUnaskedRows = 5;
 
   const Gemm& g_;
   const GemmPlan& plan_;
