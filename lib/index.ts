@@ -27,6 +27,7 @@ export { loadDecoder, saveDecoder } from './models/pretrained.ts'
 export {
   AutoModel,
   AutoModelForMaskedLM,
+  AutoModelForPreTraining,
   AutoModelForQuestionAnswering,
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,

@@ -13,7 +13,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'heedful-pipeline-'))
   await saveDecoder(model, folder)
   await tokenizer.save(folder)
-  write = await pipeline('text-generation', folder)
+  write = await pipeline('text-generation', folder, { temperature: 0 })
 })
 afterAll(async () => {
   write.dispose()

@@ -97,10 +97,14 @@ export const models: Readonly<Record<string, Call>> = {
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
   ...Object.fromEntries(
-    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
-      `AutoModel${task}.fromPretrained`,
-      loading,
-    ]),
+    [
+      '',
+      'ForMaskedLM',
+      'ForPreTraining',
+      'ForQuestionAnswering',
+      'ForSequenceClassification',
+      'ForTokenClassification',
+    ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
   loadDecoder: loading,
   pipeline: {
