@@ -51,18 +51,23 @@ export const fillMask: Task<EncoderForTask, FillMask> = {
           `${task}: text ${without} has no ${tokenizer.idToToken(maskTokenId)}; write it where a word is to be found`,
         )
       // Every token has scores of the whole vocabulary.
-      const answers = await mapRows(model, rows, { signal, tokensOfRun: 256 }, ({ logits }, place, row) => {
-        const ids = rows.inputIds[row]!
-        const width = logits!.shape.at(-1)!
-        const numbers = rowOf(logits!, place)
-        const fillings = [...ids.keys()]
-          .filter((at) => ids[at] === maskTokenId)
-          .map((at) => {
-            const scores = softmax(numbers.subarray(at * width, (at + 1) * width))
-            return largest(scores, topK).map((token) => filling(ids, at, token, scores[token]!))
-          })
-        return fillings.length === 1 ? fillings[0]! : fillings
-      })
+      const answers = await mapRows(
+        (given, running) => model.logits(given, running),
+        rows,
+        { signal, tokensOfRun: 256 },
+        (logits, place, row) => {
+          const ids = rows.inputIds[row]!
+          const width = logits.shape.at(-1)!
+          const numbers = rowOf(logits, place)
+          const fillings = [...ids.keys()]
+            .filter((at) => ids[at] === maskTokenId)
+            .map((at) => {
+              const scores = softmax(numbers.subarray(at * width, (at + 1) * width))
+              return largest(scores, topK).map((token) => filling(ids, at, token, scores[token]!))
+            })
+          return fillings.length === 1 ? fillings[0]! : fillings
+        },
+      )
       return isSingle ? answers[0] : answers
 
       function filling(ids: readonly number[], at: number, token: number, score: number): MaskFilling {

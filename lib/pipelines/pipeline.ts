@@ -2,13 +2,14 @@ import { ArgumentError, checkOptions, describe, nearest } from '../errors.ts'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
 import { AutoTokenizer } from '../models/auto-tokenizer.ts'
-import { readGenerationConfig } from '../models/generation-config.ts'
 import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { featureExtraction } from './feature-extraction.ts'
 import { fillMask } from './fill-mask.ts'
 import { questionAnswering } from './question-answering.ts'
 import type { Pipeline, Task } from './task.ts'
 import { textClassification } from './text-classification.ts'
 import { textGeneration } from './text-generation.ts'
+import { textRanking } from './text-ranking.ts'
 import { tokenClassification } from './token-classification.ts'
 
 /** Every task by its name. */
@@ -17,6 +18,8 @@ const tasks = {
   'token-classification': tokenClassification,
   'question-answering': questionAnswering,
   'fill-mask': fillMask,
+  'feature-extraction': featureExtraction,
+  'text-ranking': textRanking,
   'text-generation': textGeneration,
 } as const
 
@@ -52,12 +55,11 @@ export async function pipeline<Name extends TaskName>(
   ) as [LoadOptions, Record<string, unknown>]
   const path = await resolveModel(checkPath('pipeline', model), loading)
   const tokenizer = await AutoTokenizer.fromPretrained(path, loading)
-  const generation = await readGenerationConfig('pipeline', path)
   const opened = await chosen.open(path, loading)
   const dispose = (): void => opened[Symbol.dispose]()
   let call: () => unknown
   try {
-    call = chosen.make({ model: opened, tokenizer, generation }, defaults)
+    call = await chosen.make({ model: opened, tokenizer, path }, defaults)
   } catch (error) {
     dispose()
     throw error

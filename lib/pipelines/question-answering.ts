@@ -87,8 +87,11 @@ export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
           signal,
         },
       )
-      const windows = await mapRows(model, rows, { signal }, ({ logits }, place, row) =>
-        spans(rows, row, rowOf(logits!, place), { topK, maxTokens }),
+      const windows = await mapRows(
+        (given, running) => model.logits(given, running),
+        rows,
+        { signal },
+        (logits, place, row) => spans(rows, row, rowOf(logits, place), { topK, maxTokens }),
       )
       const answers = inputs.map(({ context }, i) => {
         const mine = windows.filter((_, row) => rows.textOfRow![row] === i)

@@ -41,17 +41,15 @@ export async function encodeRows(
   return whole as unknown as Encoding
 }
 
-/** A model that gives something for rows of tokens. */
-interface RowModel<Outputs> {
-  run(inputs: ModelInputs, options: { signal?: AbortSignal }): Promise<Outputs & Disposable>
-}
+/** What a model gives for rows of tokens. */
+type RunRows<Outputs> = (inputs: ModelInputs, options: { signal?: AbortSignal }) => Promise<Outputs>
 
 /**
  * What `read` makes of each row, in the order of the rows. Rows of like lengths are run together, about `tokensOfRun` tokens
  * at a time; `read` gets what the model gave for several, and which of them is the row.
  */
-export async function mapRows<Outputs, Read>(
-  model: RowModel<Outputs>,
+export async function mapRows<Outputs extends Disposable, Read>(
+  run: RunRows<Outputs>,
   { inputIds, tokenTypeIds }: Encoding,
   { signal, tokensOfRun = 2048 }: { signal?: AbortSignal | undefined; tokensOfRun?: number },
   read: (outputs: Outputs, place: number, row: number) => Read,
@@ -69,7 +67,7 @@ export async function mapRows<Outputs, Read>(
       inputIds: rows.map((row) => inputIds[row]!),
       ...(tokenTypeIds && { tokenTypeIds: rows.map((row) => tokenTypeIds[row]!) }),
     }
-    using outputs = await model.run(inputs, signal ? { signal } : {})
+    using outputs = await run(inputs, signal ? { signal } : {})
     rows.forEach((row, place) => (made[row] = read(outputs, place, row)))
     from = to
   }

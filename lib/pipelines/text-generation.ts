@@ -3,6 +3,7 @@ import { generate } from '../generate/generate.ts'
 import { sampler, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
 import { StopStrings } from '../generate/stop-strings.ts'
 import type { DecoderModel } from '../models/decoder-model.ts'
+import { readGenerationConfig, type GenerationConfig } from '../models/generation-config.ts'
 import { loadDecoder } from '../models/pretrained.ts'
 import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import type { ChatMessage, ChatTemplateOptions } from '../text/chat-template.ts'
@@ -59,7 +60,8 @@ type Ending = Omit<GeneratedText, 'generatedText'>
 export const textGeneration: Task<DecoderModel, GenerateText> = {
   open: loadDecoder,
   defaults,
-  make: (parts, given) => {
+  make: async (parts, given) => {
+    const generation = await readGenerationConfig(task, parts.path)
     const merge = (options: TextGenerationOptions | undefined): TextGenerationOptions => {
       const merged = mergeOptions(task, given, options, { ...defaults, signal: 'signal' })
       checkInteger(task, 'maxNewTokens', merged.maxNewTokens ?? 0, 0)
@@ -76,7 +78,7 @@ export const textGeneration: Task<DecoderModel, GenerateText> = {
       const made: GeneratedText[] = []
       for (const prompt of inputs) {
         let generatedText = ''
-        const steps = pieces(parts, prompt, merged)
+        const steps = pieces({ ...parts, generation }, prompt, merged)
         let step = await steps.next()
         for (; !step.done; step = await steps.next()) generatedText += step.value
         made.push({ generatedText, ...step.value })
@@ -87,7 +89,7 @@ export const textGeneration: Task<DecoderModel, GenerateText> = {
     async function* stream(input: unknown, options?: TextGenerationOptions): AsyncGenerator<string, void, undefined> {
       if (!isPrompt(input))
         throw new ArgumentError(`${task}: stream takes one text or conversation, got ${describe(input)}`)
-      yield* pieces(parts, input, merge(options))
+      yield* pieces({ ...parts, generation }, input, merge(options))
     }
 
     return Object.assign(call, { stream }) as GenerateText
@@ -105,7 +107,7 @@ function isPrompt(input: unknown): input is Prompt {
 
 /** The text that is made, and at last how it ended. */
 async function* pieces(
-  { model, tokenizer, generation }: Parts<DecoderModel>,
+  { model, tokenizer, generation }: Parts<DecoderModel> & { generation: GenerationConfig },
   prompt: Prompt,
   options: TextGenerationOptions,
 ): AsyncGenerator<string, Ending, undefined> {

@@ -97,3 +97,58 @@ describe('question-answering', () => {
     )
   })
 })
+
+describe('text-ranking', () => {
+  const { query, ranked } = expected['text-ranking'] as { query: string; ranked: { index: number; score: number }[] }
+  it('puts documents in the order of a cross-encoder', async () => {
+    await using rank = await pipeline('text-ranking', folder('ranking'))
+    const wanted = ranked.map(({ index, score }) => ({ index, score, document: texts[index] }))
+    expectClose(await rank({ query, documents: texts }), wanted)
+    const both = [
+      { query, documents: texts },
+      { query: 'short', documents: [] },
+      { query, documents: texts.slice(0, 1) },
+    ]
+    const alone = [{ ...ranked.find(({ index }) => index === 0), document: texts[0] }]
+    expectClose(await rank(both, { topK: 2 }), [wanted.slice(0, 2), [], alone])
+  })
+})
+
+describe('feature-extraction', () => {
+  const want = expected['feature-extraction']
+  const { sentences } = want as { sentences: string[] }
+  it.each([
+    ['mean', 'mean'],
+    ['cls', 'cls'],
+    ['lastToken', 'lasttoken'],
+  ] as const)('pools as sentence-transformers: %s', async (pooling, name) => {
+    await using embed = await pipeline('feature-extraction', folder('embedding'), { pooling })
+    using vectors = await embed(sentences)
+    expectClose(vectors.toArray(), want.poolings[name])
+  })
+
+  it('follows the files beside the model', async () => {
+    await using embed = await pipeline('feature-extraction', folder('embedding'))
+    using vectors = await embed(sentences)
+    expectClose(vectors.toArray(), want.saved)
+    using one = await embed(sentences[1]!)
+    expectClose(one.toArray(), want.saved[1])
+    using queries = await embed(sentences, { promptName: 'query' })
+    expectClose(queries.toArray(), want.query)
+    using cut = await embed(texts, { truncation: true })
+    expectClose(cut.toArray(), want.cut)
+    await expect(embed(texts)).rejects.toThrow(
+      /has \d+ tokens, maxLength is 32; shorten it, or say how with truncation/,
+    )
+  })
+
+  it('gives the vectors of tokens', async () => {
+    await using embed = await pipeline('feature-extraction', folder('embedding'))
+    using vectors = await embed(sentences[0]!, { pooling: 'none' })
+    expectClose(vectors.toArray(), want.tokens)
+    const several = await embed(sentences, { pooling: 'none' })
+    expect(several.map(({ shape }) => shape[1])).toEqual(sentences.map(() => 16))
+    expectClose(several[0]!.toArray(), want.tokens)
+    for (const tensor of several) tensor.dispose()
+  })
+})

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.models import Normalize, Pooling, Transformer
 from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    BertModel,
     BertTokenizerFast,
     pipeline,
 )
@@ -127,6 +130,33 @@ expected["question-answering"] = [
     for q in questions
     for n, d, a in [(64, 32, 15), (32, 8, 5)]
 ]
+
+sentences = [t for t in texts if len(tokenizer(t)["input_ids"]) <= 32]
+query = "who weaves the patterns?"
+model = save("ranking", BertForSequenceClassification, ["LABEL_0"])
+ranker = CrossEncoder(str(out / "ranking"), device="cpu")
+expected["text-ranking"] = {
+    "query": query,
+    "ranked": [dict(index=r["corpus_id"], score=float(r["score"])) for r in ranker.rank(query, texts)],
+}
+
+model = save("embedding", BertModel)
+expected["feature-extraction"] = {"sentences": sentences, "poolings": {}}
+for name in ["mean", "cls", "lasttoken"]:
+    encoder = Transformer(str(out / "embedding"), max_seq_length=32)
+    embedder = SentenceTransformer(
+        modules=[encoder, Pooling(encoder.get_embedding_dimension(), pooling_mode=name), Normalize()],
+        prompts={"query": "the query: "}, device="cpu",
+    )
+    expected["feature-extraction"]["poolings"][name] = embedder.encode(sentences).tolist()
+embedder[1] = Pooling(encoder.get_embedding_dimension(), pooling_mode="cls")
+embedder.save(str(out / "embedding"), create_model_card=False)
+expected["feature-extraction"]["saved"] = embedder.encode(sentences).tolist()
+expected["feature-extraction"]["query"] = embedder.encode(sentences, prompt_name="query").tolist()
+expected["feature-extraction"]["cut"] = embedder.encode(texts).tolist()
+with torch.no_grad():
+    o = model(**tokenizer(sentences[0], return_tensors="pt")).last_hidden_state[0]
+expected["feature-extraction"]["tokens"] = o.tolist()
 
 # Offsets of Python count code points, those of JavaScript UTF-16 units.
 units = lambda text, at: len(text[:at].encode("utf-16-le")) // 2
