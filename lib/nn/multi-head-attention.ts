@@ -1,4 +1,4 @@
-import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
+import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
 import { checkSoftcap, windowExtents } from '../ops/attention.ts'
 import {
@@ -18,6 +18,7 @@ import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
+import { RMSNorm } from './norms.ts'
 
 export interface RotaryConfig {
   /** The base of the frequencies θ^(−2i/d); 10,000 unless said. */
@@ -25,6 +26,13 @@ export interface RotaryConfig {
   /** How many elements of each head are turned, an even number; all unless said. */
   dim?: number
   interleaved?: boolean
+}
+
+export interface QueryKeyNorm {
+  of: 'heads' | 'all'
+  epsilon?: number
+  /** Added to their weights. */
+  offset?: number
 }
 
 export interface MultiHeadAttentionOptions extends Initialised {
@@ -48,6 +56,12 @@ export interface MultiHeadAttentionOptions extends Initialised {
   window?: AttentionOptions['window']
   /** Scores s become softcap · tanh(s / softcap). */
   softcap?: number | undefined
+  /** Of scores; 1/√headDim unless said. */
+  scale?: number | undefined
+  /** RMS norms of queries and keys before they are turned: of each head, or over the width of all (Dehghani et al. 2023). */
+  queryKeyNorm?: QueryKeyNorm | undefined
+  /** In `qkv` the query, key and value of a head lie side by side, instead of all queries first (GPT-NeoX). */
+  byHead?: boolean | undefined
   /** Scores fall with the distance of a key, by a slope for each head (Press, Smith & Lewis 2021). */
   alibi?: boolean | undefined
   /** Of the result; the weights of the keys are not dropped. */
@@ -64,6 +78,8 @@ export interface AttendOptions extends Dropping {
   keyLengths?: Tensor | undefined
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
   positions?: Tensor | undefined
+  /** f32 [n]: those of the rotary embedding in place of the layer's own, where they depend on the length of sequences. */
+  frequencies?: Tensor | undefined
   cache?: LayerCache | undefined
   /** Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. */
   bias?: Tensor | undefined
@@ -92,12 +108,15 @@ const known = {
   rope: 'any',
   window: 'any',
   softcap: 'any',
+  scale: 'any',
+  queryKeyNorm: 'any',
+  byHead: 'boolean',
   alibi: 'boolean',
   dropout: 'any',
   random: 'any',
 } as const
 
-export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'cache', 'bias', 'offsets', 'dropout']
+export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'frequencies', 'cache', 'bias', 'offsets', 'dropout']
 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
@@ -111,6 +130,8 @@ export class MultiHeadAttention extends Module {
   readonly value?: Linear
   readonly keyValue?: Linear
   readonly output: Linear
+  readonly queryNorm?: RMSNorm
+  readonly keyNorm?: RMSNorm
   readonly #cross: boolean
   readonly #heads: number
   readonly #kvHeads: number
@@ -119,7 +140,9 @@ export class MultiHeadAttention extends Module {
   /** Of the rotary embedding: θ^(−2i/d). */
   readonly frequencies?: Tensor
   readonly #interleaved: boolean
-  readonly #rules: Pick<AttentionOptions, 'window' | 'softcap'>
+  readonly #byHead: boolean
+  readonly #normsHeads: boolean = false
+  readonly #rules: Pick<AttentionOptions, 'window' | 'softcap' | 'scale'>
   /** Of ALiBi: [heads]. */
   readonly slopes?: Tensor
 
@@ -157,10 +180,30 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
     this.#interleaved = options.rope?.interleaved ?? false
     if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
-    const { window, softcap } = options
+    this.#byHead = options.byHead ?? false
+    const { queryKeyNorm: norms } = options
+    if (this.#byHead && (!this.qkv || this.#kvHeads !== heads || norms))
+      throw new ArgumentError(
+        'MultiHeadAttention: byHead goes with a joined projection, as many kvHeads as heads, and no queryKeyNorm',
+      )
+    if (norms !== undefined) {
+      checkOptions('MultiHeadAttention: queryKeyNorm', norms, ['of', 'epsilon', 'offset'])
+      const { of, ...rest } = norms
+      if (of !== 'heads' && of !== 'all')
+        throw new ArgumentError(`MultiHeadAttention: queryKeyNorm.of should be one of heads, all, got ${describe(of)}`)
+      this.#normsHeads = of === 'heads'
+      this.queryNorm = new RMSNorm(this.#normsHeads ? this.#headDim : width, rest)
+      this.keyNorm = new RMSNorm(this.#normsHeads ? this.#headDim : kvWidth, rest)
+    }
+    const { window, softcap, scale } = options
+    if (scale !== undefined) checkNumber('MultiHeadAttention', 'scale', scale)
     if (window !== undefined) windowExtents('MultiHeadAttention', window, false)
     if (softcap !== undefined) checkSoftcap('MultiHeadAttention', softcap)
-    this.#rules = { ...(window !== undefined && { window }), ...(softcap !== undefined && { softcap }) }
+    this.#rules = {
+      ...(window !== undefined && { window }),
+      ...(softcap !== undefined && { softcap }),
+      ...(scale !== undefined && { scale }),
+    }
     if (options.alibi) this.slopes = alibiSlopes(heads)
   }
 
@@ -174,11 +217,14 @@ export class MultiHeadAttention extends Module {
     if (cache) this.#checkCached(options)
     if (offsets) this.#checkPacked(x, options)
     else if (memoryOffsets) throw new ArgumentError('MultiHeadAttention: memoryOffsets need offsets, those of x')
+    if (options.frequencies && !this.frequencies)
+      throw new ArgumentError('MultiHeadAttention: frequencies need a layer made with rope')
     let [q, k, v] = this.#project(x, memory)
     if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
-      q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
-      k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
+      const frequencies = options.frequencies ?? this.frequencies
+      q = rotaryEmbedding(q, positions, frequencies, { interleaved: this.#interleaved })
+      k = rotaryEmbedding(k, positions, frequencies, { interleaved: this.#interleaved })
     }
     const rules = {
       ...this.#rules,
@@ -208,7 +254,9 @@ export class MultiHeadAttention extends Module {
   ): Tensor {
     const keys = cacheWrite(cache.keys, k, cache.position)
     const values = cacheWrite(cache.values, v, cache.position)
-    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, options)
+    const { scale, ...others } = rules
+    if (Object.keys(others).length === 0)
+      return cachedAttention(q, keys, values, { ...options, ...(scale !== undefined && { scale }) })
     if (!(keys instanceof Tensor) || !(values instanceof Tensor))
       throw new ArgumentError(
         `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
@@ -249,6 +297,7 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: memory needs a layer made with { cross: true }')
     if (!memory && this.#cross)
       throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
+    if (this.#byHead) return this.#projectByHead(x)
     const source = memory ?? x
     const [q, k, v] = this.qkv
       ? split(this.qkv.forward(x), [width, kvWidth, kvWidth])
@@ -258,7 +307,19 @@ export class MultiHeadAttention extends Module {
             ? split(this.keyValue.forward(source), 2)
             : [this.key!.forward(source), this.value!.forward(source)]),
         ]
-    return [this.#intoHeads(q!), this.#intoHeads(k!), this.#intoHeads(v!)]
+    return [this.#normalised(q!, this.queryNorm), this.#normalised(k!, this.keyNorm), this.#intoHeads(v!)]
+  }
+
+  #projectByHead(x: Tensor): [Tensor, Tensor, Tensor] {
+    const d = this.#headDim
+    const heads = transpose(reshape(this.qkv!.forward(x), [x.rank === 3 ? x.shape[0]! : 1, -1, this.#heads, 3 * d]), [0, 2, 1, 3])
+    return split(heads, 3, 3) as [Tensor, Tensor, Tensor]
+  }
+
+  /** Into heads, with the norm of queries or keys where there is one. */
+  #normalised(x: Tensor, norm: RMSNorm | undefined): Tensor {
+    if (!norm) return this.#intoHeads(x)
+    return this.#normsHeads ? norm.forward(this.#intoHeads(x)) : this.#intoHeads(norm.forward(x))
   }
 
   /** [batch, length, heads·headDim] seen as [batch, heads, length, headDim]. */

@@ -77,7 +77,7 @@ export const layers: Readonly<Record<string, Call>> = {
   },
   'nn.LayerNorm': { args: [integer(1, any), options({}, { epsilon: number(0), bias: boolean })] },
   'nn.LayerNorm#forward': { args: [rowsOfDim], ...on(() => new nn.LayerNorm(dim)), named: /^(layerNorm|norm):/ },
-  'nn.RMSNorm': { args: [integer(1, any), options({}, { epsilon: number(0) })] },
+  'nn.RMSNorm': { args: [integer(1, any), options({}, { epsilon: number(0), offset: number() })] },
   'nn.RMSNorm#forward': { args: [rowsOfDim], ...on(() => new nn.RMSNorm(dim)), named: /^(rmsNorm|norm):/ },
   'nn.FeedForward': { args: [feedForward] },
   'nn.FeedForward#forward': {
