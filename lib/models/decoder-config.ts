@@ -154,7 +154,9 @@ function checkLayers(config: ResolvedDecoderConfig): void {
   if (!window && windowLayers.includes(true))
     throw new ArgumentError('DecoderConfig: windowLayers need a window, how many tokens they see')
   if (qkvByHead && (!joined || numHeads !== numKeyValueHeads))
-    throw new ArgumentError('DecoderConfig: qkvByHead goes with joined projections and as many key-value heads as heads')
+    throw new ArgumentError(
+      'DecoderConfig: qkvByHead goes with joined projections and as many key-value heads as heads',
+    )
   if (config.normOffset !== 0 && config.norm !== 'rms')
     throw new ArgumentError(`DecoderConfig: normOffset goes with norm 'rms', got '${config.norm}'`)
   if (config.parallel && config.normPlacement !== 'pre')

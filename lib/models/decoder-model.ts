@@ -6,7 +6,17 @@ import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import type { RotaryConfig } from '../nn/multi-head-attention.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { add, crossEntropy, embedding, linearCrossEntropy, matmul, multiply, reshape, tanh, transpose } from '../ops/index.ts'
+import {
+  add,
+  crossEntropy,
+  embedding,
+  linearCrossEntropy,
+  matmul,
+  multiply,
+  reshape,
+  tanh,
+  transpose,
+} from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { resolveDecoderConfig, type DecoderConfig, type ResolvedDecoderConfig } from './decoder-config.ts'
 import type { Assembly } from './families/family.ts'

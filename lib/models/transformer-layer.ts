@@ -18,7 +18,8 @@ export type Norm = LayerNorm | RMSNorm
 export const makeNorm = (
   { norm, hiddenSize, normEpsilon: epsilon, bias }: Required<LayerConfig>,
   { normOffset: offset = 0 }: Pick<LayerOptions, 'normOffset'> = {},
-): Norm => (norm === 'rms' ? new RMSNorm(hiddenSize, { epsilon, offset }) : new LayerNorm(hiddenSize, { epsilon, bias }))
+): Norm =>
+  norm === 'rms' ? new RMSNorm(hiddenSize, { epsilon, offset }) : new LayerNorm(hiddenSize, { epsilon, bias })
 
 export interface LayerOptions extends Initialised {
   /** Norms stand before each part (pre), after its residual sum (post), after it and before the sum (output), or before and after it (both). */

@@ -10,23 +10,19 @@ import {
   split,
   transpose,
   type AttentionOptions,
+  type RotaryOptions,
 } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
-import { fromData, Tensor } from '../tensor/tensor.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
 import { RMSNorm } from './norms.ts'
+import { alibiSlopes, counting, rotaryFrequencies, type RotaryConfig } from './positions.ts'
 
-export interface RotaryConfig {
-  /** The base of the frequencies θ^(−2i/d); 10,000 unless said. */
-  theta?: number
-  /** How many elements of each head are turned, an even number; all unless said. */
-  dim?: number
-  interleaved?: boolean
-}
+export type { RotaryConfig } from './positions.ts'
 
 export interface QueryKeyNorm {
   of: 'heads' | 'all'
@@ -116,7 +112,16 @@ const known = {
   random: 'any',
 } as const
 
-export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'frequencies', 'cache', 'bias', 'offsets', 'dropout']
+export const attendOptionNames = [
+  'causal',
+  'keyLengths',
+  'positions',
+  'frequencies',
+  'cache',
+  'bias',
+  'offsets',
+  'dropout',
+]
 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
@@ -137,9 +142,9 @@ export class MultiHeadAttention extends Module {
   readonly #kvHeads: number
   readonly #headDim: number
   readonly #dropout: number
-  /** Of the rotary embedding: θ^(−2i/d). */
+  /** Of the rotary embedding. */
   readonly frequencies?: Tensor
-  readonly #interleaved: boolean
+  readonly #rotary: RotaryOptions
   readonly #byHead: boolean
   readonly #normsHeads: boolean = false
   readonly #rules: Pick<AttentionOptions, 'window' | 'softcap' | 'scale'>
@@ -178,8 +183,8 @@ export class MultiHeadAttention extends Module {
     this.output = new Linear(width, dim, { ...linear, bias: outputBias })
     if (options.rope !== undefined && cross)
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
-    this.#interleaved = options.rope?.interleaved ?? false
     if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
+    this.#rotary = { interleaved: options.rope?.interleaved ?? false, scale: options.rope?.scale ?? 1 }
     this.#byHead = options.byHead ?? false
     const { queryKeyNorm: norms } = options
     if (this.#byHead && (!this.qkv || this.#kvHeads !== heads || norms))
@@ -223,8 +228,8 @@ export class MultiHeadAttention extends Module {
     if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
       const frequencies = options.frequencies ?? this.frequencies
-      q = rotaryEmbedding(q, positions, frequencies, { interleaved: this.#interleaved })
-      k = rotaryEmbedding(k, positions, frequencies, { interleaved: this.#interleaved })
+      q = rotaryEmbedding(q, positions, frequencies, this.#rotary)
+      k = rotaryEmbedding(k, positions, frequencies, this.#rotary)
     }
     const rules = {
       ...this.#rules,
@@ -312,7 +317,10 @@ export class MultiHeadAttention extends Module {
 
   #projectByHead(x: Tensor): [Tensor, Tensor, Tensor] {
     const d = this.#headDim
-    const heads = transpose(reshape(this.qkv!.forward(x), [x.rank === 3 ? x.shape[0]! : 1, -1, this.#heads, 3 * d]), [0, 2, 1, 3])
+    const heads = transpose(
+      reshape(this.qkv!.forward(x), [x.rank === 3 ? x.shape[0]! : 1, -1, this.#heads, 3 * d]),
+      [0, 2, 1, 3],
+    )
     return split(heads, 3, 3) as [Tensor, Tensor, Tensor]
   }
 
@@ -327,32 +335,4 @@ export class MultiHeadAttention extends Module {
     const batch = x.rank === 3 ? x.shape[0]! : 1
     return transpose(reshape(x, [batch, -1, x.shape.at(-1)! / this.#headDim, this.#headDim]), [0, 2, 1, 3])
   }
-}
-
-function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
-  checkOptions('MultiHeadAttention: rope', config, { theta: 'any', dim: 'any', interleaved: 'boolean' })
-  const { theta = 1e4, dim } = config
-  checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
-  const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
-  if (turned % 2 !== 0)
-    throw new ShapeError(
-      `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
-    )
-  const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
-  return fromData(frequencies, { dtype: 'f32' })
-}
-
-/**
- * 2^(−8i/n), i = 1 … n, for n heads; where n is no power of two, those of the one below and every other one of the one
- * above, as in the code of the paper.
- */
-function alibiSlopes(heads: number): Tensor {
-  const geometric = (n: number): number[] => Array.from({ length: n }, (_, i) => 2 ** ((-8 * (i + 1)) / n))
-  const below = 2 ** Math.floor(Math.log2(heads))
-  const between = geometric(2 * below).filter((_, i) => i % 2 === 0)
-  return fromData([...geometric(below), ...between.slice(0, heads - below)], { dtype: 'f32' })
-}
-
-function counting(length: number): Tensor {
-  return fromData(Int32Array.from({ length }, (_, i) => i))
 }
