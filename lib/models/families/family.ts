@@ -15,10 +15,19 @@ export interface ConfigKey<Config> {
   readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation'
   /** What a file without the key means; 'derived': what the model makes of the other fields. None: it is required. */
   readonly default?: unknown
+  /** What null means, which is also written so; as without the key unless said. */
+  readonly null?: unknown
   /** Other keys for the same: read where the first is missing, written as well. */
   readonly also?: readonly string[]
   /** Written only when it is not the default: for keys that only this package knows. */
   readonly own?: true
+}
+
+/** Keys that say fields together. */
+export interface ConfigPart<Config> {
+  /** `fields`: what the keys of `config` said; `where` begins the message of every error. */
+  read(json: Readonly<Record<string, unknown>>, fields: Partial<Config>, where: string): Partial<Config>
+  write(config: Required<Config>): Readonly<Record<string, unknown>>
 }
 
 /** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
@@ -47,6 +56,7 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>
   readonly config: Readonly<Record<string, ConfigKey<Config>>>
+  readonly parts?: readonly ConfigPart<Config>[]
   /** Fields that are the same in every model of the family. */
   readonly fixed: Partial<Config>
   /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */
