@@ -46,6 +46,11 @@ export interface CacheInputs {
   keyLengths: Tensor
 }
 
+export interface DecoderModelOptions extends Initialised {
+  /** Whether there is an output projection, where it is not the token embedding; true unless said. */
+  head?: boolean
+}
+
 /** `model` if it is one, else ArgumentError. */
 export function checkModel(operation: string, model: unknown): DecoderModel {
   if (!(model instanceof DecoderModel))
@@ -64,9 +69,9 @@ export class DecoderModel extends Module {
   readonly #counts = new Map<number, Tensor>()
   readonly #frequencies = new Map<number, Tensor>()
 
-  constructor(config: DecoderConfig, options: Initialised = {}) {
+  constructor(config: DecoderConfig, options: DecoderModelOptions = {}) {
     super()
-    checkOptions('DecoderModel', options, ['random'])
+    checkOptions('DecoderModel', options, { random: 'any', head: 'boolean' })
     const resolved = resolveDecoderConfig(config)
     const { vocabSize, hiddenSize, context, positions, tieEmbeddings } = resolved
     const random = generatorOf('DecoderModel', options)
@@ -76,7 +81,7 @@ export class DecoderModel extends Module {
       (windowed) => new TransformerLayer(resolved, { ...layerOptions(resolved, windowed), random }),
     )
     this.norm = makeNorm(resolved, resolved)
-    if (!tieEmbeddings) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
+    if (!tieEmbeddings && (options.head ?? true)) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
     this.#config = resolved
   }
 
@@ -114,6 +119,13 @@ export class DecoderModel extends Module {
     checkInteger('DecoderModel', 'length', length, 0, context)
     if (positions !== 'rotary' || !dependsOnLength(ropeScaling)) return undefined
     return Float32Array.from(ropeFrequencies(ropeTheta, ropeDim, ropeScaling, length))
+  }
+
+  /** Whether keys of `before` tokens are of no use to a sequence that grows to `after`: they were turned for short ones (LongRoPE). */
+  outgrows(before: number, after: number): boolean {
+    const { positions, ropeScaling } = this.#config
+    if (positions !== 'rotary' || ropeScaling.type !== 'longrope') return false
+    return before > 0 && before <= ropeScaling.originalContext && after > ropeScaling.originalContext
   }
 
   /** The last hidden states: [batch, length, hiddenSize], or [tokens, hiddenSize] with a cache or offsets. */
@@ -173,9 +185,16 @@ export class DecoderModel extends Module {
     checkOptions('DecoderModel', inputs, [...inputNames, 'targets'])
     const { targets, ...given } = inputs
     checkTensor('DecoderModel', 'targets', targets)
-    const hidden = reshape(this.hidden(given, options), [-1, this.#config.hiddenSize])
-    if (this.#config.logitSoftcap) return crossEntropy(this.logits(hidden), reshape(targets, [-1]))
-    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, reshape(targets, [-1]))
+    return this.lossOfHidden(
+      reshape(this.hidden(given, options), [-1, this.#config.hiddenSize]),
+      reshape(targets, [-1]),
+    )
+  }
+
+  /** The same of hidden states [tokens, hiddenSize] and targets [tokens]; logits are never stored unless they are capped. */
+  lossOfHidden(hidden: Tensor, targets: Tensor): Tensor {
+    if (this.#config.logitSoftcap) return crossEntropy(this.logits(hidden), targets)
+    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, targets)
   }
 
   /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */

@@ -79,6 +79,19 @@ export const tokenClasses: Objective<'targets'> = {
   loss: (logits, { targets }) => crossEntropy(logits, targets),
 }
 
+/** The mean cross-entropy of the token after each one: the label of the column behind it, as transformers shifts them. */
+export const nextTokens: Objective<'targets'> = {
+  ...tokenClasses,
+  name: 'nextTokens',
+  targets: (operation, { labels }, inputs, batch) => {
+    const shifted = (rows: unknown): unknown =>
+      Array.isArray(rows)
+        ? rows.map((row: unknown) => (Array.isArray(row) ? [...row.slice(1), ...row.slice(0, 1).fill(-100)] : row))
+        : rows
+    return { targets: packLabels(operation, shifted(labels), inputs, batch) }
+  },
+}
+
 function checkNumbers(operation: string, name: string, given: unknown, batch: number, whole: boolean): number[] {
   const fits = whole ? Number.isInteger : Number.isFinite
   if (!Array.isArray(given) || given.length !== batch || !given.every((value) => fits(value)))

@@ -316,23 +316,24 @@ export class MultiHeadAttention extends Module {
   }
 
   #projectByHead(x: Tensor): [Tensor, Tensor, Tensor] {
-    const d = this.#headDim
-    const heads = transpose(
-      reshape(this.qkv!.forward(x), [x.rank === 3 ? x.shape[0]! : 1, -1, this.#heads, 3 * d]),
-      [0, 2, 1, 3],
-    )
-    return split(heads, 3, 3) as [Tensor, Tensor, Tensor]
+    const pieces = split(this.#headsOf(this.qkv!.forward(x), 3 * this.#headDim), 3)
+    return pieces.map((piece) => transpose(piece, [0, 2, 1, 3])) as [Tensor, Tensor, Tensor]
   }
 
   /** Into heads, with the norm of queries or keys where there is one. */
   #normalised(x: Tensor, norm: RMSNorm | undefined): Tensor {
     if (!norm) return this.#intoHeads(x)
-    return this.#normsHeads ? norm.forward(this.#intoHeads(x)) : this.#intoHeads(norm.forward(x))
+    if (!this.#normsHeads) return this.#intoHeads(norm.forward(x))
+    return transpose(norm.forward(this.#headsOf(x, this.#headDim)), [0, 2, 1, 3])
+  }
+
+  /** [batch, length, heads·size] → [batch, length, heads, size]; one sequence is a batch of one. */
+  #headsOf(x: Tensor, size: number): Tensor {
+    return reshape(x, [x.rank === 3 ? x.shape[0]! : 1, -1, x.shape.at(-1)! / size, size])
   }
 
   /** [batch, length, heads·headDim] seen as [batch, heads, length, headDim]. */
   #intoHeads(x: Tensor): Tensor {
-    const batch = x.rank === 3 ? x.shape[0]! : 1
-    return transpose(reshape(x, [batch, -1, x.shape.at(-1)! / this.#headDim, this.#headDim]), [0, 2, 1, 3])
+    return transpose(this.#headsOf(x, this.#headDim), [0, 2, 1, 3])
   }
 }

@@ -24,7 +24,7 @@ let scratch: string
 let model: EncoderForTask
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'heedful-'))
-  model = await AutoModelForSequenceClassification.fromPretrained(classifier)
+  model = (await AutoModelForSequenceClassification.fromPretrained(classifier)) as EncoderForTask
 })
 afterAll(async () => {
   model.dispose()

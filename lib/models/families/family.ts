@@ -1,6 +1,7 @@
 import type { Initialised } from '../../nn/init.ts'
 import type { Module } from '../../nn/module.ts'
 import type { Activation } from '../../ops/index.ts'
+import type { Pooling } from '../pooling.ts'
 
 /** One of the assembled models (decoder, encoder, encoder-decoder), as something that a configuration describes. */
 export interface Assembly<Config extends object, Model extends Module> {
@@ -36,12 +37,14 @@ export type HeadName =
 
 /** What a head makes of hidden states. */
 export interface HeadKind {
-  /** It sees each token, or the first one of each sequence. */
-  readonly rows: 'each' | 'first'
+  /** It sees each token, or one vector of each sequence. */
+  readonly rows: 'each' | Pooling
   /** A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. */
   readonly dense?: { readonly activation: Activation | 'activation'; readonly norm: boolean }
   /** How many numbers: one for each label or token of the vocabulary ('tied': by the token embedding), or so many. */
   readonly output: 'labels' | 'tied' | number
+  /** Whether the output has biases; true unless said. */
+  readonly bias?: boolean
 }
 
 /**
@@ -78,6 +81,12 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** A model without biases is written with biases of zero. */
   readonly zeroBiases?: true
 }
+
+/** Of decoders: classes of a sequence by its last token, which has seen all of it. */
+export const lastTokenClassifier = {
+  kind: { rows: 'last', output: 'labels', bias: false },
+  weights: { 'score.weight': 'output.weight' },
+} as const
 
 /** Activations by the names of Hugging Face; the first name of each is written. */
 export const activationNames: Readonly<Record<string, Activation>> = {

@@ -34,6 +34,7 @@ export const gemma2: Family<DecoderConfig, DecoderModel> = {
   modelType: 'gemma2',
   architectures: {
     Gemma2ForCausalLM: 'causal-lm',
+    Gemma2ForSequenceClassification: 'sequence-classification',
     Gemma2Model: 'none',
   },
   config: {
@@ -51,12 +52,12 @@ export const gemma3: Family<DecoderConfig, DecoderModel> = {
   modelType: 'gemma3_text',
   architectures: {
     Gemma3ForCausalLM: 'causal-lm',
+    Gemma3TextForSequenceClassification: 'sequence-classification',
     Gemma3TextModel: 'none',
   },
   config: {
     ...gemmaKeys,
     max_position_embeddings: { field: 'context', kind: 'size', default: 131_072 },
-    attn_logit_softcapping: { field: 'scoreSoftcap', kind: 'number', default: 0, null: 0 },
     final_logit_softcapping: { field: 'logitSoftcap', kind: 'number', default: 0, null: 0 },
   },
   parts: [
@@ -67,4 +68,6 @@ export const gemma3: Family<DecoderConfig, DecoderModel> = {
     }),
   ],
   fixed: { ...shared.fixed, queryKeyNorm: 'heads' },
+  // transformers takes no notice of it.
+  harmless: { ...shared.harmless, attn_logit_softcapping: undefined },
 }

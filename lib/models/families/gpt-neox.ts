@@ -1,5 +1,5 @@
 import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
-import type { Family } from './family.ts'
+import { lastTokenClassifier, type Family } from './family.ts'
 import { rotaryPositions } from './rope-keys.ts'
 
 /** GPT-NeoX and Pythia (Black et al. 2022; Biderman et al. 2023): both parts of a layer read the same, and heads turn partly. */
@@ -8,6 +8,7 @@ export const gptNeox: Family<DecoderConfig, DecoderModel> = {
   assembly: decoder,
   architectures: {
     GPTNeoXForCausalLM: 'causal-lm',
+    GPTNeoXForSequenceClassification: 'sequence-classification',
     GPTNeoXModel: 'none',
   },
   config: {
@@ -55,6 +56,7 @@ export const gptNeox: Family<DecoderConfig, DecoderModel> = {
     'gpt_neox.final_layer_norm.bias': 'norm.bias',
     'embed_out.weight': 'head.weight',
   },
+  heads: { 'sequence-classification': lastTokenClassifier },
   // The causal mask and the table of rotary positions.
   ignored: [
     'gpt_neox.layers.#.attention.bias',

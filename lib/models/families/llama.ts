@@ -1,5 +1,5 @@
 import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
-import type { Family } from './family.ts'
+import { lastTokenClassifier, type Family } from './family.ts'
 import { rotaryPositions } from './rope-keys.ts'
 
 /** Keys that Llama and what came after it have in common. */
@@ -56,6 +56,7 @@ export const likeLlama = {
   assembly: decoder,
   prefix: 'model.',
   weights: llamaWeights,
+  heads: { 'sequence-classification': lastTokenClassifier },
   ignored: ['model.layers.#.self_attn.rotary_emb.inv_freq'],
   copies: { 'lm_head.weight': 'model.embed_tokens.weight' },
 } as const satisfies Partial<Family<DecoderConfig, DecoderModel>>
@@ -66,6 +67,7 @@ export const llama: Family<DecoderConfig, DecoderModel> = {
   modelType: 'llama',
   architectures: {
     LlamaForCausalLM: 'causal-lm',
+    LlamaForSequenceClassification: 'sequence-classification',
     LlamaModel: 'none',
   },
   config: {

@@ -10,6 +10,7 @@ export const mistral: Family<DecoderConfig, DecoderModel> = {
   modelType: 'mistral',
   architectures: {
     MistralForCausalLM: 'causal-lm',
+    MistralForSequenceClassification: 'sequence-classification',
     MistralModel: 'none',
   },
   config: {

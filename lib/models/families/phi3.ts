@@ -12,6 +12,7 @@ export const phi3: Family<DecoderConfig, DecoderModel> = {
   modelType: 'phi3',
   architectures: {
     Phi3ForCausalLM: 'causal-lm',
+    Phi3ForSequenceClassification: 'sequence-classification',
     Phi3Model: 'none',
   },
   config: {

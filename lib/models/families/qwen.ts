@@ -25,6 +25,7 @@ export const qwen2: Family<DecoderConfig, DecoderModel> = {
   modelType: 'qwen2',
   architectures: {
     Qwen2ForCausalLM: 'causal-lm',
+    Qwen2ForSequenceClassification: 'sequence-classification',
     Qwen2Model: 'none',
   },
   config: keys,
@@ -40,6 +41,7 @@ export const qwen3: Family<DecoderConfig, DecoderModel> = {
   modelType: 'qwen3',
   architectures: {
     Qwen3ForCausalLM: 'causal-lm',
+    Qwen3ForSequenceClassification: 'sequence-classification',
     Qwen3Model: 'none',
   },
   config: {
