@@ -34,3 +34,5 @@ export const AutoModelForTokenClassification = auto<EncoderForTask>(
   'token-classification',
 )
 export const AutoModelForQuestionAnswering = auto<EncoderForTask>('AutoModelForQuestionAnswering', 'question-answering')
+/** ELECTRA's discriminator: a score for each token, above 0 where it looks replaced. */
+export const AutoModelForPreTraining = auto<EncoderForTask>('AutoModelForPreTraining', 'replaced-tokens')

@@ -11,7 +11,10 @@ import { pool, type Sequences } from './pooling.ts'
 
 /** What a head stands on. */
 export interface HeadBody {
-  readonly config: Required<Pick<LayerConfig, 'hiddenSize' | 'normEpsilon' | 'activation'>> & { vocabSize: number }
+  readonly config: Required<Pick<LayerConfig, 'hiddenSize' | 'normEpsilon' | 'activation'>> & {
+    vocabSize: number
+    embeddingSize?: number
+  }
 }
 
 /**
@@ -31,11 +34,12 @@ export class Head extends Module {
     super()
     const { hiddenSize, vocabSize, normEpsilon: epsilon, activation } = config
     const random = generatorOf('Head', options)
-    if (kind.dense) this.dense = new Linear(hiddenSize, hiddenSize, { random })
-    if (kind.dense?.norm) this.norm = new LayerNorm(hiddenSize, { epsilon })
+    const width = config[kind.dense?.width ?? 'hiddenSize'] ?? hiddenSize
+    if (kind.dense) this.dense = new Linear(hiddenSize, width, { random })
+    if (kind.dense?.norm) this.norm = new LayerNorm(width, { epsilon })
     if (kind.output === 'tied') this.bias = constant([vocabSize], 0)
     else
-      this.output = new Linear(hiddenSize, kind.output === 'labels' ? labels : kind.output, {
+      this.output = new Linear(width, kind.output === 'labels' ? labels : kind.output, {
         random,
         bias: kind.bias ?? true,
       })
@@ -49,7 +53,7 @@ export class Head extends Module {
   }
 
   /**
-   * hidden [tokens, hiddenSize], tokenEmbedding [vocabSize, hiddenSize] → scores [tokens, outputs], or
+   * hidden [tokens, hiddenSize], tokenEmbedding [vocabSize, embeddingSize] → scores [tokens, outputs], or
    * [sequences, outputs] of whole sequences.
    */
   forward(hidden: Tensor, tokenEmbedding: Tensor, sequences: Sequences): Tensor {

@@ -1,6 +1,6 @@
 import { sizeOf, type Shape } from '../../lib/tensor/shape.ts'
 
-/** Multiples of 2^-17 in [-1/4, 1/4): FNV-1a of the name seeds an LCG (Numerical Recipes). */
+/** Multiples of 2^-17 in [-1/4, 1/4): FNV-1a of the name seeds an LCG (Numerical Recipes), as in make-encoders.py and make-decoders.py. */
 export function namedNumbers(name: string, shape: Shape): Float32Array {
   let state = 0x811c9dc5
   for (const byte of Buffer.from(name)) state = Math.imul(state ^ byte, 0x01000193)
