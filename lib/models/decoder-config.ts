@@ -118,24 +118,26 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   checkLayerConfig('DecoderConfig', resolved)
   checkLayers(resolved)
   checkChoice('DecoderConfig', 'positions', resolved.positions, ['learned', 'rotary'])
-  if (resolved.positions === 'rotary') checkRotary(resolved)
+  checkRotary(resolved)
   return resolved
 }
 
-function checkRotary({ ropeTheta, localRopeTheta, ropeDim, ropeScaling, headDim }: ResolvedDecoderConfig): void {
+function checkRotary(config: ResolvedDecoderConfig): void {
+  const { positions, ropeTheta, localRopeTheta, ropeDim, ropeScaling, headDim } = config
   checkNumber('DecoderConfig', 'ropeTheta', ropeTheta, 1)
-  checkNumber('DecoderConfig', 'localRopeTheta', localRopeTheta, 0)
+  if (localRopeTheta !== 0) checkNumber('DecoderConfig', 'localRopeTheta', localRopeTheta, 1)
   checkInteger('DecoderConfig', 'ropeDim', ropeDim, 1, headDim)
-  if (ropeDim % 2 !== 0)
+  checkRopeScaling('DecoderConfig', ropeScaling, ropeDim >> 1)
+  if (positions === 'rotary' && ropeDim % 2 !== 0)
     throw new ArgumentError(
       `DecoderConfig: rotary positions need an even ${ropeDim === headDim ? 'headDim' : 'ropeDim'}, got ${ropeDim}`,
     )
-  checkRopeScaling('DecoderConfig', ropeScaling, ropeDim >> 1)
+  if (ropeScaling.type === 'dynamic' && ropeDim < 4)
+    throw new ArgumentError(`DecoderConfig: dynamic ropeScaling needs a ropeDim of at least 4, got ${ropeDim}`)
 }
 
 function checkLayers(config: ResolvedDecoderConfig): void {
   const { numLayers, window, windowLayers, qkvByHead, joined, numHeads, numKeyValueHeads } = config
-  checkNumber('DecoderConfig', 'ropeTheta', config.ropeTheta, 1)
   checkChoice('DecoderConfig', 'normPlacement', config.normPlacement, ['pre', 'output', 'both'])
   checkChoice('DecoderConfig', 'queryKeyNorm', config.queryKeyNorm, ['none', 'heads', 'all'])
   checkNumber('DecoderConfig', 'normOffset', config.normOffset)

@@ -123,6 +123,7 @@ export class DecoderModel extends Module {
 
   /** Whether keys of `before` tokens are of no use to a sequence that grows to `after`: they were turned for short ones (LongRoPE). */
   outgrows(before: number, after: number): boolean {
+    for (const [name, length] of Object.entries({ before, after })) checkInteger('DecoderModel', name, length, 0)
     const { positions, ropeScaling } = this.#config
     if (positions !== 'rotary' || ropeScaling.type !== 'longrope') return false
     return before > 0 && before <= ropeScaling.originalContext && after > ropeScaling.originalContext
