@@ -1,4 +1,4 @@
-import { ArgumentError, checkInteger, checkNumber, describe, FileError } from '../../errors.ts'
+import { ArgumentError, checkInteger, describe, FileError } from '../../errors.ts'
 import { isObject } from '../../files/read-file.ts'
 import type { DecoderConfig, ResolvedDecoderConfig } from '../decoder-config.ts'
 import type { RopeScaling } from '../rope-scaling.ts'
