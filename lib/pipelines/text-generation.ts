@@ -139,19 +139,26 @@ function idsOf(tokenizer: Tokenizer, prompt: Prompt, template: ChatTemplateOptio
   const [name] = Object.keys(template)
   if (name)
     throw new ArgumentError(`${task}: ${name} is for conversations, [{ role, content }], but the prompt is a text`)
-  if (prompt !== '' || tokenizer.bosTokenId === undefined) return tokenizer.encode(prompt)
-  return Int32Array.of(tokenizer.bosTokenId)
+  return prompt === '' ? beginning(tokenizer) : tokenizer.encode(prompt)
 }
 
-/**
- * What is asked for, else what the model's files advise. Whoever asks for top-k, top-p or min-p wants tokens drawn:
- * temperature 1; otherwise the likeliest is taken.
- */
+/** Without a beginning-of-sequence token a line break is as good a beginning as there is. */
+function beginning(tokenizer: Tokenizer): Int32Array {
+  if (tokenizer.bosTokenId !== undefined) return Int32Array.of(tokenizer.bosTokenId)
+  try {
+    return tokenizer.encode('\n')
+  } catch (cause) {
+    throw new ArgumentError(
+      `${task}: the tokenizer has neither a beginning-of-sequence token nor line breaks to begin with; give a prompt`,
+      { cause },
+    )
+  }
+}
+
+/** What is asked for, else what the model's files advise. */
 function samplingOf(advised: SamplingOptions, options: SamplingOptions): SamplingOptions {
   const names = Object.keys(samplingOptions) as (keyof SamplingOptions)[]
-  const asked = given(Object.fromEntries(names.map((name) => [name, options[name]])))
-  const draws = names.some((name) => name !== 'temperature' && name !== 'seed' && Object.hasOwn(asked, name))
-  return { temperature: draws ? 1 : 0, ...advised, ...asked }
+  return { ...advised, ...given(Object.fromEntries(names.map((name) => [name, options[name]]))) }
 }
 
 function stopStrings(stop: unknown): readonly string[] {
