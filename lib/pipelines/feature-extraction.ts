@@ -1,7 +1,6 @@
 import { ArgumentError, describe } from '../errors.ts'
-import { AutoModel } from '../models/auto.ts'
+import { AutoModel, type TextModel } from '../models/auto.ts'
 import { readEmbeddingRecipe, type EmbeddingRecipe } from '../models/embedding-recipe.ts'
-import type { EncoderForTask } from '../models/encoder-for-task.ts'
 import type { Pooling } from '../models/pooling.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { encodeRows, mapRows, rowOf, type TruncationOptions } from './rows.ts'
@@ -37,7 +36,7 @@ const defaults = { pooling: 'any', normalize: 'boolean', promptName: 'any', trun
 const known = { ...defaults, signal: 'signal' } as const
 
 /** Texts as vectors, which are close where meanings are. */
-export const featureExtraction: Task<EncoderForTask, ExtractFeatures> = {
+export const featureExtraction: Task<TextModel, ExtractFeatures> = {
   open: (model, options) => AutoModel.fromPretrained(model, options),
   defaults,
   make: async ({ model, tokenizer, path }, given) => {
@@ -59,8 +58,8 @@ export const featureExtraction: Task<EncoderForTask, ExtractFeatures> = {
       const { pooling, normalize, truncation, signal, prompt } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
       const texts = inputs.map((text) => prompt + (recipe.lowerCase ? text.toLowerCase() : text))
-      const maxLength = recipe.maxLength === undefined ? {} : { maxLength: recipe.maxLength }
-      const rows = await encodeRows(tokenizer, texts, { ...maxLength, truncation, signal })
+      const { maxLength = Infinity } = recipe
+      const rows = await encodeRows({ model, tokenizer }, texts, { maxLength, truncation, signal })
       const size = model.body.config.hiddenSize
       if (pooling === 'none') {
         const tensors = await mapRows(

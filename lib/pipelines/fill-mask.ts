@@ -44,7 +44,7 @@ export const fillMask: Task<EncoderForTask, FillMask> = {
       const { maskTokenId } = tokenizer
       if (maskTokenId === undefined) throw new ArgumentError(`${task}: the tokenizer of this model has no mask token`)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
-      const rows = await encodeRows(tokenizer, inputs, { truncation, signal })
+      const rows = await encodeRows({ model, tokenizer }, inputs, { truncation, signal })
       const without = rows.inputIds.findIndex((ids) => !ids.includes(maskTokenId))
       if (without >= 0)
         throw new ArgumentError(

@@ -75,7 +75,7 @@ export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
       const { topK, maxTokens, maxLength, stride, handleImpossibleAnswer, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a { question, context }', isQuestion, input)
       const rows = await encodeRows(
-        tokenizer,
+        { model, tokenizer },
         inputs.map(({ question }) => question),
         {
           pairs: inputs.map(({ context }) => context),

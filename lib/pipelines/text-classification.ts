@@ -50,7 +50,7 @@ export const textClassification: Task<TextModel, ClassifyText> = {
     return (async (input: unknown, options?: TextClassificationOptions) => {
       const { apply, topK, truncation, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
-      const rows = await encodeRows(tokenizer, inputs, { truncation, signal })
+      const rows = await encodeRows({ model, tokenizer }, inputs, { truncation, signal })
       const answers = await mapRows(
         (given, running) => model.logits(given, running),
         rows,

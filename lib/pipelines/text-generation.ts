@@ -1,10 +1,9 @@
 import { ArgumentError, checkInteger, describe } from '../errors.ts'
+import { AutoModelForCausalLM, type CausalLM } from '../generate/causal-lm.ts'
 import { generate } from '../generate/generate.ts'
 import { sampler, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
 import { StopStrings } from '../generate/stop-strings.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
 import { readGenerationConfig, type GenerationConfig } from '../models/generation-config.ts'
-import { loadDecoder } from '../models/pretrained.ts'
 import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import type { ChatMessage, ChatTemplateOptions } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -57,8 +56,8 @@ const defaults = {
 type Ending = Omit<GeneratedText, 'generatedText'>
 
 /** What follows a text, or answers a conversation. */
-export const textGeneration: Task<DecoderModel, GenerateText> = {
-  open: loadDecoder,
+export const textGeneration: Task<CausalLM, GenerateText> = {
+  open: (model, options) => AutoModelForCausalLM.fromPretrained(model, options),
   defaults,
   make: async (parts, given) => {
     const generation = await readGenerationConfig(task, parts.path)
@@ -107,7 +106,7 @@ function isPrompt(input: unknown): input is Prompt {
 
 /** The text that is made, and at last how it ended. */
 async function* pieces(
-  { model, tokenizer, generation }: Parts<DecoderModel> & { generation: GenerationConfig },
+  { model, tokenizer, generation }: Parts<CausalLM> & { generation: GenerationConfig },
   prompt: Prompt,
   options: TextGenerationOptions,
 ): AsyncGenerator<string, Ending, undefined> {
@@ -115,11 +114,13 @@ async function* pieces(
   const stops = new StopStrings(stopStrings(stop))
   const ids = idsOf(tokenizer, prompt, given({ tools, documents, chatTemplate, variables }))
   const { eosTokenId } = tokenizer
-  const stopTokens = [...new Set([...generation.eosTokenIds, ...(eosTokenId === undefined ? [] : [eosTokenId])])]
+  const stopTokens = [
+    ...new Set([...generation.eosTokenIds, ...model.eosTokenIds, ...(eosTokenId === undefined ? [] : [eosTokenId])]),
+  ]
   const decoder = tokenizer.decoder({ skipSpecialTokens: true })
   let tokens = 0
   const sampling = samplingOf(generation.sampling, generating)
-  for await (const id of generate(model, ids, { ...generating, ...sampling, maxNewTokens, stopTokens })) {
+  for await (const id of generate(model.body, ids, { ...generating, ...sampling, maxNewTokens, stopTokens })) {
     tokens++
     const text = stops.push(decoder.push(id))
     if (text) yield text

@@ -1,7 +1,6 @@
 import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
-import { AutoModelForSequenceClassification } from '../models/auto.ts'
+import { AutoModelForSequenceClassification, type TextModel } from '../models/auto.ts'
 import { readRankingFunction } from '../models/embedding-recipe.ts'
-import type { EncoderForTask } from '../models/encoder-for-task.ts'
 import { encodeRows, mapRows, rowOf, type TruncationOptions } from './rows.ts'
 import { largest, sigmoid } from './scores.ts'
 import { inputsOf, isText, mergeOptions, type CallOptions, type Task } from './task.ts'
@@ -37,7 +36,7 @@ const known = { ...defaults, signal: 'signal' } as const
  * How well documents answer a query, by a cross-encoder, which reads both together (Nogueira and Cho 2019). Scores are as
  * sentence-transformers' CrossEncoder gives them. With `truncation` documents are cut, queries are not.
  */
-export const textRanking: Task<EncoderForTask, RankTexts> = {
+export const textRanking: Task<TextModel, RankTexts> = {
   open: (model, options) => AutoModelForSequenceClassification.fromPretrained(model, options),
   defaults,
   make: async ({ model, tokenizer, path }, given) => {
@@ -55,7 +54,7 @@ export const textRanking: Task<EncoderForTask, RankTexts> = {
       const { topK, truncation, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a { query, documents }', isQuery, input)
       const rows = await encodeRows(
-        tokenizer,
+        { model, tokenizer },
         inputs.flatMap(({ query, documents }) => documents.map(() => query)),
         {
           pairs: inputs.flatMap(({ documents }) => documents),

@@ -57,7 +57,7 @@ export const tokenClassification: Task<EncoderForTask, ClassifyTokens> = {
     return (async (input: unknown, options?: TokenClassificationOptions) => {
       const { strategy, ignoreLabels, truncation, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
-      const rows = await encodeRows(tokenizer, inputs, { truncation, signal, returnOffsets: true })
+      const rows = await encodeRows({ model, tokenizer }, inputs, { truncation, signal, returnOffsets: true })
       const answers = await mapRows(
         (given, running) => model.logits(given, running),
         rows,
