@@ -64,6 +64,7 @@ export {
   type TokenizerTrainingOptions,
   type TokenizerTrainingProgress,
 } from './text/training/train-tokenizer.ts'
+export { AutoConfig, type ModelConfig } from './models/auto-config.ts'
 export { AutoTokenizer } from './models/auto-tokenizer.ts'
 export { loadTokenizer } from './text/load-tokenizer.ts'
 export type { Encoding, EncodingOptions } from './text/encoding.ts'

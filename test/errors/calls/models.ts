@@ -137,6 +137,7 @@ export const models: Readonly<Record<string, Call>> = {
       'ForTokenClassification',
     ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
+  'AutoConfig.fromPretrained': { ...loading, named: /^(AutoConfig|resolveModel)/, fails: /no such file/ },
   loadDecoder: loading,
   pipeline: {
     ...loading,
