@@ -19,7 +19,7 @@ let folder: string
 let model: EncoderForTask
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'heedful-'))
-  model = await AutoModel.fromPretrained(referenceFolder('bert-cls'))
+  model = (await AutoModel.fromPretrained(referenceFolder('bert-cls'))) as EncoderForTask
 })
 afterAll(async () => {
   model.dispose()
