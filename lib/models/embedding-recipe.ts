@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { ArgumentError, checkInteger, describe, FileError } from '../errors.ts'
+import { checkPath } from '../files/file-error.ts'
 import { exists, isObject, parseJsonObject, readJson, readText } from '../files/read-file.ts'
 import type { Pooling } from './pooling.ts'
 
@@ -35,8 +36,9 @@ const modeOfKey: Readonly<Record<string, string>> = {
  * Reads modules.json of a folder, and what it names; undefined where there is none. Throws ArgumentError, which names the
  * module or the key, for what is not supported; FileError for files that make no sense.
  */
-export async function readEmbeddingRecipe(operation: string, folder: string): Promise<EmbeddingRecipe | undefined> {
-  const path = join(folder, 'modules.json')
+export async function readEmbeddingRecipe(folder: string): Promise<EmbeddingRecipe | undefined> {
+  const operation = 'readEmbeddingRecipe'
+  const path = join(checkPath(operation, folder), 'modules.json')
   if (!(await exists(path))) return undefined
   const modules = await readModules(path, operation)
   const kinds = modules.map(({ type }) => type.split('.').at(-1)!)
@@ -73,8 +75,9 @@ export async function readEmbeddingRecipe(operation: string, folder: string): Pr
 export type RankingFunction = 'sigmoid' | 'identity'
 
 /** Reads config.json of a folder: the sigmoid unless it says otherwise. Throws ArgumentError for any other function. */
-export async function readRankingFunction(operation: string, folder: string): Promise<RankingFunction> {
-  const path = join(folder, 'config.json')
+export async function readRankingFunction(folder: string): Promise<RankingFunction> {
+  const operation = 'readRankingFunction'
+  const path = join(checkPath(operation, folder), 'config.json')
   const json = await optional(path, operation)
   const settings = json['sentence_transformers']
   const told =

@@ -44,8 +44,13 @@ export interface PackedInputs extends Sequences {
   types: Tensor
   /** Of rotary positions, where they depend on how long sequences are. */
   frequencies?: Tensor
+  /** Of relative positions: for the longest sequence. */
+  buckets?: Tensor
 }
-type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies'>, Int32Array> & { frequencies?: Float32Array }
+type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies' | 'buckets'>, Int32Array> & {
+  frequencies?: Float32Array
+  buckets?: Tensor
+}
 const rowInputs = ['tokens', 'positions', 'types'] as const
 
 /** What a task model makes of a batch. */

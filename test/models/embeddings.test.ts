@@ -19,7 +19,7 @@ let folder: string
 let model: EncoderForTask
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'heedful-'))
-  model = await AutoModel.fromPretrained(referenceFolder('bert-cls'))
+  model = (await AutoModel.fromPretrained(referenceFolder('bert-cls'))) as EncoderForTask
 })
 afterAll(async () => {
   model.dispose()
@@ -105,8 +105,7 @@ describe('recipes of sentence-transformers', () => {
     for (const [file, json] of Object.entries(files)) await writeFile(join(path, file), JSON.stringify(json))
     return path
   }
-  const read = async (name: string, files: Record<string, unknown>) =>
-    readEmbeddingRecipe('test', await recipe(name, files))
+  const read = async (name: string, files: Record<string, unknown>) => readEmbeddingRecipe(await recipe(name, files))
 
   it('are read', async () => {
     const path = await recipe('old', {
@@ -115,7 +114,7 @@ describe('recipes of sentence-transformers', () => {
       'sentence_bert_config.json': { max_seq_length: 256, do_lower_case: true },
       'config_sentence_transformers.json': { prompts: { query: 'query: ' }, default_prompt_name: 'query' },
     })
-    expect(await readEmbeddingRecipe('test', path)).toEqual({
+    expect(await readEmbeddingRecipe(path)).toEqual({
       pooling: 'first',
       normalize: true,
       maxLength: 256,
@@ -131,7 +130,7 @@ describe('recipes of sentence-transformers', () => {
         '1_Pooling/config.json': { embedding_dimension: 32, pooling_mode: 'lasttoken' },
       }),
     ).toEqual({ pooling: 'last', normalize: false, lowerCase: false, prompts: {} }))
-  it('may be missing', async () => expect(await readEmbeddingRecipe('test', folder)).toBeUndefined())
+  it('may be missing', async () => expect(await readEmbeddingRecipe(folder)).toBeUndefined())
 
   it.each([
     [
@@ -173,10 +172,10 @@ describe('recipes of sentence-transformers', () => {
     [{ sentence_transformers: { activation_fn: 'torch.nn.modules.linear.Identity' } }, 'identity'],
     [{ sbert_ce_default_activation_function: 'torch.nn.modules.activation.Sigmoid' }, 'sigmoid'],
   ])('say how scores of pairs are read: %j', async (json, expected) =>
-    expect(await readRankingFunction('test', await recipe('ranking', { 'config.json': json }))).toBe(expected),
+    expect(await readRankingFunction(await recipe('ranking', { 'config.json': json }))).toBe(expected),
   )
   it('refuse other functions', async () => {
     const path = await recipe('tanh', { 'config.json': { sentence_transformers: { activation_fn: 'torch.Tanh' } } })
-    await expect(readRankingFunction('test', path)).rejects.toThrow('activation_fn "torch.Tanh" is not supported')
+    await expect(readRankingFunction(path)).rejects.toThrow('activation_fn "torch.Tanh" is not supported')
   })
 })

@@ -7,7 +7,7 @@ import { readEmbeddingRecipe } from '../../lib/models/embedding-recipe.ts'
 const [folder, dtype, input, output] = process.argv.slice(2) as [string, string, string, string]
 const texts = JSON.parse(await readFile(input, 'utf8')) as string[]
 const tokenizer = await AutoTokenizer.fromPretrained(folder)
-const { pooling, normalize, maxLength, lowerCase } = (await readEmbeddingRecipe('embed-texts', folder))!
+const { pooling, normalize, maxLength, lowerCase } = (await readEmbeddingRecipe(folder))!
 using model = await AutoModel.fromPretrained(folder, (dtype === 'f32' ? {} : { dtype }) as object)
 const vectors: number[][] = []
 for (let from = 0; from < texts.length; from += 64) {
