@@ -40,7 +40,7 @@ export const featureExtraction: Task<TextModel, ExtractFeatures> = {
   open: (model, options) => AutoModel.fromPretrained(model, options),
   defaults,
   make: async ({ model, tokenizer, path }, given) => {
-    const recipe = (await readEmbeddingRecipe(task, path)) ?? plain
+    const recipe = (await readEmbeddingRecipe(path)) ?? plain
     const advised = Object.entries(poolings).find(([, kind]) => kind === recipe.pooling)![0] as keyof typeof poolings
     const settings = (options: FeatureExtractionOptions | undefined) => {
       const merged = mergeOptions(task, given, options, known)

@@ -44,7 +44,7 @@ export const textRanking: Task<TextModel, RankTexts> = {
       throw new ArgumentError(
         `${task}: ${path}: expected a model that gives one score, got one with ${model.labels.length} labels; open it for text-classification`,
       )
-    const apply = (await readRankingFunction(task, path)) === 'sigmoid' ? sigmoid : (score: number): number => score
+    const apply = (await readRankingFunction(path)) === 'sigmoid' ? sigmoid : (score: number): number => score
     const settings = (options: TextRankingOptions | undefined) => {
       const { topK, truncation = false, signal } = mergeOptions(task, given, options, known)
       return { topK: topK === undefined ? Infinity : checkInteger(task, 'topK', topK, 1), truncation, signal }
