@@ -6,7 +6,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { pipeline, tensor } from '../lib/index.ts'
+import { pipeline } from '../lib/index.ts'
 import { integerOf, runExample } from './run-example.ts'
 
 interface Options {
