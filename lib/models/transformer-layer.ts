@@ -2,9 +2,15 @@ import type { Dropping } from '../nn/dropout.ts'
 import { FeedForward, GatedFeedForward } from '../nn/feed-forward.ts'
 import { generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
-import { MultiHeadAttention, type AttendOptions, type RotaryConfig } from '../nn/multi-head-attention.ts'
+import {
+  MultiHeadAttention,
+  type AttendOptions,
+  type MultiHeadAttentionOptions,
+  type Remembered,
+  type RotaryConfig,
+} from '../nn/multi-head-attention.ts'
 import { LayerNorm, RMSNorm } from '../nn/norms.ts'
-import { add } from '../ops/index.ts'
+import { add, reshape } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { LayerConfig } from './layer-config.ts'
 
@@ -19,12 +25,16 @@ export interface LayerOptions extends Initialised {
   rope?: RotaryConfig | undefined
   /** A second attention, to another sequence. */
   cross?: boolean
+  /** More of the attention to its own sequence; the other one has the same `scale`. */
+  attention?: Pick<MultiHeadAttentionOptions, 'scale'>
 }
 
 /** What a layer attends to beside its own sequence. */
 export interface CrossOptions {
-  memory: Tensor
-  options: AttendOptions
+  memory: Tensor | Remembered
+  /** i32 [sequences + 1]: of x seen as (tokens, hiddenSize), and of the memory. */
+  offsets: Tensor
+  memoryOffsets: Tensor
 }
 
 /**
@@ -49,10 +59,10 @@ export class TransformerLayer extends Module {
     const attention = { ...shared, heads, kvHeads, headDim, separate: !joined }
     this.#normPlacement = options.normPlacement
     this.attentionNorm = makeNorm(config)
-    this.attention = new MultiHeadAttention({ ...attention, rope: options.rope })
+    this.attention = new MultiHeadAttention({ ...attention, rope: options.rope, ...options.attention })
     if (options.cross) {
       this.crossAttentionNorm = makeNorm(config)
-      this.crossAttention = new MultiHeadAttention({ ...attention, cross: true })
+      this.crossAttention = new MultiHeadAttention({ ...attention, scale: options.attention?.scale, cross: true })
     }
     this.mlpNorm = makeNorm(config)
     const mlp = { ...shared, hidden: config.intermediateSize, activation }
@@ -63,9 +73,10 @@ export class TransformerLayer extends Module {
     const dropping: Dropping = { dropout: options.dropout }
     x = this.#residual(x, this.attentionNorm, (input) => this.attention.forward(input, options))
     if (this.crossAttention && cross)
-      x = this.#residual(x, this.crossAttentionNorm!, (input) =>
-        this.crossAttention!.forward(input, { ...cross.options, ...dropping, memory: cross.memory }),
-      )
+      x = this.#residual(x, this.crossAttentionNorm!, (input) => {
+        const rows = reshape(input, [-1, input.shape.at(-1)!])
+        return reshape(this.crossAttention!.forward(rows, { ...cross, ...dropping }), input.shape)
+      })
     return this.#residual(x, this.mlpNorm, (input) => this.mlp.forward(input, dropping))
   }
 

@@ -44,6 +44,8 @@ export interface MultiHeadAttentionOptions extends Initialised {
   /** Weights are kept as [inputs, outputs]. */
   inputsFirst?: boolean
   rope?: RotaryConfig | undefined
+  /** Of the scores; 1/√headDim unless said. */
+  scale?: number | undefined
   /** How far tokens see: the `window` of ops.attention. */
   window?: AttentionOptions['window']
   /** Scores s become softcap · tanh(s / softcap). */
@@ -71,9 +73,15 @@ export interface AttendOptions extends Dropping {
   offsets?: Tensor | undefined
 }
 
+/** Keys and values of a memory, [batch, kvHeads, memoryLength, headDim], as `remember` makes them. */
+export interface Remembered {
+  readonly keys: Tensor
+  readonly values: Tensor
+}
+
 export interface MemoryAttendOptions extends AttendOptions {
-  /** What keys and values are made from. */
-  memory?: Tensor | undefined
+  /** What keys and values are made from, or those themselves. */
+  memory?: Tensor | Remembered | undefined
   /** With `offsets`: those of the memory. */
   memoryOffsets?: Tensor | undefined
 }
@@ -90,6 +98,7 @@ const known = {
   outputBias: 'boolean',
   inputsFirst: 'boolean',
   rope: 'any',
+  scale: 'any',
   window: 'any',
   softcap: 'any',
   alibi: 'boolean',
@@ -116,6 +125,7 @@ export class MultiHeadAttention extends Module {
   readonly #kvHeads: number
   readonly #headDim: number
   readonly #dropout: number
+  readonly #scale: number
   /** Of the rotary embedding: θ^(−2i/d). */
   readonly frequencies?: Tensor
   readonly #interleaved: boolean
@@ -141,6 +151,7 @@ export class MultiHeadAttention extends Module {
       )
     this.#headDim = checkInteger('MultiHeadAttention', 'headDim', options.headDim ?? dim / heads, 1, 256)
     this.#dropout = checkNumber('MultiHeadAttention', 'dropout', options.dropout ?? 0, 0, 0.999999)
+    this.#scale = checkNumber('MultiHeadAttention', 'scale', options.scale ?? 1 / Math.sqrt(this.#headDim))
     const random = generatorOf('MultiHeadAttention', options)
     const width = heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
@@ -164,11 +175,22 @@ export class MultiHeadAttention extends Module {
     if (options.alibi) this.slopes = alibiSlopes(heads)
   }
 
+  /** Keys and values of a memory that is attended to more than once: `forward` takes them in its place. */
+  remember(memory: Tensor): Remembered {
+    checkTensor('remember', 'memory', memory)
+    if (!this.#cross) throw new ArgumentError('remember: memory needs a layer made with { cross: true }')
+    const [k, v] = this.keyValue
+      ? split(this.keyValue.forward(memory), 2)
+      : [this.key!.forward(memory), this.value!.forward(memory)]
+    return { keys: this.#intoHeads(k!), values: this.#intoHeads(v!) }
+  }
+
   /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
   forward(x: Tensor, options: MemoryAttendOptions = {}): Tensor {
     checkOptions('MultiHeadAttention', options, [...attendOptionNames, 'memory', 'memoryOffsets'])
     checkTensor('MultiHeadAttention', 'x', x)
-    if (options.memory !== undefined) checkTensor('MultiHeadAttention', 'memory', options.memory)
+    for (const [name, given] of Object.entries(memoryParts(options.memory)))
+      checkTensor('MultiHeadAttention', name, given)
     checkSource('MultiHeadAttention', options.dropout)
     const { memory, causal = false, keyLengths, cache, bias, offsets, memoryOffsets } = options
     if (cache) this.#checkCached(options)
@@ -189,6 +211,7 @@ export class MultiHeadAttention extends Module {
       ? this.#attendCached(q, k, v, cache, { causal, keyLengths: keyLengths! }, rules)
       : attention(q, k, v, {
           causal: causal === true ? 'start' : causal,
+          scale: this.#scale,
           ...rules,
           ...(keyLengths !== undefined && { keyLengths }),
           ...(offsets && { offsets }),
@@ -208,12 +231,13 @@ export class MultiHeadAttention extends Module {
   ): Tensor {
     const keys = cacheWrite(cache.keys, k, cache.position)
     const values = cacheWrite(cache.values, v, cache.position)
-    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, options)
+    const scale = this.#scale
+    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, { ...options, scale })
     if (!(keys instanceof Tensor) || !(values instanceof Tensor))
       throw new ArgumentError(
         `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
       )
-    return attention(q, keys, values, { ...options, ...rules })
+    return attention(q, keys, values, { ...options, scale, ...rules })
   }
 
   #checkPacked(x: Tensor, { memory, cache, positions, memoryOffsets }: MemoryAttendOptions): void {
@@ -237,8 +261,8 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: rotary embedding with a cache needs positions, those of x')
   }
 
-  #project(x: Tensor, memory: Tensor | undefined): [Tensor, Tensor, Tensor] {
-    for (const [name, sequence] of Object.entries({ x, ...(memory && { memory }) }))
+  #project(x: Tensor, memory: Tensor | Remembered | undefined): [Tensor, Tensor, Tensor] {
+    for (const [name, sequence] of Object.entries({ x, ...(memory instanceof Tensor && { memory }) }))
       if (sequence.rank !== x.rank || (x.rank !== 2 && x.rank !== 3))
         throw new ShapeError(
           `MultiHeadAttention: ${name} should be [batch, length, dim] or [length, dim], as the other, got ${formatShape(sequence.shape)}`,
@@ -249,15 +273,13 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: memory needs a layer made with { cross: true }')
     if (!memory && this.#cross)
       throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
-    const source = memory ?? x
+    if (memory) {
+      const { keys, values } = memory instanceof Tensor ? this.remember(memory) : memory
+      return [this.#intoHeads(this.query!.forward(x)), keys, values]
+    }
     const [q, k, v] = this.qkv
       ? split(this.qkv.forward(x), [width, kvWidth, kvWidth])
-      : [
-          this.query!.forward(x),
-          ...(this.keyValue
-            ? split(this.keyValue.forward(source), 2)
-            : [this.key!.forward(source), this.value!.forward(source)]),
-        ]
+      : [this.query!.forward(x), this.key!.forward(x), this.value!.forward(x)]
     return [this.#intoHeads(q!), this.#intoHeads(k!), this.#intoHeads(v!)]
   }
 
@@ -291,6 +313,13 @@ function alibiSlopes(heads: number): Tensor {
   const between = geometric(2 * below).filter((_, i) => i % 2 === 0)
   return fromData([...geometric(below), ...between.slice(0, heads - below)], { dtype: 'f32' })
 }
+
+const memoryParts = (memory: MemoryAttendOptions['memory']): object =>
+  memory === undefined
+    ? {}
+    : memory instanceof Tensor
+      ? { memory }
+      : { 'memory.keys': memory?.keys, 'memory.values': memory?.values }
 
 function counting(length: number): Tensor {
   return fromData(Int32Array.from({ length }, (_, i) => i))

@@ -12,7 +12,7 @@ export interface Assembly<Config extends object, Model extends Module> {
 /** What a key of config.json says about the model. */
 export interface ConfigKey<Config> {
   readonly field: keyof Config & string
-  readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation'
+  readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation' | 'id'
   /** What a file without the key means; 'derived': what the model makes of the other fields. None: it is required. */
   readonly default?: unknown
   /** Other keys for the same: read where the first is missing, written as well. */
@@ -21,9 +21,22 @@ export interface ConfigKey<Config> {
   readonly own?: true
 }
 
+/** A key whose value, one of a few words, says several things about the model. */
+export interface ConfigChoice<Config> {
+  readonly default: string
+  /** The first that fits a model is written. */
+  readonly words: Readonly<Record<string, Partial<Config>>>
+}
+
 /** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
 export type HeadName =
-  'none' | 'causal-lm' | 'masked-lm' | 'sequence-classification' | 'token-classification' | 'question-answering'
+  | 'none'
+  | 'causal-lm'
+  | 'masked-lm'
+  | 'seq2seq-lm'
+  | 'sequence-classification'
+  | 'token-classification'
+  | 'question-answering'
 
 /** What a head makes of hidden states. */
 export interface HeadKind {
@@ -47,14 +60,19 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>
   readonly config: Readonly<Record<string, ConfigKey<Config>>>
+  /** What they say holds where other keys for the same field are missing, and those must not contradict. */
+  readonly choices?: Readonly<Record<string, ConfigChoice<Config>>>
   /** Fields that are the same in every model of the family. */
   readonly fixed: Partial<Config>
   /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */
   readonly harmless: Readonly<Record<string, unknown>>
   /** Keys that are written as they are. */
   readonly constants: Readonly<Record<string, unknown>>
-  /** Tensors of the checkpoint and the field paths of their parameters. A path that a configuration lacks is left out. */
-  readonly weights: Readonly<Record<string, string>>
+  /**
+   * Tensors of the checkpoint and the field paths of their parameters; a path that a configuration lacks is left out. A
+   * function where one parameter has several names.
+   */
+  readonly weights: Readonly<Record<string, string>> | ((config: Config) => Readonly<Record<string, string>>)
   /** What stands on the model for each task, and the tensors of that. */
   readonly heads?: Partial<
     Readonly<Record<HeadName, { readonly kind: HeadKind; readonly weights: Readonly<Record<string, string>> }>>

@@ -3,15 +3,19 @@ import type { Module } from '../../nn/module.ts'
 import { writeConfig } from './config-mapping.ts'
 import type { Assembly, Family, HeadName } from './family.ts'
 import { bert } from './bert.ts'
+import { bart } from './bart.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
+import { marian } from './marian.ts'
+import { mbart } from './mbart.ts'
+import { t5 } from './t5.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
 /** Every family that is known. */
-export const families: readonly Family[] = [bert, gpt2, llama]
+export const families: readonly Family[] = [bert, gpt2, llama, t5, bart, mbart, marian]
 
 /**
  * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which

@@ -20,19 +20,20 @@ export interface WeightEntry {
 export function weightEntries(
   family: Family,
   model: Module,
-  weights: Readonly<Record<string, string>> = family.weights,
+  weights: Family['weights'] = family.weights,
 ): WeightEntry[] {
   const entries: WeightEntry[] = []
   const parameters = model.parameters()
-  const named = new Set<string>()
+  const found = new Set<string>()
   const add = (name: string, path: string): void => {
     const parameter = parameters.get(path)
     const shape = parameter?.shape ?? (family.zeroBiases ? biasShape(parameters, path) : undefined)
     if (!shape) return
-    named.add(path)
+    found.add(path)
     entries.push({ name, path, shape, parameter })
   }
-  const patterns = Object.entries(weights)
+  const named = typeof weights === 'function' ? weights((model as unknown as { config: object }).config) : weights
+  const patterns = Object.entries(named)
   const stacks = new Set<string>()
   for (const [name, path] of patterns) {
     const stack = stackOf(path)
@@ -43,7 +44,7 @@ export function weightEntries(
     for (let i = 0; i < layersOf(stack, parameters); i++)
       for (const [inFile, inModel] of layer) add(inFile.replace('#', String(i)), inModel.replace('#', String(i)))
   }
-  const nameless = [...parameters.keys()].find((path) => !named.has(path))
+  const nameless = [...parameters.keys()].find((path) => !found.has(path))
   if (nameless !== undefined)
     throw new ArgumentError(`${family.modelType}: its checkpoints have no tensor for the parameter ${nameless}`)
   return entries
