@@ -31,8 +31,10 @@ export {
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from './models/auto.ts'
-export type { EncoderForTask, ModelOutputs, TaskRunOptions } from './models/encoder-for-task.ts'
+export type { EncoderForTask } from './models/encoder-for-task.ts'
+export type { ModelOutputs, TaskRunOptions } from './models/packed-task-model.ts'
 export type { ModelInputs } from './models/model-inputs.ts'
+export type { TaskLabels } from './models/objectives.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'
 export type { Checkpoint, CheckpointOptions, CheckpointTensor, ReadOptions } from './checkpoint/checkpoint.ts'

@@ -50,14 +50,14 @@ export function resolveEncoderConfig(config: EncoderConfig): ResolvedEncoderConf
 }
 
 export interface EncoderInputs {
-  /** i32 [batch, length]. */
+  /** i32 [tokens]: sequences one after another. */
   tokens: Tensor
-  /** i32 [batch, length]: rows of the position embedding. */
+  /** i32 [tokens]: rows of the position embedding. */
   positions: Tensor
-  /** i32 [batch, length]: kinds of segments, where the model has them. */
+  /** i32 [tokens]: kinds of segments, where the model has them. */
   types?: Tensor | undefined
-  /** i32 [batch]: tokens beyond are padding, which no token sees. */
-  keyLengths?: Tensor | undefined
+  /** i32 [sequences + 1]: where sequences begin and end. */
+  offsets: Tensor
 }
 
 /**
@@ -93,21 +93,22 @@ export class EncoderModel extends Module {
     return this.#config
   }
 
-  /** The embeddings and what each layer makes of them: numLayers + 1 tensors [batch, length, hiddenSize]. */
+  /** The embeddings and what each layer makes of them: numLayers + 1 tensors [tokens, hiddenSize]. */
   hiddenStates(inputs: EncoderInputs, options: Dropping = {}): Tensor[] {
-    checkOptions('EncoderModel', inputs, ['tokens', 'positions', 'types', 'keyLengths'])
+    checkOptions('EncoderModel', inputs, ['tokens', 'positions', 'types', 'offsets'])
     checkOptions('EncoderModel', options, ['dropout'])
-    const { tokens, positions, types, keyLengths } = inputs
+    const { tokens, positions, types, offsets } = inputs
     const { dropout } = options
     checkTensor('EncoderModel', 'tokens', tokens)
     checkTensor('EncoderModel', 'positions', positions)
+    checkTensor('EncoderModel', 'offsets', offsets)
     if (types !== undefined) checkTensor('EncoderModel', 'types', types)
     checkSource('EncoderModel', dropout)
     let x = add(this.tokenEmbedding.forward(tokens), this.positionEmbedding.forward(positions))
     if (this.typeEmbedding && types) x = add(x, this.typeEmbedding.forward(types))
     x = dropWith(this.embeddingNorm.forward(x), this.#config.dropout, { dropout })
     const states = [x]
-    for (const layer of this.layers) states.push((x = layer.forward(x, { dropout, keyLengths })))
+    for (const layer of this.layers) states.push((x = layer.forward(x, { dropout, offsets })))
     return states
   }
 }

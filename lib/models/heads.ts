@@ -3,10 +3,11 @@ import { constant, generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import { LayerNorm } from '../nn/norms.ts'
 import { activate } from '../ops/matmul.ts'
-import { add, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
+import { add, matmul, transpose, type Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import type { EncoderModel } from './encoder-model.ts'
 import type { HeadKind } from './families/family.ts'
+import { pool, type Sequences } from './pooling.ts'
 
 /**
  * What turns hidden states into scores: y = output(norm(f(dense(x)))), of which only the output is always there. The
@@ -39,12 +40,11 @@ export class Head extends Module {
   }
 
   /**
-   * hidden [batch, length, hiddenSize], tokenEmbedding [vocabSize, hiddenSize] → scores [batch·length, outputs], or
-   * [batch, outputs] of the tokens whose numbers `first` (i32 [batch]) gives.
+   * hidden [tokens, hiddenSize], tokenEmbedding [vocabSize, hiddenSize] → scores [tokens, outputs], or
+   * [sequences, outputs] of whole sequences.
    */
-  forward(hidden: Tensor, tokenEmbedding: Tensor, first: Tensor): Tensor {
-    let x = reshape(hidden, [-1, hidden.shape.at(-1)!])
-    if (!this.isForTokens) x = embedding(x, first)
+  forward(hidden: Tensor, tokenEmbedding: Tensor, sequences: Sequences): Tensor {
+    let x = this.#kind.rows === 'each' ? hidden : pool(hidden, this.#kind.rows, sequences)
     if (this.dense) x = activate('Head', this.#activation, this.dense.forward(x))
     if (this.norm) x = this.norm.forward(x)
     return this.output ? this.output.forward(x) : add(matmul(x, transpose(tokenEmbedding)), this.bias!)
