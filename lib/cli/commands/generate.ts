@@ -21,7 +21,7 @@ export const generateCommand: Command = {
   describe: 'continue a prompt with a model',
   register(program) {
     program
-      .requiredOption('--model <folder>', 'folder of the model')
+      .requiredOption('--model <model>', 'folder, .gguf file or org/name of the Hugging Face Hub')
       .option('--prompt <text>', 'what to continue; empty: from the beginning', '')
       .option('--max-new-tokens <n>', 'tokens to make at most', integer(0), 200)
       .option('--temperature <t>', '0 is greedy', number(0), 1)
@@ -38,10 +38,10 @@ export const generateCommand: Command = {
   },
 }
 
-async function generateText({ model: folder, prompt, ...sampling }: Options, signal: AbortSignal): Promise<void> {
-  const { generate, loadDecoder, loadTokenizer } = await import('../../index.ts')
-  const tokenizer = await loadTokenizer(folder)
-  using model = await loadDecoder(folder, { signal })
+async function generateText({ model: path, prompt, ...sampling }: Options, signal: AbortSignal): Promise<void> {
+  const { AutoTokenizer, generate, loadDecoder } = await import('../../index.ts')
+  const tokenizer = await AutoTokenizer.fromPretrained(path, { signal })
+  using model = await loadDecoder(path, { signal })
   const ids = prompt === '' ? beginning(tokenizer) : tokenizer.encode(prompt)
   const stopTokens = tokenizer.eosTokenId === undefined ? [] : [tokenizer.eosTokenId]
   const decoder = tokenizer.decoder()
