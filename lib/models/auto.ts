@@ -1,7 +1,7 @@
 import type { EncoderForTask } from './encoder-for-task.ts'
 import type { HeadName } from './families/index.ts'
 import type { LoadOptions } from './load-model.ts'
-import { loadEncoder } from './pretrained.ts'
+import { loadEncoder, loadEncoderDecoder } from './pretrained.ts'
 
 interface AutoClass {
   /**
@@ -23,3 +23,8 @@ export const AutoModelForMaskedLM = auto('AutoModelForMaskedLM', 'masked-lm')
 export const AutoModelForSequenceClassification = auto('AutoModelForSequenceClassification', 'sequence-classification')
 export const AutoModelForTokenClassification = auto('AutoModelForTokenClassification', 'token-classification')
 export const AutoModelForQuestionAnswering = auto('AutoModelForQuestionAnswering', 'question-answering')
+
+export const AutoModelForSeq2SeqLM = {
+  fromPretrained: (model: string, options: LoadOptions = {}) =>
+    loadEncoderDecoder('AutoModelForSeq2SeqLM.fromPretrained', model, 'seq2seq-lm', options),
+}

@@ -2,6 +2,8 @@ import { ArgumentError, checkOptions, ShapeError } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkModel, decoder, type DecoderModel } from './decoder-model.ts'
+import { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
+import { encoderDecoder } from './encoder-decoder-model.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
 import { familyOfConfig, weightEntries, type HeadName } from './families/index.ts'
@@ -47,6 +49,22 @@ export async function loadEncoder(
     const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
     const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${folder}`) : []
     const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
+    return { model, entries: model.entries() }
+  })
+}
+
+/** Opens a T5, BART or a relative, as loadDecoder its kin: bare, or to say targets. */
+export async function loadEncoderDecoder(
+  operation: string,
+  folder: string,
+  task: 'none' | 'seq2seq-lm',
+  options: LoadOptions,
+): Promise<EncoderDecoderForTask> {
+  checkOptions(operation, options, loadOptions)
+  return loadModel(operation, folder, options, (family, config) => {
+    if (family.assembly !== encoderDecoder)
+      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder-decoder model`)
+    const model = new EncoderDecoderForTask(family, task, family.assembly.make(config, { random: 'zeros' }))
     return { model, entries: model.entries() }
   })
 }
