@@ -49,11 +49,11 @@ export interface EncoderDecoderConfig extends LayerConfig {
   scaleOutput?: boolean
   /** Numbers are added to the logits. They are not trained. */
   logitsBias?: boolean
-  /** What stands where there is no token; `learnsPadding` false: its embedding gets no gradient. */
-  padToken?: number | null
+  /** What stands where there is no token, −1: nothing; `learnsPadding` false: its embedding gets no gradient. */
+  padToken?: number
   learnsPadding?: boolean
-  /** What targets begin with; null: with their own last token, as mBART's begin with their language. */
-  startToken?: number | null
+  /** What targets begin with; −1: with their own last token, as mBART's begin with their language. */
+  startToken?: number
 }
 
 export type ResolvedEncoderDecoderConfig = Required<EncoderDecoderConfig>
@@ -110,9 +110,9 @@ export function resolveEncoderDecoderConfig(config: EncoderDecoderConfig): Resol
     tieEmbeddings,
     scaleOutput: config.positions === 'relative' && tieEmbeddings,
     logitsBias: false,
-    padToken: null,
+    padToken: -1,
     learnsPadding: true,
-    startToken: null,
+    startToken: -1,
     ...sizes,
   }
   checkLayerConfig(operation, resolved)
@@ -125,7 +125,7 @@ export function resolveEncoderDecoderConfig(config: EncoderDecoderConfig): Resol
   checkInteger(operation, 'firstPosition', resolved.firstPosition, 0)
   checkInteger(operation, 'relativeBuckets', resolved.relativeBuckets, 4)
   for (const name of ['padToken', 'startToken'] as const)
-    if (resolved[name] !== null) checkInteger(operation, name, resolved[name], 0, resolved.decoderVocabSize - 1)
+    checkInteger(operation, name, resolved[name], -1, resolved.decoderVocabSize - 1)
   if (resolved.relativeBuckets % 2 !== 0 || resolved.relativeDistance <= resolved.relativeBuckets >> 1)
     throw new ArgumentError(
       `${operation}: relativeBuckets should be even, and its half below relativeDistance, got ${describe(resolved.relativeBuckets)} and ${describe(resolved.relativeDistance)}`,

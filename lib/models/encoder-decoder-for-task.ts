@@ -143,7 +143,10 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
     const buckets = this.body.bucketsFor(stack, plannedLength(longest))
     return {
       tokens: filled(tokens, rows),
-      positions: filled(columns.map((column) => firstPosition + column), rows),
+      positions: filled(
+        columns.map((column) => firstPosition + column),
+        rows,
+      ),
       offsets: filled(offsets, sequencesFor(batch) + 1, tokens.length),
       ...(buckets && { buckets }),
     }

@@ -153,7 +153,7 @@ export class EncoderDecoderModel extends Module {
     const resolved = resolveEncoderDecoderConfig(config)
     const { vocabSize, decoderVocabSize, hiddenSize, padToken, learnsPadding } = resolved
     const random = generatorOf('EncoderDecoderModel', options)
-    const table = { random, ...(!learnsPadding && padToken !== null && { paddingIndex: padToken }) }
+    const table = { random, ...(!learnsPadding && padToken >= 0 && { paddingIndex: padToken }) }
     this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, table)
     if (!resolved.shareEmbeddings) this.decoderTokenEmbedding = new Embedding(decoderVocabSize, hiddenSize, table)
     this.encoder = new Stack(resolved, { random, cross: false })

@@ -4,6 +4,7 @@ import type { ResolveModelOptions } from '../checkpoint/resolve-model.ts'
 import { FileError } from '../errors.ts'
 import { withoutValues } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
+import { sameShape } from '../tensor/shape.ts'
 import { allocateMemory, type Tensor } from '../tensor/tensor.ts'
 import { matchTensors } from './checkpoint-tensors.ts'
 import { familyOfFile, readConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
@@ -15,6 +16,8 @@ type Json = Readonly<Record<string, unknown>>
 export interface Made<M extends Module> {
   readonly model: M
   readonly entries: readonly WeightEntry[]
+  /** That of the file unless said. */
+  readonly family?: Family
 }
 
 export interface LoadOptions extends ResolveModelOptions {}
@@ -38,20 +41,40 @@ export async function loadModel<M extends Module>(
   await using files = await openModelFiles(operation, path, options)
   const where = `${operation}: ${files.configPath}`
   const { family, head } = familyOfFile(files.config, where)
-  const config = readConfig(family, files.config, where) as { numLayers: number }
+  const told = readConfig(family, files.config, where) as { numLayers: number }
+  const config = (await isUntied(files, family, options)) ? { ...told, tieEmbeddings: false } : told
   // Before layers are made for that many.
   if (config.numLayers > files.tensors.size)
     throw new FileError(
       `${where}: asks for ${config.numLayers} layers, but ${files.weightsPath} holds ${files.tensors.size} tensors`,
     )
-  const { model, entries } = withoutValues(() => make(family, config, files.config, head))
+  const made = withoutValues(() => make(family, config, files.config, head))
+  const { model, entries } = made
   try {
-    await bindTensors(operation, files, family, entries, options.signal ? { signal: options.signal } : {})
+    await bindTensors(
+      operation,
+      files,
+      made.family ?? family,
+      entries,
+      options.signal ? { signal: options.signal } : {},
+    )
     return model
   } catch (error) {
     model.dispose()
     throw error
   }
+}
+
+/** Whether the file has an output projection of its own although config.json may say otherwise. */
+async function isUntied(files: ModelFiles, family: Family, { signal }: LoadOptions): Promise<boolean> {
+  const { untiedBy: name } = family
+  const original = name === undefined ? undefined : family.copies?.[name]
+  if (name === undefined || original === undefined) return false
+  const [mine, shared] = [files.tensors.get(name), files.tensors.get(original)]
+  if (!mine || !shared || !sameShape(mine.shape, shared.shape)) return false
+  using a = await files.read(name, signal ? { signal } : {})
+  using b = await files.read(original, signal ? { signal } : {})
+  return !sameNumbers(a, b)
 }
 
 async function bindTensors(

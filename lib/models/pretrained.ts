@@ -3,13 +3,13 @@ import { formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkModel, decoder, type DecoderModel } from './decoder-model.ts'
 import { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
-import { encoderDecoder } from './encoder-decoder-model.ts'
+import { encoderDecoder, type EncoderDecoderModel } from './encoder-decoder-model.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
-import { familyOfConfig, weightEntries, type HeadName } from './families/index.ts'
+import { familyOfConfig, weightEntries, type Family, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
 import { labelsOf } from './labels.ts'
-import { loadModel, loadOptions, type LoadOptions } from './load-model.ts'
+import { loadModel, loadOptions, type LoadOptions, type Made } from './load-model.ts'
 import { saveFolder, type SaveOptions } from './save-folder.ts'
 
 /**
@@ -39,34 +39,77 @@ export async function loadEncoder(
   options: LoadOptions,
 ): Promise<EncoderForTask> {
   checkOptions(operation, options, loadOptions)
-  return loadModel(operation, folder, options, (family, config, json, told) => {
-    if (family.assembly !== encoder)
-      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder; open it with loadDecoder`)
-    const name = task ?? told ?? 'none'
-    const head = family.heads?.[name]
-    if (!head && name !== 'none')
-      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
-    const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
-    const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${folder}`) : []
-    const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
-    return { model, entries: model.entries() }
-  })
+  return loadModel(operation, folder, options, (...found) => makeEncoder(operation, folder, task, ...found))
 }
 
-/** Opens a T5, BART or a relative, as loadDecoder its kin: bare, or to say targets. */
-export async function loadEncoderDecoder(
+/** Opens a T5, a BART or a relative, to say a target. */
+export async function loadSeq2Seq(
   operation: string,
   folder: string,
-  task: 'none' | 'seq2seq-lm',
   options: LoadOptions,
 ): Promise<EncoderDecoderForTask> {
   checkOptions(operation, options, loadOptions)
   return loadModel(operation, folder, options, (family, config) => {
     if (family.assembly !== encoderDecoder)
       throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder-decoder model`)
-    const model = new EncoderDecoderForTask(family, task, family.assembly.make(config, { random: 'zeros' }))
-    return { model, entries: model.entries() }
+    return makeSeq2Seq(family, config)
   })
+}
+
+/** Opens the bare model of any kind: what gives hidden states. */
+export async function loadBare(
+  operation: string,
+  folder: string,
+  options: LoadOptions,
+): Promise<EncoderForTask | EncoderDecoderForTask> {
+  checkOptions(operation, options, loadOptions)
+  return loadModel<EncoderForTask | EncoderDecoderForTask>(operation, folder, options, (family, ...found) =>
+    family.assembly === encoderDecoder
+      ? makeBareSeq2Seq(family, found[0])
+      : makeEncoder(operation, folder, 'none', family, ...found),
+  )
+}
+
+function makeEncoder(
+  operation: string,
+  folder: string,
+  task: HeadName | undefined,
+  family: Family,
+  config: object,
+  json: Readonly<Record<string, unknown>>,
+  told: HeadName | undefined,
+): Made<EncoderForTask> {
+  if (family.assembly !== encoder)
+    throw new ArgumentError(
+      `${operation}: ${folder}: ${family.modelType} is no encoder; open it with ${family.assembly === decoder ? 'loadDecoder' : 'AutoModelForSeq2SeqLM'}`,
+    )
+  const name = task ?? told ?? 'none'
+  const head = family.heads?.[name]
+  if (!head && name !== 'none')
+    throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
+  const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
+  const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${folder}`) : []
+  const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
+  return { model, entries: model.entries() }
+}
+
+function makeSeq2Seq(family: Family, config: object): Made<EncoderDecoderForTask> {
+  const body: EncoderDecoderModel = family.assembly.make(config, { random: 'zeros' })
+  const model = new EncoderDecoderForTask(family, 'seq2seq-lm', body)
+  return { model, entries: model.entries() }
+}
+
+/** What makes logits is left out, and not looked at where a file has it. */
+function makeBareSeq2Seq(family: Family, config: object): Made<EncoderDecoderForTask> {
+  const ofLogits = ['lm_head.weight', 'final_logits_bias']
+  const body: EncoderDecoderModel = family.assembly.make(
+    { ...config, tieEmbeddings: true, logitsBias: false },
+    { random: 'zeros' },
+  )
+  const copies = Object.entries(family.copies ?? {}).filter(([name]) => !ofLogits.includes(name))
+  const ignored = [...(family.ignored ?? []), ...ofLogits]
+  const model = new EncoderDecoderForTask(family, 'none', body)
+  return { model, entries: model.entries(), family: { ...family, ignored, copies: Object.fromEntries(copies) } }
 }
 
 /**

@@ -49,7 +49,11 @@ export function packSource(operation: string, inputs: ModelInputs, config: Resol
   return source
 }
 
-function checkLimits(operation: string, batch: PackedBatch, { context, positions }: ResolvedEncoderDecoderConfig): void {
+function checkLimits(
+  operation: string,
+  batch: PackedBatch,
+  { context, positions }: ResolvedEncoderDecoderConfig,
+): void {
   if (batch.width > context)
     throw new ArgumentError(
       `${operation}: the longest row has ${batch.width} tokens, but the model takes at most ${context}; shorten the text (truncation)`,
@@ -70,11 +74,10 @@ export function shiftRight(
   { padToken, startToken }: ResolvedEncoderDecoderConfig,
 ): number[] {
   if (labels.length === 0) return []
-  const tokens = labels.map((label) => (label === -100 ? (padToken ?? label) : label))
-  const last = tokens.filter((token) => token !== padToken && token !== -100).length - 1
-  const first = startToken ?? tokens.at(last)!
-  const shifted = [first, ...tokens.slice(0, -1)]
-  if (shifted.includes(-100))
+  const tokens = labels.map((label) => (label === -100 ? padToken : label))
+  const last = tokens.filter((token) => token !== padToken).length - 1
+  const shifted = [startToken >= 0 ? startToken : tokens.at(last)!, ...tokens.slice(0, -1)]
+  if (padToken < 0 && shifted.includes(-1))
     throw new ArgumentError(
       `${operation}: labels have −100 before their end, and this model has no padding token to read there; give decoderInputIds`,
     )

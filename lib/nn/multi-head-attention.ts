@@ -183,6 +183,7 @@ export class MultiHeadAttention extends Module {
   remember(memory: Tensor): Remembered {
     checkTensor('remember', 'memory', memory)
     if (!this.#cross) throw new ArgumentError('remember: memory needs a layer made with { cross: true }')
+    checkSequence('memory', memory, memory.rank)
     const [k, v] = this.keyValue
       ? split(this.keyValue.forward(memory), 2)
       : [this.key!.forward(memory), this.value!.forward(memory)]
@@ -266,11 +267,8 @@ export class MultiHeadAttention extends Module {
   }
 
   #project(x: Tensor, memory: Tensor | Remembered | undefined): [Tensor, Tensor, Tensor] {
-    for (const [name, sequence] of Object.entries({ x, ...(memory instanceof Tensor && { memory }) }))
-      if (sequence.rank !== x.rank || (x.rank !== 2 && x.rank !== 3))
-        throw new ShapeError(
-          `MultiHeadAttention: ${name} should be [batch, length, dim] or [length, dim], as the other, got ${formatShape(sequence.shape)}`,
-        )
+    checkSequence('x', x, x.rank)
+    if (memory instanceof Tensor) checkSequence('memory', memory, x.rank)
     const width = this.#heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
     if (memory && !this.#cross)
@@ -292,6 +290,13 @@ export class MultiHeadAttention extends Module {
     const batch = x.rank === 3 ? x.shape[0]! : 1
     return transpose(reshape(x, [batch, -1, x.shape.at(-1)! / this.#headDim, this.#headDim]), [0, 2, 1, 3])
   }
+}
+
+function checkSequence(name: string, sequence: Tensor, rank: number): void {
+  if (sequence.rank !== rank || (rank !== 2 && rank !== 3))
+    throw new ShapeError(
+      `MultiHeadAttention: ${name} should be [batch, length, dim] or [length, dim], as the other, got ${formatShape(sequence.shape)}`,
+    )
 }
 
 function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {

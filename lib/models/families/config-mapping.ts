@@ -1,6 +1,6 @@
 import { ArgumentError, describe, FileError } from '../../errors.ts'
 import { isObject } from '../../files/read-file.ts'
-import { activationNames, type ConfigChoice, type ConfigKey, type Family, type HeadName } from './family.ts'
+import { activationNames, type ConfigKey, type Family, type HeadName } from './family.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -26,35 +26,19 @@ export function readConfig<Config extends object>(family: Family<Config>, json: 
     )
   }
   const config: Record<string, unknown> = { ...family.fixed }
-  const chosen = Object.entries(family.choices ?? {}).map(
-    ([key, choice]) => [key, chooseBy(choice, json, key, where)] as const,
-  )
-  for (const [, fields] of chosen) Object.assign(config, fields)
   for (const [key, rule] of Object.entries(family.config)) {
     const found = [key, ...(rule.also ?? [])].find((name) => valueAt(json, name) !== undefined)
     const value = found === undefined ? rule.default : valueAt(json, found)
     if (value === undefined) throw new FileError(`${where}: ${key} is missing`)
     if (found === undefined && value === 'derived') continue
-    const read = fromJson(rule, value, found ?? key, where)
-    const [by] = chosen.find(([, fields]) => rule.field in fields && fields[rule.field] !== read) ?? []
-    if (by !== undefined)
-      throw new ArgumentError(
-        `${where}: ${found ?? key} ${describe(value)} contradicts ${by} ${describe(valueAt(json, by))}; leave one out`,
-      )
-    config[rule.field] = read
+    config[rule.field] = fromJson(rule, value, found ?? key, where)
   }
+  for (const part of family.parts ?? []) Object.assign(config, part.read(json, config as Partial<Config>, where))
   try {
     return family.assembly.resolve(config as Config)
   } catch (cause) {
     throw new FileError(`${where}: ${(cause as Error).message}`, { cause })
   }
-}
-
-function chooseBy<Config>(choice: ConfigChoice<Config>, json: Json, key: string, where: string): Partial<Config> {
-  const word = valueAt(json, key) ?? choice.default
-  const words = Object.keys(choice.words)
-  if (typeof word === 'string' && words.includes(word)) return choice.words[word]!
-  throw new ArgumentError(`${where}: ${key} ${describe(word)} is not supported; supported: ${words.join(', ')}`)
 }
 
 function fromJson<Config>({ kind }: ConfigKey<Config>, value: unknown, key: string, where: string): unknown {
@@ -63,17 +47,16 @@ function fromJson<Config>({ kind }: ConfigKey<Config>, value: unknown, key: stri
     const supported = Object.keys(activationNames).join(', ')
     throw new ArgumentError(`${where}: ${key} ${describe(value)} is not supported; supported: ${supported}`)
   }
-  if (kind === 'id' && value === null) return null
   const fits =
     kind === 'size'
       ? Number.isSafeInteger(value) && (value as number) > 0
       : kind === 'count' || kind === 'id'
-        ? Number.isSafeInteger(value) && (value as number) >= 0
+        ? Number.isSafeInteger(value) && (value as number) >= (kind === 'id' ? -1 : 0)
         : typeof value === (kind === 'flag' ? 'boolean' : 'number')
   const expected = {
     size: 'a whole number of at least 1',
     count: 'a whole number',
-    id: 'a token id or null',
+    id: 'a token id',
     number: 'a number',
     flag: 'true or false',
   }[kind]
@@ -101,17 +84,13 @@ export function writeConfig<Config extends object>(
   if (!architecture) throw new ArgumentError(`${family.modelType}: its checkpoints have no head for ${head}`)
   put('architectures', [architecture])
   put('model_type', family.modelType)
-  for (const [key, { words, default: other }] of Object.entries(family.choices ?? {})) {
-    const fits = (fields: Partial<Config>): boolean =>
-      Object.entries(fields).every(([field, value]) => config[field as keyof Config] === value)
-    put(key, Object.keys(words).find((word) => fits(words[word]!)) ?? other)
-  }
   for (const [key, rule] of Object.entries(family.config)) {
     const value = config[rule.field]
     if (rule.own && value === rule.default) continue
     for (const name of [key, ...(rule.also ?? [])])
       put(name, rule.kind === 'activation' ? activationName(value) : value)
   }
+  for (const part of family.parts ?? []) Object.assign(json, part.write(config))
   for (const [key, value] of Object.entries(family.constants)) put(key, value)
   const read = readConfig(family, json, family.modelType)
   const fields = Object.keys(config) as (keyof Config & string)[]

@@ -1,6 +1,7 @@
 import type { Initialised } from '../../nn/init.ts'
 import type { Module } from '../../nn/module.ts'
 import type { Activation } from '../../ops/index.ts'
+import type { Pooling } from '../pooling.ts'
 
 /** One of the assembled models (decoder, encoder, encoder-decoder), as something that a configuration describes. */
 export interface Assembly<Config extends object, Model extends Module> {
@@ -21,11 +22,11 @@ export interface ConfigKey<Config> {
   readonly own?: true
 }
 
-/** A key whose value, one of a few words, says several things about the model. */
-export interface ConfigChoice<Config> {
-  readonly default: string
-  /** The first that fits a model is written. */
-  readonly words: Readonly<Record<string, Partial<Config>>>
+/** Keys that say fields together. */
+export interface ConfigPart<Config> {
+  /** `fields`: what the keys of `config` said; `where` begins the message of every error. */
+  read(json: Readonly<Record<string, unknown>>, fields: Partial<Config>, where: string): Partial<Config>
+  write(config: Required<Config>): Readonly<Record<string, unknown>>
 }
 
 /** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
@@ -37,15 +38,29 @@ export type HeadName =
   | 'sequence-classification'
   | 'token-classification'
   | 'question-answering'
+  | 'replaced-tokens'
 
 /** What a head makes of hidden states. */
 export interface HeadKind {
-  /** It sees each token, or the first one of each sequence. */
-  readonly rows: 'each' | 'first'
-  /** A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. */
-  readonly dense?: { readonly activation: Activation | 'activation'; readonly norm: boolean }
+  /** It sees each token, or one vector of each sequence. */
+  readonly rows: 'each' | Pooling
+  /**
+   * A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. Its width
+   * is that of the hidden states or of the embeddings.
+   */
+  readonly dense?: {
+    readonly activation: Activation | 'activation'
+    readonly norm: boolean
+    readonly width?: 'embeddingSize'
+  }
   /** How many numbers: one for each label or token of the vocabulary ('tied': by the token embedding), or so many. */
   readonly output: 'labels' | 'tied' | number
+}
+
+/** A head, and the tensors of the checkpoint with their field paths in it. */
+export interface HeadSpec {
+  readonly kind: HeadKind
+  readonly weights: Readonly<Record<string, string>>
 }
 
 /**
@@ -60,8 +75,7 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>
   readonly config: Readonly<Record<string, ConfigKey<Config>>>
-  /** What they say holds where other keys for the same field are missing, and those must not contradict. */
-  readonly choices?: Readonly<Record<string, ConfigChoice<Config>>>
+  readonly parts?: readonly ConfigPart<Config>[]
   /** Fields that are the same in every model of the family. */
   readonly fixed: Partial<Config>
   /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */
@@ -74,15 +88,20 @@ export interface Family<Config extends object = any, Model extends Module = any>
    */
   readonly weights: Readonly<Record<string, string>> | ((config: Config) => Readonly<Record<string, string>>)
   /** What stands on the model for each task, and the tensors of that. */
-  readonly heads?: Partial<
-    Readonly<Record<HeadName, { readonly kind: HeadKind; readonly weights: Readonly<Record<string, string>> }>>
-  >
+  readonly heads?: Partial<Readonly<Record<HeadName, HeadSpec>>>
   /** Names may come without it. */
   readonly prefix: string
   /** Tensors that may be there and that are no weights of the model; '#' stands for any number. */
   readonly ignored?: readonly string[]
+  /** Ends of names, and how older checkpoints spell them. */
+  readonly olderNames?: Readonly<Record<string, string>>
   /** Tensors that may be there as copies of others, where the model has no parameter of their own for them. */
   readonly copies?: Readonly<Record<string, string>>
+  /**
+   * One of `copies` that unties the embeddings where it differs from its original, whatever config.json says: transformers
+   * 5 writes `tie_word_embeddings: true` for every T5.
+   */
+  readonly untiedBy?: string
   /** A model without biases is written with biases of zero. */
   readonly zeroBiases?: true
 }

@@ -4,10 +4,13 @@ import { writeConfig } from './config-mapping.ts'
 import type { Assembly, Family, HeadName } from './family.ts'
 import { bert } from './bert.ts'
 import { bart } from './bart.ts'
+import { distilbert } from './distilbert.ts'
+import { electra } from './electra.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 import { marian } from './marian.ts'
 import { mbart } from './mbart.ts'
+import { roberta, xlmRoberta } from './roberta.ts'
 import { t5 } from './t5.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
@@ -15,7 +18,19 @@ export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
 /** Every family that is known. */
-export const families: readonly Family[] = [bert, gpt2, llama, t5, bart, mbart, marian]
+export const families: readonly Family[] = [
+  bert,
+  distilbert,
+  roberta,
+  xlmRoberta,
+  electra,
+  gpt2,
+  llama,
+  t5,
+  bart,
+  mbart,
+  marian,
+]
 
 /**
  * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which

@@ -22,7 +22,7 @@ export const mbart: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
     finalNorm: true,
     positions: 'learned',
     firstPosition: 2,
-    startToken: null,
+    startToken: -1,
   },
   harmless: {
     is_decoder: false,

@@ -1,6 +1,7 @@
+import { ArgumentError, describe } from '../../errors.ts'
 import type { EncoderDecoderConfig } from '../encoder-decoder-config.ts'
 import { encoderDecoder, type EncoderDecoderModel } from '../encoder-decoder-model.ts'
-import type { Family } from './family.ts'
+import { activationNames, type ConfigPart, type Family } from './family.ts'
 
 const attention = (file: string, model: string): Record<string, string> =>
   Object.fromEntries(
@@ -29,6 +30,40 @@ function stack(name: 'encoder' | 'decoder', gated: boolean): Record<string, stri
   }
 }
 
+const feedForwards: Readonly<Record<string, Required<Pick<EncoderDecoderConfig, 'gated' | 'activation'>>>> = {
+  relu: { gated: false, activation: 'relu' },
+  'gated-gelu': { gated: true, activation: 'geluTanh' },
+  'gated-silu': { gated: true, activation: 'silu' },
+  'gated-relu': { gated: true, activation: 'relu' },
+  gelu: { gated: false, activation: 'gelu' },
+  gelu_new: { gated: false, activation: 'geluTanh' },
+  silu: { gated: false, activation: 'silu' },
+}
+
+/** One word for both, and keys that repeat it. */
+const feedForward: ConfigPart<EncoderDecoderConfig> = {
+  read(json, _, where) {
+    const { feed_forward_proj: word = 'relu', dense_act_fn: activation, is_gated_act: gated } = json
+    if (typeof word !== 'string' || !Object.hasOwn(feedForwards, word))
+      throw new ArgumentError(
+        `${where}: feed_forward_proj ${describe(word)} is not supported; supported: ${Object.keys(feedForwards).join(', ')}`,
+      )
+    const said = feedForwards[word]!
+    if ((gated ?? said.gated) !== said.gated)
+      throw new ArgumentError(`${where}: is_gated_act ${describe(gated)} contradicts feed_forward_proj ${word}`)
+    if (activationNames[String(activation ?? '')] !== said.activation && (activation ?? undefined) !== undefined)
+      throw new ArgumentError(`${where}: dense_act_fn ${describe(activation)} contradicts feed_forward_proj ${word}`)
+    return said
+  },
+  write({ gated, activation }) {
+    const same = ([, said]: [string, (typeof feedForwards)[string]]): boolean =>
+      said.gated === gated && said.activation === activation
+    const word = Object.entries(feedForwards).find(same)?.[0] ?? describe(activation)
+    const name = Object.keys(activationNames).find((known) => activationNames[known] === activation)
+    return { feed_forward_proj: word, dense_act_fn: name, is_gated_act: gated }
+  },
+}
+
 /** T5 (Raffel et al. 2020) with its versions 1.0 and 1.1, and Flan-T5 (Chung et al. 2022). */
 export const t5: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
   modelType: 't5',
@@ -50,27 +85,12 @@ export const t5: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
     relative_attention_max_distance: { field: 'relativeDistance', kind: 'size', default: 128 },
     dropout_rate: { field: 'dropout', kind: 'number', default: 0.1 },
     layer_norm_epsilon: { field: 'normEpsilon', kind: 'number', default: 1e-6 },
-    dense_act_fn: { field: 'activation', kind: 'activation', default: 'derived' },
-    is_gated_act: { field: 'gated', kind: 'flag', default: 'derived' },
     tie_word_embeddings: { field: 'tieEmbeddings', kind: 'flag', default: true },
     scale_decoder_outputs: { field: 'scaleOutput', kind: 'flag', default: 'derived' },
     pad_token_id: { field: 'padToken', kind: 'id', default: 0 },
     decoder_start_token_id: { field: 'startToken', kind: 'id', default: 0 },
   },
-  choices: {
-    feed_forward_proj: {
-      default: 'relu',
-      words: {
-        relu: { gated: false, activation: 'relu' },
-        'gated-gelu': { gated: true, activation: 'geluTanh' },
-        'gated-silu': { gated: true, activation: 'silu' },
-        'gated-relu': { gated: true, activation: 'relu' },
-        gelu: { gated: false, activation: 'gelu' },
-        gelu_new: { gated: false, activation: 'geluTanh' },
-        silu: { gated: false, activation: 'silu' },
-      },
-    },
-  },
+  parts: [feedForward],
   fixed: {
     norm: 'rms',
     normPlacement: 'pre',
@@ -101,4 +121,5 @@ export const t5: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
     'decoder.embed_tokens.weight': 'shared.weight',
     'lm_head.weight': 'shared.weight',
   },
+  untiedBy: 'lm_head.weight',
 }

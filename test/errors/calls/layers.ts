@@ -123,6 +123,7 @@ export const layers: Readonly<Record<string, Call>> = {
         outputBias: boolean,
         inputsFirst: boolean,
         rope: layer['rope']!,
+        scale: number(),
         window: layer['window']!,
         softcap: layer['softcap']!,
         alibi: boolean,
@@ -135,6 +136,11 @@ export const layers: Readonly<Record<string, Call>> = {
     args: [sequence, options({}, { ...attend })],
     ...on(make.attention),
     named: /^(MultiHeadAttention|attention|matmul)/,
+  },
+  'nn.MultiHeadAttention#remember': {
+    args: [sequence],
+    ...on(() => new nn.MultiHeadAttention({ dim, heads: 2, cross: true })),
+    named: /^(remember|MultiHeadAttention|matmul)/,
   },
   'nn.TransformerEncoderLayer': {
     args: [options(width, layer)],

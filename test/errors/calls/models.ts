@@ -97,12 +97,23 @@ export const models: Readonly<Record<string, Call>> = {
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
   ...Object.fromEntries(
-    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
-      `AutoModel${task}.fromPretrained`,
-      loading,
-    ]),
+    [
+      '',
+      'ForMaskedLM',
+      'ForPreTraining',
+      'ForQuestionAnswering',
+      'ForSeq2SeqLM',
+      'ForSequenceClassification',
+      'ForTokenClassification',
+    ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
   loadDecoder: loading,
+  pipeline: {
+    ...loading,
+    args: [oneOf('text-classification', 'text-generation'), ...loading.args],
+    named: /^(pipeline|resolveModel)/,
+    fails: /no such file/,
+  },
   saveDecoder: {
     args: [
       gpt,
