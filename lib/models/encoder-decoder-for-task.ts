@@ -35,8 +35,12 @@ const rowInputs = ['source.tokens', 'source.positions', 'target.tokens', 'target
 
 /** A full Transformer, bare or with a vocabulary to say its target in. */
 export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
-  constructor(family: Family, task: HeadName, body: EncoderDecoderModel) {
+  /** Of config.json. */
+  protected readonly json: Readonly<Record<string, unknown>>
+
+  constructor(family: Family, task: HeadName, body: EncoderDecoderModel, json: Readonly<Record<string, unknown>> = {}) {
     super(family, task, body)
+    this.json = json
   }
 
   /** All parameters, by the names that the checkpoint has. What is added to logits is none: no gradient reaches it. */

@@ -16,8 +16,8 @@ type Json = Readonly<Record<string, unknown>>
 export interface Made<M extends Module> {
   readonly model: M
   readonly entries: readonly WeightEntry[]
-  /** That of the file unless said. */
-  readonly family?: Family
+  /** Tensors of other tasks, which may be there. */
+  readonly ignored?: readonly string[]
 }
 
 export interface LoadOptions extends ResolveModelOptions {}
@@ -48,13 +48,12 @@ export async function loadModel<M extends Module>(
     throw new FileError(
       `${where}: asks for ${config.numLayers} layers, but ${files.weightsPath} holds ${files.tensors.size} tensors`,
     )
-  const made = withoutValues(() => make(family, config, files.config, head))
-  const { model, entries } = made
+  const { model, entries, ignored } = withoutValues(() => make(family, config, files.config, head))
   try {
     await bindTensors(
       operation,
       files,
-      made.family ?? family,
+      without(family, ignored),
       entries,
       options.signal ? { signal: options.signal } : {},
     )
@@ -75,6 +74,12 @@ async function isUntied(files: ModelFiles, family: Family, { signal }: LoadOptio
   using a = await files.read(name, signal ? { signal } : {})
   using b = await files.read(original, signal ? { signal } : {})
   return !sameNumbers(a, b)
+}
+
+/** The family as if some of its tensors were no weights. */
+function without(family: Family, names: readonly string[] = []): Family {
+  const copies = Object.entries(family.copies ?? {}).filter(([name]) => !names.includes(name))
+  return { ...family, ignored: [...(family.ignored ?? []), ...names], copies: Object.fromEntries(copies) }
 }
 
 async function bindTensors(

@@ -32,8 +32,7 @@ export function weightEntries(
     found.add(path)
     entries.push({ name, path, shape, parameter })
   }
-  const named = typeof weights === 'function' ? weights((model as unknown as { config: object }).config) : weights
-  const patterns = Object.entries(named)
+  const patterns = Object.entries(weightNames({ weights }, (model as unknown as { config: object }).config))
   const stacks = new Set<string>()
   for (const [name, path] of patterns) {
     const stack = stackOf(path)
@@ -49,6 +48,10 @@ export function weightEntries(
     throw new ArgumentError(`${family.modelType}: its checkpoints have no tensor for the parameter ${nameless}`)
   return entries
 }
+
+/** The names of a family's tensors and the field paths of their parameters, for a model of this configuration. */
+export const weightNames = ({ weights }: Pick<Family, 'weights'>, config: object): Readonly<Record<string, string>> =>
+  typeof weights === 'function' ? weights(config) : weights
 
 /** What stands before the number of a layer; undefined where there is none. */
 const stackOf = (path: string): string | undefined => (path.includes('#') ? path.split('#')[0] : undefined)
