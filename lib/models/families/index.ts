@@ -13,6 +13,9 @@ import { llama } from './llama.ts'
 import { marian } from './marian.ts'
 import { mbart } from './mbart.ts'
 import { mistral } from './mistral.ts'
+import { modernBert } from './modernbert.ts'
+import { mpnet } from './mpnet.ts'
+import { nomicBert } from './nomic-bert.ts'
 import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2, qwen3 } from './qwen.ts'
@@ -23,7 +26,7 @@ export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
 
-const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra]
+const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, mpnet, modernBert, nomicBert]
 const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
 const encoderDecoders: readonly Family[] = [t5, bart, mbart, marian]
 /** Every family that is known. */
