@@ -29,7 +29,6 @@ export {
   AutoModelForMaskedLM,
   AutoModelForPreTraining,
   AutoModelForQuestionAnswering,
-  AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from './models/auto.ts'
@@ -40,6 +39,8 @@ export type { ModelOutputs, TaskRunOptions } from './models/packed-task-model.ts
 export type { ModelInputs } from './models/model-inputs.ts'
 export type { TaskLabels } from './models/objectives.ts'
 export { AutoModelForCausalLM, type CausalLM } from './generate/causal-lm.ts'
+export { AutoModelForSeq2SeqLM, type Seq2SeqLM } from './generate/seq2seq-lm.ts'
+export type { Seq2SeqGenerateOptions } from './generate/seq2seq-options.ts'
 export type { DecoderForTask } from './models/decoder-for-task.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'

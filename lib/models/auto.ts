@@ -1,8 +1,8 @@
-import { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
+import type { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
 import type { EncoderForTask } from './encoder-for-task.ts'
 import type { HeadName } from './families/index.ts'
 import type { LoadOptions } from './load-model.ts'
-import { loadForTask, loadSeq2Seq, type TextModel } from './pretrained.ts'
+import { loadForTask, type TextModel } from './pretrained.ts'
 
 export type { TextModel } from './pretrained.ts'
 
@@ -40,8 +40,3 @@ export const AutoModelForTokenClassification = auto<EncoderForTask>(
 export const AutoModelForQuestionAnswering = auto<EncoderForTask>('AutoModelForQuestionAnswering', 'question-answering')
 /** ELECTRA's discriminator: a score for each token, above 0 where it looks replaced. */
 export const AutoModelForPreTraining = auto<EncoderForTask>('AutoModelForPreTraining', 'replaced-tokens')
-/** T5, BART, mBART, Marian: a source in, a target out. */
-export const AutoModelForSeq2SeqLM: AutoClass<EncoderDecoderForTask> = {
-  fromPretrained: (model, options = {}) =>
-    loadSeq2Seq('AutoModelForSeq2SeqLM.fromPretrained', model, 'seq2seq-lm', options, EncoderDecoderForTask),
-}

@@ -6,8 +6,8 @@ import type { EncoderDecoderModel, PackedTokens } from './encoder-decoder-model.
 import type { Family, HeadName } from './families/index.ts'
 import { checkRows, type PackedBatch } from './model-inputs.ts'
 import { spread, type TaskRunOptions } from './packed-task-model.ts'
-import { sequencesFor } from './ragged-programs.ts'
-import { packSeq2Seq, type Seq2SeqBatch, type Seq2SeqInputs } from './seq2seq-inputs.ts'
+import { packedInputs, packSeq2Seq, type Seq2SeqBatch, type Seq2SeqInputs } from './seq2seq-inputs.ts'
+import type { SaveOptions } from './save-folder.ts'
 import { TaskModel } from './task-model.ts'
 
 export interface Seq2SeqOutputs extends Disposable {
@@ -22,6 +22,17 @@ export interface Seq2SeqOutputs extends Disposable {
   decoderHiddenStates?: readonly Tensor[]
 }
 
+type Json = Readonly<Record<string, unknown>>
+
+/** Keys of config.json that say nothing about the model, but about its tokens: they are kept. */
+const tokenKeys = [
+  'bos_token_id',
+  'eos_token_id',
+  'decoder_start_token_id',
+  'forced_bos_token_id',
+  'forced_eos_token_id',
+] as const
+
 interface Given {
   source: PackedTokens
   target: PackedTokens
@@ -35,12 +46,17 @@ const rowInputs = ['source.tokens', 'source.positions', 'target.tokens', 'target
 
 /** A full Transformer, bare or with a vocabulary to say its target in. */
 export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
-  /** Of config.json. */
-  protected readonly json: Readonly<Record<string, unknown>>
+  protected readonly json: Json
 
   constructor(family: Family, task: HeadName, body: EncoderDecoderModel, json: Readonly<Record<string, unknown>> = {}) {
     super(family, task, body)
     this.json = json
+  }
+
+  override async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
+    const told = tokenKeys.filter((key) => this.json[key] !== undefined && !(key in this.configJson()))
+    const config = { ...Object.fromEntries(told.map((key) => [key, this.json[key]])), ...options.config }
+    await super.savePretrained(folder, { ...options, config })
   }
 
   /** All parameters, by the names that the checkpoint has. What is added to logits is none: no gradient reaches it. */
@@ -133,30 +149,10 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
     const rows = Math.max(source.tokens.length, target.tokens.length)
     return {
       rows,
-      given: { source: this.#side('encoder', source, rows), target: this.#side('decoder', target, rows) },
-    }
-  }
-
-  #side(stack: 'encoder' | 'decoder', { batch, tokens, columns, offsets, longest }: PackedBatch, rows: number) {
-    const { firstPosition } = this.body.config
-    const filled = (values: Int32Array, size: number, value = 0): Int32Array => {
-      const all = new Int32Array(size).fill(value)
-      all.set(values)
-      return all
-    }
-    const buckets = this.body.bucketsFor(stack, plannedLength(longest))
-    return {
-      tokens: filled(tokens, rows),
-      positions: filled(
-        columns.map((column) => firstPosition + column),
-        rows,
-      ),
-      offsets: filled(offsets, sequencesFor(batch) + 1, tokens.length),
-      ...(buckets && { buckets }),
+      given: {
+        source: packedInputs(this.body, 'encoder', source, rows),
+        target: packedInputs(this.body, 'decoder', target, rows),
+      },
     }
   }
 }
-
-/** The longest sequence that a program with relative positions is planned for, which has so long a one. */
-const plannedLength = (longest: number): number =>
-  longest > 64 ? 64 * Math.ceil(longest / 64) : Math.max(16, 2 ** Math.ceil(Math.log2(longest)))

@@ -170,6 +170,12 @@ export class EncoderDecoderModel extends Module {
     return this.#config
   }
 
+  /** Of a cache of the decoder's keys and values. */
+  get cacheShape(): { layers: number; kvHeads: number; headDim: number } {
+    const { numLayers: layers, numKeyValueHeads: kvHeads, headDim } = decoderLayerConfig(this.#config)
+    return { layers, kvHeads, headDim }
+  }
+
   /** The embeddings of the source and what each layer makes of them: numLayers + 1 tensors [tokens, hiddenSize]. */
   encode(source: PackedTokens, options: Dropping = {}): Tensor[] {
     const dropping = this.#check(source, options)
@@ -217,9 +223,13 @@ export class EncoderDecoderModel extends Module {
     return linearCrossEntropy(this.#scaled(hidden), this.#projection, targets, bias ?? {})
   }
 
-  /** i32 [length, length] of both stacks where positions are relative; kept, as every program for this length reads it. */
-  bucketsFor(stack: 'encoder' | 'decoder', length: number): Tensor | undefined {
+  /**
+   * i32 [length, length] where positions are relative, for sequences of up to `longest` tokens: kept, as every program for
+   * this length reads it, so lengths are rounded up.
+   */
+  bucketsFor(stack: 'encoder' | 'decoder', longest: number): Tensor | undefined {
     if (this.#config.positions !== 'relative') return undefined
+    const length = longest > 64 ? 64 * Math.ceil(longest / 64) : Math.max(16, 2 ** Math.ceil(Math.log2(longest)))
     const key = `${stack} ${length}`
     let made = this.#buckets.get(key)
     if (!made) this.#buckets.set(key, (made = relativeBuckets(length, this.#bucketing(stack === 'encoder'))))

@@ -1,6 +1,8 @@
 import { ArgumentError, checkOptions, ShapeError } from '../errors.ts'
 import type { ResolvedEncoderDecoderConfig } from './encoder-decoder-config.ts'
+import type { EncoderDecoderModel } from './encoder-decoder-model.ts'
 import { checkRows, packBatch, type ModelInputs, type PackedBatch } from './model-inputs.ts'
+import { sequencesFor } from './ragged-programs.ts'
 
 type Rows = readonly (readonly number[])[]
 
@@ -82,4 +84,28 @@ export function shiftRight(
       `${operation}: labels have −100 before their end, and this model has no padding token to read there; give decoderInputIds`,
     )
   return shifted
+}
+
+/** A packed batch as programs take it, with at least so many rows and some empty sequences at the end. */
+export function packedInputs(
+  model: EncoderDecoderModel,
+  stack: 'encoder' | 'decoder',
+  { batch, tokens, columns, offsets, longest }: PackedBatch,
+  rows: number,
+  sequences: number = sequencesFor(batch),
+) {
+  const { firstPosition } = model.config
+  const filled = (values: Int32Array, size: number, value = 0): Int32Array => {
+    const all = new Int32Array(size).fill(value)
+    all.set(values)
+    return all
+  }
+  const buckets = model.bucketsFor(stack, longest)
+  const positions = columns.map((column) => firstPosition + column)
+  return {
+    tokens: filled(tokens, rows),
+    positions: filled(positions, rows),
+    offsets: filled(offsets, sequences + 1, tokens.length),
+    ...(buckets && { buckets }),
+  }
 }

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeSafetensors } from '../../lib/checkpoint/safetensors.ts'
-import { AutoModelForSeq2SeqLM } from '../../lib/models/auto.ts'
-import type { EncoderDecoderForTask } from '../../lib/models/encoder-decoder-for-task.ts'
+import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
+import { optionsOfFile, type Seq2SeqGenerateOptions } from '../../lib/generate/seq2seq-options.ts'
 import { fromData, type Tensor } from '../../lib/tensor/tensor.ts'
 import { deviation, norm } from '../reference/deviation.ts'
 import { expectSummary, type Summary } from '../reference/summary.ts'
@@ -25,6 +25,17 @@ interface Case {
   logits: number[][][]
   loss: number
   gradients: Record<string, Summary>
+  /** Options as transformers calls them, and what follows a target's first token, filled up at the end. */
+  generate: { options: Record<string, unknown>; tokens: number[][] }[]
+}
+
+const optionsOf = (options: Record<string, unknown>): Seq2SeqGenerateOptions =>
+  optionsOfFile(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)), 'options')
+
+/** Without what fills up. */
+const cut = (tokens: number[], stops: readonly number[]): number[] => {
+  const end = tokens.findIndex((token) => stops.includes(token))
+  return end < 0 ? tokens : tokens.slice(0, end + 1)
 }
 
 /** f32 arithmetic against f64: some rounding errors of 6e-8 in a row, relative to the largest value. */
@@ -37,7 +48,7 @@ const { cases } = JSON.parse(gunzipSync(await readFile(path)).toString()) as { c
 
 describe.each(cases)('$name: what transformers computed', ({ config, weights, inputs, ...expected }) => {
   let folder: string
-  let model: EncoderDecoderForTask
+  let model: Seq2SeqLM
   const given = { inputIds: inputs.input_ids, attentionMask: inputs.attention_mask, labels: inputs.labels }
 
   beforeAll(async () => {
@@ -81,6 +92,25 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
       if (summary.l2 < tolerance * largest) expect(norm(gradient.data()) / largest, name).toBeLessThan(tolerance)
       else expectSummary(gradient.data(), summary, gradientTolerance, name)
       gradient.dispose()
+    }
+  })
+
+  it.each(expected.generate)('generates the same tokens with $options', async ({ options, tokens }) => {
+    const { stopTokens = [], ...others } = optionsOf(options)
+    const { inputIds, attentionMask } = given
+    const made = await model.generate({ inputIds, attentionMask }, { maxNewTokens: 12, stopTokens, ...others })
+    expect(made).toEqual(tokens.map((row) => cut(row, stopTokens)))
+  })
+
+  it('generates for one row what it generates in a batch', async () => {
+    const { inputIds, attentionMask } = given
+    for (const numBeams of [1, 3]) {
+      const options = { maxNewTokens: 6, stopTokens: [], numBeams, decoderStartTokenId: 7 }
+      const together = await model.generate({ inputIds, attentionMask }, options)
+      for (const [i, row] of inputIds.entries())
+        expect(await model.generate({ inputIds: [row], attentionMask: [attentionMask[i]!] }, options)).toEqual([
+          together[i],
+        ])
     }
   })
 

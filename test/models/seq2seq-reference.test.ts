@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compile } from '../../lib/graph/compile.ts'
-import { AutoModel, AutoModelForSeq2SeqLM } from '../../lib/models/auto.ts'
+import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
+import { AutoModel } from '../../lib/models/auto.ts'
 import type { EncoderDecoderForTask } from '../../lib/models/encoder-decoder-for-task.ts'
 import { clipScale, globalNorm, reshape } from '../../lib/ops/index.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
@@ -20,6 +21,15 @@ interface Expected {
   gradients: Record<string, Summary>
   grad_norm_first_step: number
   adamw: { losses: number[] }
+  /** With the target's first token. */
+  generate: {
+    input_ids: number[][]
+    max_new_tokens: number
+    greedy: number[][]
+    beam4: number[][]
+    repetition_penalty_1_5: number[][]
+    no_repeat_ngram_2: number[][]
+  }
 }
 
 /** f32 arithmetic against f64: some rounding errors of 6e-8 in a row, relative to the largest value. */
@@ -30,7 +40,7 @@ const gradientTolerance = 2e-5
 describe.each(['t5-relu-tied', 'bart'])('%s: what transformers computed', (name) => {
   const folder = referenceFolder(name)
   let expected: Expected
-  let model: EncoderDecoderForTask
+  let model: Seq2SeqLM
   let inputs: { inputIds: number[][]; attentionMask: number[][]; labels: number[][] }
   beforeAll(async () => {
     expected = JSON.parse(await readFile(join(folder, 'expected.json'), 'utf8')) as Expected
@@ -104,6 +114,17 @@ describe.each(['t5-relu-tied', 'bart'])('%s: what transformers computed', (name)
       for (const gradient of gradients.values()) gradient.dispose()
     }
     expect(deviation(losses, expected.adamw.losses)).toBeLessThan(tolerance)
+  })
+
+  it.each([
+    ['greedy', {}],
+    ['beam4', { numBeams: 4 }],
+    ['repetition_penalty_1_5', { repetitionPenalty: 1.5 }],
+    ['no_repeat_ngram_2', { noRepeatNgramSize: 2 }],
+  ] as const)('generates the same tokens: %s', async (way, options) => {
+    const { input_ids: inputIds, max_new_tokens: maxNewTokens, [way]: sequences } = expected.generate
+    const made = await model.generate({ inputIds }, { maxNewTokens, ...options })
+    expect(made).toEqual(sequences.map((sequence) => sequence.slice(1)))
   })
 
   it('is the same, bit for bit, after saving and loading', async () => {
