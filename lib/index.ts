@@ -32,6 +32,8 @@ export {
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from './models/auto.ts'
+export type { EncoderDecoderForTask, Seq2SeqOutputs } from './models/encoder-decoder-for-task.ts'
+export type { Seq2SeqInputs } from './models/seq2seq-inputs.ts'
 export type { EncoderForTask } from './models/encoder-for-task.ts'
 export type { ModelOutputs, TaskRunOptions } from './models/packed-task-model.ts'
 export {
@@ -43,6 +45,8 @@ export {
 export type { ModelInputs } from './models/model-inputs.ts'
 export type { TaskLabels } from './models/objectives.ts'
 export { AutoModelForCausalLM, type CausalLM } from './generate/causal-lm.ts'
+export { AutoModelForSeq2SeqLM, type Seq2SeqLM } from './generate/seq2seq-lm.ts'
+export type { Seq2SeqGenerateOptions } from './generate/seq2seq-options.ts'
 export type { DecoderForTask } from './models/decoder-for-task.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'

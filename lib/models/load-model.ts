@@ -4,6 +4,7 @@ import type { ResolveModelOptions } from '../checkpoint/resolve-model.ts'
 import { FileError } from '../errors.ts'
 import { withoutValues } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
+import { sameShape } from '../tensor/shape.ts'
 import { allocateMemory, type Tensor } from '../tensor/tensor.ts'
 import { matchTensors } from './checkpoint-tensors.ts'
 import { familyOfFile, readConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
@@ -40,7 +41,8 @@ export async function loadModel<M extends Module>(
   await using files = await openModelFiles(operation, path, options)
   const where = `${operation}: ${files.configPath}`
   const { family, head } = familyOfFile(files.config, where)
-  const config = readConfig(family, files.config, where) as { numLayers: number }
+  const told = readConfig(family, files.config, where) as { numLayers: number }
+  const config = (await isUntied(files, family, options)) ? { ...told, tieEmbeddings: false } : told
   // Before layers are made for that many.
   if (config.numLayers > files.tensors.size)
     throw new FileError(
@@ -60,6 +62,18 @@ export async function loadModel<M extends Module>(
     model.dispose()
     throw error
   }
+}
+
+/** Whether the file has an output projection of its own although config.json may say otherwise. */
+async function isUntied(files: ModelFiles, family: Family, { signal }: LoadOptions): Promise<boolean> {
+  const { untiedBy: name } = family
+  const original = name === undefined ? undefined : family.copies?.[name]
+  if (name === undefined || original === undefined) return false
+  const [mine, shared] = [files.tensors.get(name), files.tensors.get(original)]
+  if (!mine || !shared || !sameShape(mine.shape, shared.shape)) return false
+  using a = await files.read(name, signal ? { signal } : {})
+  using b = await files.read(original, signal ? { signal } : {})
+  return !sameNumbers(a, b)
 }
 
 /** The family as if some of its tensors were no weights. */

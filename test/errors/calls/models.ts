@@ -135,6 +135,7 @@ export const models: Readonly<Record<string, Call>> = {
       'ForMaskedLM',
       'ForPreTraining',
       'ForQuestionAnswering',
+      'ForSeq2SeqLM',
       'ForSequenceClassification',
       'ForTokenClassification',
     ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
