@@ -64,6 +64,7 @@ export type { Answer, Question, QuestionAnsweringOptions } from './pipelines/que
 export type { Classification, TextClassificationOptions } from './pipelines/text-classification.ts'
 export type { GeneratedText, Prompt, TextGenerationOptions } from './pipelines/text-generation.ts'
 export type { RankedDocument, RankingQuery, TextRankingOptions } from './pipelines/text-ranking.ts'
+export type { Text2TextAnswer, Text2TextOptions } from './pipelines/text2text-generation.ts'
 export type { TokenClassificationOptions } from './pipelines/token-classification.ts'
 export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'
 export { CharTokenizer } from './text/char-tokenizer.ts'

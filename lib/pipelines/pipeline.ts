@@ -7,6 +7,7 @@ import { featureExtraction } from './feature-extraction.ts'
 import { fillMask } from './fill-mask.ts'
 import { questionAnswering } from './question-answering.ts'
 import type { Pipeline, Task } from './task.ts'
+import { summarization, text2textGeneration, translation } from './text2text-generation.ts'
 import { textClassification } from './text-classification.ts'
 import { textGeneration } from './text-generation.ts'
 import { textRanking } from './text-ranking.ts'
@@ -21,6 +22,9 @@ const tasks = {
   'feature-extraction': featureExtraction,
   'text-ranking': textRanking,
   'text-generation': textGeneration,
+  'text2text-generation': text2textGeneration,
+  translation,
+  summarization,
 } as const
 
 export type TaskName = keyof typeof tasks

@@ -152,3 +152,24 @@ describe('feature-extraction', () => {
     for (const tensor of several) tensor.dispose()
   })
 })
+
+describe('text2text-generation', () => {
+  const want = expected['text2text-generation']
+  const textsOf = (answers: { generatedText: string }[]): string[] => answers.map(({ generatedText }) => generatedText)
+
+  it('writes what transformers writes', async () => {
+    await using write = await pipeline('text2text-generation', folder('text2text'))
+    expect(textsOf(await write(texts))).toEqual(want.greedy)
+    expect(await write(texts[2]!)).toEqual({ generatedText: want.greedy[2] })
+    expect(textsOf(await write(texts, { numBeams: 3, maxNewTokens: 8, noRepeatNgramSize: 2 }))).toEqual(want.beams)
+    expect(textsOf(await write(texts, { prefix: 'patterns: ' }))).toEqual(want.summarization)
+  })
+
+  it('is translation and summarization, too', async () => {
+    await using translate = await pipeline('translation', folder('text2text'), { numBeams: 3, noRepeatNgramSize: 2 })
+    expect(textsOf(await translate(texts, { maxNewTokens: 8 }))).toEqual(want.beams)
+    await using summarize = await pipeline('summarization', folder('text2text'))
+    expect(textsOf(await summarize(texts))).toEqual(want.summarization)
+    expect(textsOf(await summarize(texts, { prefix: '' }))).toEqual(want.greedy)
+  })
+})

@@ -21,6 +21,8 @@ from transformers import (
     BertForTokenClassification,
     BertModel,
     BertTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
     pipeline,
 )
 
@@ -157,6 +159,28 @@ expected["feature-extraction"]["cut"] = embedder.encode(texts).tolist()
 with torch.no_grad():
     o = model(**tokenizer(sentences[0], return_tensors="pt")).last_hidden_state[0]
 expected["feature-extraction"]["tokens"] = o.tolist()
+
+torch.manual_seed(3)
+model = T5ForConditionalGeneration(T5Config(
+    vocab_size=len(vocab), d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, initializer_factor=3.0,
+    decoder_start_token_id=0, pad_token_id=0, eos_token_id=3,
+)).eval()
+model.config.task_specific_params = {"summarization": {"prefix": "patterns: "}}
+model.generation_config.max_new_tokens = 12
+model.save_pretrained(out / "text2text")
+tokenizer.save_pretrained(out / "text2text")
+
+
+def written(text, **options):
+    ids = model.generate(**{k: v for k, v in tokenizer(text, return_tensors="pt").items() if k != "token_type_ids"}, **options)
+    return tokenizer.decode(ids[0], skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+
+
+expected["text2text-generation"] = {
+    "greedy": [written(t) for t in texts],
+    "beams": [written(t, num_beams=3, max_new_tokens=8, no_repeat_ngram_size=2) for t in texts],
+    "summarization": [written("patterns: " + t) for t in texts],
+}
 
 # Offsets of Python count code points, those of JavaScript UTF-16 units.
 units = lambda text, at: len(text[:at].encode("utf-16-le")) // 2
