@@ -2,10 +2,10 @@ import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
 import type { KeyValueCache } from '../nn/key-value-cache.ts'
-import { Embedding, Linear } from '../nn/linear.ts'
+import { Embedding, Linear, project } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { add, embedding, linearCrossEntropy, matmul, reshape, transpose } from '../ops/index.ts'
+import { add, crossEntropy, embedding, linearCrossEntropy, reshape } from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 import {
   checkChoice,
@@ -172,7 +172,7 @@ export class DecoderModel extends Module {
 
   /** hidden […, hiddenSize] → logits […, vocabSize]. */
   logits(hidden: Tensor): Tensor {
-    return this.head ? this.head.forward(hidden) : matmul(hidden, transpose(this.tokenEmbedding.weight))
+    return this.head ? this.head.forward(hidden) : project(hidden, this.tokenEmbedding.weight)
   }
 
   /** Logits of every position: [batch, length, vocabSize]. */
@@ -186,7 +186,9 @@ export class DecoderModel extends Module {
     const { targets, ...given } = inputs
     checkTensor('DecoderModel', 'targets', targets)
     const hidden = reshape(this.hidden(given, options), [-1, this.#config.hiddenSize])
-    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, reshape(targets, [-1]))
+    const { weight } = this.head ?? this.tokenEmbedding
+    if (weight.packed) return crossEntropy(this.logits(hidden), reshape(targets, [-1]))
+    return linearCrossEntropy(hidden, weight, reshape(targets, [-1]))
   }
 
   /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */

@@ -1,9 +1,9 @@
-import { Linear } from '../nn/linear.ts'
+import { Linear, project } from '../nn/linear.ts'
 import { constant, generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import { LayerNorm } from '../nn/norms.ts'
 import { activate } from '../ops/matmul.ts'
-import { add, matmul, transpose, type Activation } from '../ops/index.ts'
+import type { Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import type { EncoderModel } from './encoder-model.ts'
 import type { HeadKind } from './families/family.ts'
@@ -47,6 +47,6 @@ export class Head extends Module {
     let x = this.#kind.rows === 'each' ? hidden : pool(hidden, this.#kind.rows, sequences)
     if (this.dense) x = activate('Head', this.#activation, this.dense.forward(x))
     if (this.norm) x = this.norm.forward(x)
-    return this.output ? this.output.forward(x) : add(matmul(x, transpose(tokenEmbedding)), this.bias!)
+    return this.output ? this.output.forward(x) : project(x, tokenEmbedding, { bias: this.bias! })
   }
 }

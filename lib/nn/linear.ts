@@ -1,5 +1,7 @@
 import { checkInteger, checkOptions } from '../errors.ts'
-import { embedding, matmul, transpose, type Activation } from '../ops/index.ts'
+import { embedding, matmul, transpose, type Activation, type MatmulOptions } from '../ops/index.ts'
+import { packedColumns } from '../ops/packed-rows.ts'
+import { QuantizedMatrix } from '../ops/quantize.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import { generatorOf, normal, uniform, type Initialised } from './init.ts'
 import { Module } from './module.ts'
@@ -8,6 +10,15 @@ export interface LinearOptions extends Initialised {
   bias?: boolean
   /** The weight is kept as [inputs, outputs], as GPT-2's checkpoints have it. */
   inputsFirst?: boolean
+}
+
+/**
+ * x·Wᵀ (+ b) with the weight [outputs, inputs] of a layer, whatever form it is kept in; with `inputsFirst`, x·W with
+ * [inputs, outputs]. An embedding's table goes in as the weight of a tied output.
+ */
+export function project(x: Tensor, weight: Tensor, options: MatmulOptions = {}, inputsFirst = false): Tensor {
+  if (weight.packed instanceof QuantizedMatrix) return matmul(x, weight.packed, options)
+  return matmul(x, inputsFirst ? weight : transpose(weight), options)
 }
 
 /**
@@ -33,10 +44,12 @@ export class Linear extends Module {
 
   forward(x: Tensor, options: { activation?: Activation } = {}): Tensor {
     checkOptions('Linear', options, ['activation'])
-    return matmul(x, this.#inputsFirst ? this.weight : transpose(this.weight), {
-      ...options,
-      ...(this.bias && { bias: this.bias }),
-    })
+    return project(x, this.weight, { ...options, ...(this.bias && { bias: this.bias }) }, this.#inputsFirst)
+  }
+
+  /** @internal How the weight lies. */
+  get inputsFirst(): boolean {
+    return this.#inputsFirst
   }
 }
 
@@ -65,6 +78,7 @@ export class Embedding extends Module {
   }
 
   forward(ids: Tensor): Tensor {
+    if (this.weight.packed instanceof QuantizedMatrix) return packedColumns(this.weight.packed, ids)
     return embedding(this.weight, ids, this.#paddingIndex === undefined ? {} : { paddingIndex: this.#paddingIndex })
   }
 }

@@ -26,6 +26,17 @@ const mostInt8Rows = 131072
 export type WeightFormat = keyof typeof layouts
 export const weightFormats = Object.keys(layouts) as readonly WeightFormat[]
 
+/** @internal Of the i32 tensor that a matrix [k, n] is packed into. */
+export function panelsShape(operation: string, [k, n]: readonly [number, number], format: WeightFormat): Shape {
+  if (format === 'int8' && k > mostInt8Rows)
+    throw new ShapeError(
+      `${operation}: int8 takes at most ${mostInt8Rows} rows, got shape ${formatShape([k, n])}; q8_0 takes any number`,
+    )
+  const { rows, words, tail } = layouts[format]
+  const lines = Math.ceil((Math.ceil(k / rows) * words + tail) / panelColumns)
+  return [Math.ceil(n / panelColumns), lines, panelColumns]
+}
+
 const formatIndex = (format: unknown): number => native.panelFormats.indexOf(format as string)
 
 const quantizeOp = defineOp({
@@ -34,14 +45,7 @@ const quantizeOp = defineOp({
   outputs: [{ name: 'panels', layout: 'contiguous' }],
   infer: ([x], { format }) => {
     checkRank('quantize', 'matrix', x!, 2)
-    const [k, n] = x!.shape as [number, number]
-    if (format === 'int8' && k > mostInt8Rows)
-      throw new ShapeError(
-        `quantize: int8 takes at most ${mostInt8Rows} rows, got shape ${formatShape(x!.shape)}; q8_0 takes any number`,
-      )
-    const { rows, words, tail } = layouts[format as WeightFormat]
-    const lines = Math.ceil((Math.ceil(k / rows) * words + tail) / panelColumns)
-    return [{ shape: [Math.ceil(n / panelColumns), lines, panelColumns], dtype: 'i32' }]
+    return [{ shape: panelsShape('quantize', x!.shape as [number, number], format as WeightFormat), dtype: 'i32' }]
   },
   lowering: { kind: 'instruction', instruction: 'quantize', attributes: ({ format }) => [formatIndex(format)] },
 })
