@@ -23,3 +23,5 @@ export const AutoModelForMaskedLM = auto('AutoModelForMaskedLM', 'masked-lm')
 export const AutoModelForSequenceClassification = auto('AutoModelForSequenceClassification', 'sequence-classification')
 export const AutoModelForTokenClassification = auto('AutoModelForTokenClassification', 'token-classification')
 export const AutoModelForQuestionAnswering = auto('AutoModelForQuestionAnswering', 'question-answering')
+/** ELECTRA's discriminator: a score for each token, above 0 where it looks replaced. */
+export const AutoModelForPreTraining = auto('AutoModelForPreTraining', 'replaced-tokens')

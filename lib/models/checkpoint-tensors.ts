@@ -33,7 +33,10 @@ export function matchTensors(
 ): MatchedTensors {
   const withoutPrefix = (name: string): string =>
     name.startsWith(family.prefix) ? name.slice(family.prefix.length) : name
-  const nameInFile = (name: string): string => (tensors.has(name) ? name : withoutPrefix(name))
+  const nameInFile = (name: string): string =>
+    [name, ...olderSpellings(family, name)]
+      .flatMap((one) => [one, withoutPrefix(one)])
+      .find((one) => tensors.has(one)) ?? withoutPrefix(name)
   const missing = entries.filter(({ name }) => !tensors.has(nameInFile(name)))
   if (missing.length)
     throw new FileError(`${where}: ${list(missing.map(({ name }) => name))} missing for this config.json`)
@@ -79,6 +82,9 @@ export function matchTensors(
     return found
   }
 }
+
+const olderSpellings = ({ olderNames = {} }: Family, name: string): string[] =>
+  Object.entries(olderNames).flatMap(([end, older]) => (name.endsWith(end) ? [name.slice(0, -end.length) + older] : []))
 
 const list = (names: readonly string[]): string =>
   `${names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ')} ${names.length > 1 ? 'are' : 'is'}`

@@ -1,7 +1,8 @@
-import { Linear, project } from '../nn/linear.ts'
+import { Linear } from '../nn/linear.ts'
 import { constant, generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import { LayerNorm } from '../nn/norms.ts'
+import { project } from '../nn/project.ts'
 import { activate } from '../ops/matmul.ts'
 import type { Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
@@ -26,10 +27,11 @@ export class Head extends Module {
     super()
     const { hiddenSize, vocabSize, normEpsilon: epsilon, activation } = config
     const random = generatorOf('Head', options)
-    if (kind.dense) this.dense = new Linear(hiddenSize, hiddenSize, { random })
-    if (kind.dense?.norm) this.norm = new LayerNorm(hiddenSize, { epsilon })
+    const width = config[kind.dense?.width ?? 'hiddenSize']
+    if (kind.dense) this.dense = new Linear(hiddenSize, width, { random })
+    if (kind.dense?.norm) this.norm = new LayerNorm(width, { epsilon })
     if (kind.output === 'tied') this.bias = constant([vocabSize], 0)
-    else this.output = new Linear(hiddenSize, kind.output === 'labels' ? labels : kind.output, { random })
+    else this.output = new Linear(width, kind.output === 'labels' ? labels : kind.output, { random })
     this.#kind = kind
     this.#activation = kind.dense && kind.dense.activation !== 'activation' ? kind.dense.activation : activation
   }
@@ -40,7 +42,7 @@ export class Head extends Module {
   }
 
   /**
-   * hidden [tokens, hiddenSize], tokenEmbedding [vocabSize, hiddenSize] → scores [tokens, outputs], or
+   * hidden [tokens, hiddenSize], tokenEmbedding [vocabSize, embeddingSize] → scores [tokens, outputs], or
    * [sequences, outputs] of whole sequences.
    */
   forward(hidden: Tensor, tokenEmbedding: Tensor, sequences: Sequences): Tensor {

@@ -12,6 +12,8 @@ export interface ModelInputs {
 /** Sequences as programs take them: the tokens of all of them, one sequence after another, without padding. */
 export interface PackedBatch {
   readonly batch: number
+  /** The ids that were given, those that are left out too. */
+  readonly rows: readonly (readonly number[])[]
   readonly tokens: Int32Array
   /** Where the tokens stood in their rows. */
   readonly columns: Int32Array
@@ -57,7 +59,7 @@ export function packBatch(operation: string, inputs: ModelInputs, more: readonly
   })
   const kept = (values: Int32Array): Int32Array => values.subarray(0, count)
   const [batch, all] = [inputIds.length, { tokens: kept(tokens), columns: kept(columns), types: kept(types) }]
-  return { batch, ...all, offsets, width, longest }
+  return { batch, rows: inputIds, ...all, offsets, width, longest }
 }
 
 /** Throws ArgumentError and ShapeError unless these are rows of whole numbers, as long as those of inputIds. */

@@ -79,6 +79,13 @@ export const tokenClasses: Objective<'targets'> = {
   loss: (logits, { targets }) => crossEntropy(logits, targets),
 }
 
+/** The mean binary cross-entropy of one score z of each token: the cross-entropy of the two classes [0, z]. */
+export const replacedTokens: Objective<'targets'> = {
+  ...tokenClasses,
+  name: 'replacedTokens',
+  loss: (logits, { targets }) => crossEntropy(concat([multiply(logits, 0), logits], 1), targets),
+}
+
 function checkNumbers(operation: string, name: string, given: unknown, batch: number, whole: boolean): number[] {
   const fits = whole ? Number.isInteger : Number.isFinite
   if (!Array.isArray(given) || given.length !== batch || !given.every((value) => fits(value)))

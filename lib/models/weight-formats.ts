@@ -1,6 +1,6 @@
 import { ArgumentError, describe } from '../errors.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
-import type { Module } from '../nn/module.ts'
+import { Module } from '../nn/module.ts'
 import type { WeightFormat } from '../ops/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
@@ -26,12 +26,26 @@ export interface Packable {
 /** The weights of a model that are multiplied by or looked up in, and nothing else. */
 export function packableWeights(model: Module): Map<Tensor, Packable> {
   const packable = new Map<Tensor, Packable>()
-  for (const module of model.modules()) {
+  for (const module of modulesOf(model)) {
     if (module instanceof Embedding) packable.set(module.weight, { inputsFirst: false, isLookedUp: true })
     else if (module instanceof Linear && !packable.has(module.weight))
       packable.set(module.weight, { inputsFirst: module.inputsFirst, isLookedUp: false })
   }
   return packable
+}
+
+/** The module and all that are in its fields, at any depth. */
+function modulesOf(model: Module): Set<Module> {
+  const found = new Set<Module>()
+  const visit = (value: unknown): void => {
+    if (Array.isArray(value)) value.forEach(visit)
+    else if (value instanceof Module && !found.has(value)) {
+      found.add(value)
+      Object.values(value).forEach(visit)
+    }
+  }
+  visit(model)
+  return found
 }
 
 /** Kept as they are, to the last bit. */

@@ -1,24 +1,16 @@
 import { checkInteger, checkOptions } from '../errors.ts'
-import { embedding, matmul, transpose, type Activation, type MatmulOptions } from '../ops/index.ts'
+import { embedding, type Activation } from '../ops/index.ts'
 import { packedColumns } from '../ops/packed-rows.ts'
 import { QuantizedMatrix } from '../ops/quantize.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import { generatorOf, normal, uniform, type Initialised } from './init.ts'
 import { Module } from './module.ts'
+import { project } from './project.ts'
 
 export interface LinearOptions extends Initialised {
   bias?: boolean
   /** The weight is kept as [inputs, outputs], as GPT-2's checkpoints have it. */
   inputsFirst?: boolean
-}
-
-/**
- * x·Wᵀ (+ b) with the weight [outputs, inputs] of a layer, whatever form it is kept in; with `inputsFirst`, x·W with
- * [inputs, outputs]. An embedding's table goes in as the weight of a tied output.
- */
-export function project(x: Tensor, weight: Tensor, options: MatmulOptions = {}, inputsFirst = false): Tensor {
-  if (weight.packed instanceof QuantizedMatrix) return matmul(x, weight.packed, options)
-  return matmul(x, inputsFirst ? weight : transpose(weight), options)
 }
 
 /**

@@ -16,20 +16,6 @@ export abstract class Module implements Disposable {
     return new Map([...this.#tensors()].filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter))
   }
 
-  /** @internal This module and all that are in its fields, at any depth. */
-  modules(): Set<Module> {
-    const found = new Set<Module>()
-    const visit = (value: unknown): void => {
-      if (Array.isArray(value)) value.forEach(visit)
-      else if (value instanceof Module && !found.has(value)) {
-        found.add(value)
-        Object.values(value).forEach(visit)
-      }
-    }
-    visit(this)
-    return found
-  }
-
   #tensors(): Map<string, Tensor> {
     const found = new Map<string, Tensor>()
     const seen = new Set<unknown>()

@@ -24,7 +24,16 @@ const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0
 const loading = {
   args: [
     path(folder),
-    options({}, { revision: path(() => 'main'), signal, onProgress: fn(() => () => {}), cache: path(folder) }),
+    options(
+      {},
+      {
+        dtype: oneOf('f32', 'bf16', 'int8', 'int4', 'auto'),
+        revision: path(() => 'main'),
+        signal,
+        onProgress: fn(() => () => {}),
+        cache: path(folder),
+      },
+    ),
   ],
   named: /^(AutoModel\w*\.fromPretrained|loadDecoder|resolveModel)/,
   fails: /expected model\.safetensors/,
@@ -97,12 +106,22 @@ export const models: Readonly<Record<string, Call>> = {
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
   ...Object.fromEntries(
-    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
-      `AutoModel${task}.fromPretrained`,
-      loading,
-    ]),
+    [
+      '',
+      'ForMaskedLM',
+      'ForPreTraining',
+      'ForQuestionAnswering',
+      'ForSequenceClassification',
+      'ForTokenClassification',
+    ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
   loadDecoder: loading,
+  pipeline: {
+    ...loading,
+    args: [oneOf('text-classification', 'text-generation'), ...loading.args],
+    named: /^(pipeline|resolveModel)/,
+    fails: /no such file/,
+  },
   saveDecoder: {
     args: [
       gpt,
