@@ -79,7 +79,7 @@ export async function loadModel<M extends Module>(
       const { shape, fileType } = files.tensors.get(name)!
       const inputs = shape.at(use?.inputsFirst ? 0 : -1)!
       const format = use && formatFor(dtype, fileType, use.isLookedUp, inputs)
-      if (format) parameter.bindPacked(await packWeight(operation, files, name, use, format, packer, reading))
+      if (format) parameter.bind(await packWeight(operation, files, name, use, format, packer, reading))
       else await take(operation, parameter, await files.read(name, reading))
     }
     await bindTensors(operation, files, family, entries, bind, options.signal ? { signal: options.signal } : {})

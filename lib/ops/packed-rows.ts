@@ -4,6 +4,12 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkTensor, defineOp } from './define-op.ts'
 import { panelsShape, QuantizedMatrix, weightFormatIndex, type WeightFormat } from './quantize.ts'
 
+interface Sized {
+  readonly format?: unknown
+  /** Of the matrix. */
+  readonly shape?: readonly number[]
+}
+
 const packRowsOp = defineOp({
   name: 'packRows',
   operands: [{ name: 'rows', kind: 'index', layout: 'contiguous' }],
@@ -14,7 +20,7 @@ const packRowsOp = defineOp({
   lowering: {
     kind: 'instruction',
     instruction: 'packRows',
-    attributes: ({ format, shape }) => [weightFormatIndex(format), ...(shape as [number, number])],
+    attributes: ({ format, shape: [k, n] = [] }: Sized) => [weightFormatIndex(format), Number(k), Number(n)],
   },
 })
 
@@ -32,7 +38,7 @@ const packedColumnsOp = defineOp({
   lowering: {
     kind: 'instruction',
     instruction: 'packedColumns',
-    attributes: ({ format, shape }) => [weightFormatIndex(format), (shape as [number, number])[1]],
+    attributes: ({ format, shape: [, n] = [] }: Sized) => [weightFormatIndex(format), Number(n)],
   },
 })
 

@@ -3,7 +3,7 @@ import { apply } from '../graph/apply.ts'
 import { native } from '../native/load.ts'
 import { bytesPerElement, type DType } from '../tensor/dtype.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { PackedForm, type Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkTensor, defineOp } from './define-op.ts'
 
 const panelColumns = 32
@@ -62,7 +62,7 @@ const dequantizeOp = defineOp({
  * A matrix [k, n] that was rounded to a format and packed once for the right side of `matmul`; no other operation takes
  * it. Made by `quantize`. Memory comes back with `dispose()` or `using`.
  */
-export class QuantizedMatrix implements Disposable {
+export class QuantizedMatrix extends PackedForm implements Disposable {
   readonly shape: readonly [number, number]
   readonly format: WeightFormat
   /** @internal The packed words, as an i32 tensor. */
@@ -70,6 +70,7 @@ export class QuantizedMatrix implements Disposable {
 
   /** @internal Use `quantize(...)`. */
   constructor(shape: Shape, format: WeightFormat, panels: Tensor) {
+    super()
     this.shape = Object.freeze([shape[0]!, shape[1]!] as const)
     this.format = format
     this.panels = panels
@@ -83,13 +84,13 @@ export class QuantizedMatrix implements Disposable {
     return this.panels.isDisposed
   }
   /** Gives the memory back. A second call does nothing. */
-  dispose(): void {
+  override dispose(): void {
     this.panels.dispose()
   }
   [Symbol.dispose](): void {
     this.dispose()
   }
-  toString(): string {
+  override toString(): string {
     return `QuantizedMatrix ${this.format} ${formatShape(this.shape)}`
   }
 }

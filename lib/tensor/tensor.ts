@@ -34,10 +34,10 @@ export class Memory {
 }
 
 /** @internal What a parameter may hold instead of numbers: a form that only operations made for it read. */
-export interface PackedForm extends Disposable {
-  dispose(): void
+export abstract class PackedForm {
+  abstract dispose(): void
   /** How messages call it. */
-  toString(): string
+  abstract toString(): string
 }
 
 /**
@@ -82,28 +82,18 @@ export class Tensor<D extends DType = DType> implements Disposable {
     return this.#memory === 'unbound'
   }
 
-  /** @internal Gives a tensor that was made unbound its memory. */
-  bind(memory: Memory): this {
-    this.#checkUnbound('bind')
-    if (!(memory instanceof Memory)) throw new ArgumentError(`bind: expected native memory, got ${describe(memory)}`)
-    this.#memory = memory.retain()
+  /** @internal Gives a tensor that was made unbound its memory, or a packed form instead, which is disposed with it. */
+  bind(memory: Memory | PackedForm): this {
+    if (!this.isUnbound) throw new ArgumentError('bind: this tensor is not waiting for memory')
+    if (!(memory instanceof Memory || memory instanceof PackedForm))
+      throw new ArgumentError(`bind: expected native memory, got ${describe(memory)}`)
+    this.#memory = memory instanceof Memory ? memory.retain() : memory
     return this
-  }
-
-  /** @internal Gives a tensor that was made unbound a packed form instead of numbers; disposed with the tensor. */
-  bindPacked(form: PackedForm): this {
-    this.#checkUnbound('bindPacked')
-    this.#memory = form
-    return this
-  }
-
-  #checkUnbound(operation: string): void {
-    if (!this.isUnbound) throw new ArgumentError(`${operation}: this tensor is not waiting for memory`)
   }
 
   /** @internal What it holds instead of numbers. */
   get packed(): PackedForm | undefined {
-    return typeof this.#memory === 'object' && !(this.#memory instanceof Memory) ? this.#memory : undefined
+    return this.#memory instanceof PackedForm ? this.#memory : undefined
   }
 
   /** @internal The memory; throws DisposedError after `dispose()`. */
