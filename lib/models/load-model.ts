@@ -18,6 +18,8 @@ type Json = Readonly<Record<string, unknown>>
 export interface Made<M extends Module> {
   readonly model: M
   readonly entries: readonly WeightEntry[]
+  /** Tensors of other tasks, which may be there. */
+  readonly ignored?: readonly string[]
 }
 
 export interface LoadOptions extends ResolveModelOptions {
@@ -70,24 +72,31 @@ export async function loadModel<M extends Module>(
     throw new FileError(
       `${where}: asks for ${config.numLayers} layers, but ${files.weightsPath} holds ${files.tensors.size} tensors`,
     )
-  const { model, entries } = withoutValues(() => make(family, config, files.config, head))
+  const { model, entries, ignored } = withoutValues(() => make(family, config, files.config, head))
   try {
     const packable = dtype === 'f32' ? new Map<Tensor, Packable>() : packableWeights(model)
     using packer = new Packer()
-    const bind = async (parameter: Tensor, name: string, reading: ReadOptions): Promise<void> => {
+    const bind = async (parameter: Tensor, name: string, from: ReadOptions): Promise<void> => {
       const use = packable.get(parameter)
       const { shape, fileType } = files.tensors.get(name)!
       const inputs = shape.at(use?.inputsFirst ? 0 : -1)!
       const format = use && formatFor(dtype, fileType, use.isLookedUp, inputs)
-      if (format) parameter.bind(await packWeight(operation, files, name, use, format, packer, reading))
-      else await take(operation, parameter, await files.read(name, reading))
+      if (format) parameter.bind(await packWeight(operation, files, name, use, format, packer, from))
+      else await take(operation, parameter, await files.read(name, from))
     }
-    await bindTensors(operation, files, family, entries, bind, options.signal ? { signal: options.signal } : {})
+    const reading = options.signal ? { signal: options.signal } : {}
+    await bindTensors(operation, files, without(family, ignored), entries, bind, reading)
     return model
   } catch (error) {
     model.dispose()
     throw error
   }
+}
+
+/** The family as if some of its tensors were no weights. */
+function without(family: Family, names: readonly string[] = []): Family {
+  const copies = Object.entries(family.copies ?? {}).filter(([name]) => !names.includes(name))
+  return { ...family, ignored: [...(family.ignored ?? []), ...names], copies: Object.fromEntries(copies) }
 }
 
 async function bindTensors(
