@@ -1,5 +1,5 @@
-// packRows:       panels = the matrix (k, n) whose column j is row j of a file, in the very format of the file.
-// packedColumns:  y[…, i] = element (i, ids[…]) of the matrix (k, n) that panels hold.
+// packRows:       panels = the matrix (k, n) whose column j is row j of a file, in the very format of the
+// file. packedColumns:  y[…, i] = element (i, ids[…]) of the matrix (k, n) that panels hold.
 //
 // rows: n rows of FileRowBytes(format, k) bytes one after another, as i32 words, the last one filled up;
 // contiguous. panels: those of panels.cc. ids i32 of any shape, y ids.shape + [k], f32 or f64; contiguous.
@@ -81,7 +81,9 @@ void CheckedIds(const Instruction& in, int32_t* ids) {
   }
 }
 
-size_t IdsWorkspace(const Instruction& in, int) { return static_cast<size_t>(in[1].Size()) * sizeof(int32_t); }
+size_t IdsWorkspace(const Instruction& in, int) {
+  return static_cast<size_t>(in[1].Size()) * sizeof(int32_t);
+}
 
 void Column(const Instruction& in, int32_t id, int64_t k, float* y) {
   const PanelFormat format = FormatOf(in);

@@ -13,9 +13,9 @@ class AlignedBuffer {
  public:
   // Throws Error that names the size when there is not enough memory.
   explicit AlignedBuffer(size_t bytes);
-  // `bytes` bytes of an open file from `position` on, aligned to that only: pages of the system's cache, read when
-  // they are first touched, and copied when they are first written to, for this mapping alone. Null where the system
-  // can't. The file may be closed, removed and replaced, but not be made shorter.
+  // `bytes` bytes of an open file from `position` on, aligned to that only: pages of the system's cache, read
+  // when they are first touched, and copied when they are first written to, for this mapping alone. Null
+  // where the system can't. The file may be closed, removed and replaced, but not be made shorter.
   static std::shared_ptr<AlignedBuffer> MapFile(int fd, int64_t position, size_t bytes);
   ~AlignedBuffer();
   AlignedBuffer(const AlignedBuffer&) = delete;

@@ -18,7 +18,8 @@ class SharedMemory {
 
   // Null when there is none.
   std::shared_ptr<AlignedBuffer> Find(const std::string& key);
-  // What is there under the key already, else `memory`, which is from now on. It must not be written to any more.
+  // What is there under the key already, else `memory`, which is from now on. It must not be written to any
+  // more.
   std::shared_ptr<AlignedBuffer> Share(const std::string& key, const std::shared_ptr<AlignedBuffer>& memory);
 
  private:
