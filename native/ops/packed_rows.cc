@@ -136,6 +136,8 @@ const OpInfo kPackedColumnsOp = {
     .workspace = IdsWorkspace,
     .run = RunPackedColumns,
     .reference = ReferencePackedColumns,
+    // The panels are; the ids are copied here.
+    .integers_are_data = true,
 };
 
 }  // namespace heedful
