@@ -3,6 +3,7 @@ import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
 import { AutoTokenizer } from '../models/auto-tokenizer.ts'
 import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { checkLoadDType } from '../models/weight-formats.ts'
 import { featureExtraction } from './feature-extraction.ts'
 import { fillMask } from './fill-mask.ts'
 import { questionAnswering } from './question-answering.ts'
@@ -57,8 +58,10 @@ export async function pipeline<Name extends TaskName>(
   const [loading, defaults] = [true, false].map((isLoading) =>
     Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(loadOptions, name) === isLoading)),
   ) as [LoadOptions, Record<string, unknown>]
-  const path = await resolveModel(checkPath('pipeline', model), loading)
-  const tokenizer = await AutoTokenizer.fromPretrained(path, loading)
+  const { dtype, ...resolving } = loading
+  checkLoadDType('pipeline', dtype)
+  const path = await resolveModel(checkPath('pipeline', model), resolving)
+  const tokenizer = await AutoTokenizer.fromPretrained(path, resolving)
   const opened = await chosen.open(path, loading)
   const dispose = (): void => opened[Symbol.dispose]()
   let call: () => unknown
