@@ -25,7 +25,13 @@ describe('the original Transformer', () => {
     return name
       .split('.')
       .map((part) =>
-        part === 'norm2' ? (isDecoder ? 'crossAttentionNorm' : 'mlpNorm') : part === 'norm3' ? 'mlpNorm' : (names.get(part) ?? part),
+        part === 'norm2'
+          ? isDecoder
+            ? 'crossAttentionNorm'
+            : 'mlpNorm'
+          : part === 'norm3'
+            ? 'mlpNorm'
+            : (names.get(part) ?? part),
       )
       .join('.')
   }
@@ -33,7 +39,15 @@ describe('the original Transformer', () => {
   it.each(['post', 'pre'] as const)('is a configuration: norms %s', (normPlacement) => {
     const random = new Random(1)
     using model = new EncoderDecoderModel(
-      { ...small, normPlacement, finalNorm: true, positions: 'sinusoidal', scaleEmbedding: true, activation: 'relu', joined: true },
+      {
+        ...small,
+        normPlacement,
+        finalNorm: true,
+        positions: 'sinusoidal',
+        scaleEmbedding: true,
+        activation: 'relu',
+        joined: true,
+      },
       { random },
     )
     using original = new Transformer({
@@ -48,7 +62,10 @@ describe('the original Transformer', () => {
     const parameters = model.parameters()
     for (const [name, parameter] of original.parameters()) parameter.copyFrom(parameters.get(nameInModel(name))!)
 
-    const [source, target] = [[3, 1, 4, 1, 5], [9, 2, 6]]
+    const [source, target] = [
+      [3, 1, 4, 1, 5],
+      [9, 2, 6],
+    ]
     const embedded = (tokens: number[]): Tensor => {
       const table = model.tokenEmbedding.weight.data() as Float32Array
       const rows = tokens.flatMap((token, p) =>
@@ -77,7 +94,9 @@ describe('relative positions', () => {
     const bucket = (offset: number): number => relativeBucket(offset, options)
     expect([0, -1, -7, 1, 7].map(bucket)).toEqual([0, 1, 7, 17, 23])
     // Edges of buckets, where torch rounds down or up in float32.
-    expect([-8, -11, -12, -15, -16, -31, -32, -90, -91, -127, -128, -1000].map(bucket)).toEqual([8, 8, 9, 9, 10, 11, 12, 14, 15, 15, 15, 15])
+    expect([-8, -11, -12, -15, -16, -31, -32, -90, -91, -127, -128, -1000].map(bucket)).toEqual([
+      8, 8, 9, 9, 10, 11, 12, 14, 15, 15, 15, 15,
+    ])
     expect([1, 5].map((offset) => relativeBucket(offset, { ...options, bothWays: false }))).toEqual([0, 0])
   })
 })
