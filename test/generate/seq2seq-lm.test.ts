@@ -55,7 +55,10 @@ describe('targets of BART', () => {
 
   it('stop with a signal', async () => {
     await expect(generate({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
-    await expect(generate({ numBeams: 2, signal: AbortSignal.timeout(0) })).rejects.toThrow()
+    const controller = new AbortController()
+    const stopped = generate({ numBeams: 2, signal: controller.signal })
+    controller.abort(new Error('later'))
+    await expect(stopped).rejects.toThrow('later')
     expect((await generate({ numBeams: 2 })).length).toBe(3)
   })
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -107,6 +107,20 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
         ])
     }
   })
+
+  it.runIf('model.shared.weight' in weights)(
+    'opens from a file that has the shared embedding by another name',
+    async () => {
+      const renamed = join(folder, 'renamed')
+      await mkdir(renamed)
+      const { 'model.shared.weight': shape, ...others } = weights
+      await writeReferenceModel(renamed, config, others, { 'lm_head.weight': ['model.shared.weight', shape!] })
+      using same = await AutoModelForSeq2SeqLM.fromPretrained(renamed)
+      using expectedOutputs = await model.run(given)
+      using outputs = await same.run(given)
+      expect(outputs.logits!.data()).toEqual(expectedOutputs.logits!.data())
+    },
+  )
 
   it('is the same, bit for bit, after saving and loading', async () => {
     const copy = join(folder, 'copy')

@@ -21,14 +21,16 @@ export function weightValues(name: string, shape: Shape): Float32Array {
   return isScale ? values.map((value) => value + 1) : values
 }
 
-/** A folder as transformers writes it, with weights by their names. */
+/** A folder as transformers writes it, with weights by their names; `more` have the values of others. */
 export async function writeReferenceModel(
   folder: string,
   config: object,
   weights: Readonly<Record<string, Shape>>,
+  more: Readonly<Record<string, readonly [valuesOf: string, shape: Shape]>> = {},
 ): Promise<void> {
-  const tensors = Object.entries(weights).map(
-    ([name, shape]) => [name, fromData(weightValues(name, shape), { shape })] as const,
+  const own = Object.entries(weights).map(([name, shape]) => [name, [name, shape]] as const)
+  const tensors = [...own, ...Object.entries(more)].map(
+    ([name, [valuesOf, shape]]) => [name, fromData(weightValues(valuesOf, shape), { shape })] as const,
   )
   await writeSafetensors(join(folder, 'model.safetensors'), tensors)
   for (const [, tensor] of tensors) tensor.dispose()
