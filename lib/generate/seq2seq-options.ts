@@ -102,7 +102,8 @@ export function optionsOfFile(json: Json, where: string): Seq2SeqGenerateOptions
   return options
 }
 
-function checkSeq2SeqOptions(options: Seq2SeqGenerateOptions): void {
+/** Throws ArgumentError for options that are none. */
+export function checkSeq2SeqOptions(options: Seq2SeqGenerateOptions): void {
   checkOptions('generate', options, known)
   const integer = (name: keyof Seq2SeqGenerateOptions, least: number): void => {
     if (options[name] !== undefined) checkInteger('generate', name, options[name], least)

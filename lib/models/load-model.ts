@@ -67,7 +67,7 @@ export async function loadModel<M extends Module>(
   const where = `${operation}: ${files.configPath}`
   const { family, head } = familyOfFile(files.config, where)
   const told = readConfig(family, files.config, where) as { numLayers: number }
-  const config = (await isUntied(files, family, options)) ? { ...told, tieEmbeddings: false } : told
+  const config = (await isUntied(files, family, resolving)) ? { ...told, tieEmbeddings: false } : told
   // Before layers are made for that many.
   if (config.numLayers > files.tensors.size)
     throw new FileError(

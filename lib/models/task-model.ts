@@ -83,6 +83,8 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
   override dispose(): void {
     for (const programs of this.#programs.values()) programs.dispose()
     this.#programs.clear()
+    // It may keep more than parameters.
+    this.body.dispose()
     super.dispose()
   }
 }
