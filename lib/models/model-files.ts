@@ -128,16 +128,20 @@ async function splitPairs(bytes: Uint8Array, headDim: number, width: number): Pr
   }
 }
 
-/** Rows that are turned between two turns of the event loop. */
-const transposedRows = 64
+/** Of a square that stays in the cache while it is turned. */
+const tile = 32
 
 async function transpose(tensor: Tensor): Promise<Tensor> {
   const [rows, columns] = tensor.shape as [number, number]
   const result = allocate('transpose', [columns, rows], tensor.dtype)
   const [from, to] = [tensor.data(), result.data()]
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j]!
-    if (i % transposedRows === 0) await setImmediate()
+  for (let top = 0; top < rows; top += tile) {
+    const bottom = Math.min(rows, top + tile)
+    for (let left = 0; left < columns; left += tile) {
+      const right = Math.min(columns, left + tile)
+      for (let j = left; j < right; j++) for (let i = top; i < bottom; i++) to[j * rows + i] = from[i * columns + j]!
+    }
+    await setImmediate()
   }
   tensor.dispose()
   return result
