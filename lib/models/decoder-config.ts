@@ -50,6 +50,18 @@ export interface DecoderConfig extends LayerConfig {
   logitSoftcap?: number
   /** Token embeddings are multiplied by √hiddenSize. */
   scaleEmbedding?: boolean
+  /** Experts of the feed-forward part (mixture of experts); 0: it is one. */
+  experts?: number
+  /** How many of them a token goes through. */
+  expertsPerToken?: number
+  /** Their width between; intermediateSize unless said. */
+  expertSize?: number
+  /** Their weights sum to 1. */
+  normalizeExperts?: boolean
+  /** Width of an expert for every token; 0: none. */
+  sharedExpertSize?: number
+  /** Which layers have experts; all unless said. */
+  expertLayers?: readonly boolean[]
   /** The output projection is the token embedding. */
   tieEmbeddings?: boolean
 }
@@ -77,6 +89,12 @@ const known = {
   scoreSoftcap: 'any',
   logitSoftcap: 'any',
   scaleEmbedding: 'boolean',
+  experts: 'any',
+  expertsPerToken: 'any',
+  expertSize: 'any',
+  normalizeExperts: 'boolean',
+  sharedExpertSize: 'any',
+  expertLayers: 'any',
   tieEmbeddings: 'boolean',
 } as const satisfies Record<keyof DecoderConfig, unknown>
 
@@ -88,7 +106,7 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   for (const name of ['vocabSize', 'context'] as const) checkInteger('DecoderConfig', name, config[name], 1)
   const likeGpt2 = (config.positions ?? 'learned') === 'learned'
   const sizes = { ...derivedSizes('DecoderConfig', config), ...config }
-  const { bias = layerDefaults.bias, qkvBias = bias, window = 0, numLayers } = config
+  const { bias = layerDefaults.bias, qkvBias = bias, window = 0, experts = 0, numLayers } = config
   const resolved: ResolvedDecoderConfig = {
     ...layerDefaults,
     positions: 'learned',
@@ -110,6 +128,12 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
     scoreSoftcap: 0,
     logitSoftcap: 0,
     scaleEmbedding: false,
+    experts,
+    expertsPerToken: 2,
+    expertSize: sizes.intermediateSize,
+    normalizeExperts: true,
+    sharedExpertSize: 0,
+    expertLayers: Array.from({ length: numLayers }, () => experts !== 0),
     tieEmbeddings: true,
     joined: likeGpt2,
     inputsFirst: likeGpt2,
@@ -117,6 +141,7 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   }
   checkLayerConfig('DecoderConfig', resolved)
   checkLayers(resolved)
+  checkExperts(resolved)
   checkChoice('DecoderConfig', 'positions', resolved.positions, ['learned', 'rotary'])
   checkRotary(resolved)
   return resolved
@@ -145,14 +170,7 @@ function checkLayers(config: ResolvedDecoderConfig): void {
   for (const name of ['scoreSoftcap', 'logitSoftcap'] as const) checkNumber('DecoderConfig', name, config[name], 0)
   if (!(checkNumber('DecoderConfig', 'scoreDim', config.scoreDim, 0) > 0))
     throw new ArgumentError('DecoderConfig: scoreDim should be above 0, got 0')
-  if (
-    !Array.isArray(windowLayers) ||
-    windowLayers.length !== numLayers ||
-    !windowLayers.every((value) => typeof value === 'boolean')
-  )
-    throw new ArgumentError(
-      `DecoderConfig: windowLayers should be ${numLayers} booleans, one for each layer, got ${describe(windowLayers)}`,
-    )
+  checkByLayer('windowLayers', windowLayers, numLayers)
   if (!window && windowLayers.includes(true))
     throw new ArgumentError('DecoderConfig: windowLayers need a window, how many tokens they see')
   if (qkvByHead && (!joined || numHeads !== numKeyValueHeads))
@@ -163,4 +181,24 @@ function checkLayers(config: ResolvedDecoderConfig): void {
     throw new ArgumentError(`DecoderConfig: normOffset goes with norm 'rms', got '${config.norm}'`)
   if (config.parallel && config.normPlacement !== 'pre')
     throw new ArgumentError(`DecoderConfig: parallel goes with normPlacement 'pre', got '${config.normPlacement}'`)
+}
+
+function checkByLayer(name: string, given: unknown, numLayers: number): void {
+  if (!Array.isArray(given) || given.length !== numLayers || !given.every((value) => typeof value === 'boolean'))
+    throw new ArgumentError(
+      `DecoderConfig: ${name} should be ${numLayers} booleans, one for each layer, got ${describe(given)}`,
+    )
+}
+
+function checkExperts(config: ResolvedDecoderConfig): void {
+  const { experts, expertsPerToken, expertLayers, numLayers } = config
+  checkInteger('DecoderConfig', 'experts', experts, 0)
+  checkInteger('DecoderConfig', 'expertsPerToken', expertsPerToken, 1, experts || undefined)
+  checkInteger('DecoderConfig', 'expertSize', config.expertSize, 1)
+  checkInteger('DecoderConfig', 'sharedExpertSize', config.sharedExpertSize, 0)
+  checkByLayer('expertLayers', expertLayers, numLayers)
+  if (!experts && expertLayers.includes(true))
+    throw new ArgumentError('DecoderConfig: expertLayers need experts, how many there are')
+  if (experts && (!config.gated || config.mlpBias))
+    throw new ArgumentError('DecoderConfig: experts are gated and have no biases; set gated: true, mlpBias: false')
 }

@@ -77,9 +77,10 @@ async function bindTensors(
 ): Promise<void> {
   const where = `${operation}: ${files.weightsPath}`
   const { matched, copies } = matchTensors(family, entries, files.tensors, where)
-  for (const [{ name, parameter }, inFile] of matched) {
+  for (const [{ name, parameter, part }, inFile] of matched) {
     using tensor = await files.read(inFile, options)
-    if (parameter) await take(operation, parameter, tensor)
+    if (parameter && part) await takePart(operation, parameter, tensor, part.first)
+    else if (parameter) await take(operation, parameter, tensor)
     else if (tensor.data().some((value) => value !== 0))
       throw new FileError(`${where}: ${name} should be zeros, for config.json says that the model has no biases`)
   }
@@ -97,6 +98,13 @@ async function take(operation: string, parameter: Tensor, tensor: Tensor): Promi
   }
   parameter.bind(allocateMemory(operation, parameter.shape, parameter.dtype))
   parameter.data().set(tensor.data())
+  await setImmediate()
+}
+
+/** The same for a tensor that is a part of a parameter, whose memory is made for the first of them. */
+async function takePart(operation: string, parameter: Tensor, tensor: Tensor, first: number): Promise<void> {
+  if (parameter.isUnbound) parameter.bind(allocateMemory(operation, parameter.shape, parameter.dtype))
+  parameter.data().set(tensor.data(), first)
   await setImmediate()
 }
 

@@ -1,6 +1,7 @@
 import { caseOf, type Case, type Family } from '../case.ts'
 import { attentionFamilies } from './attention.ts'
 import { elementwiseFamilies } from './elementwise.ts'
+import { expertFamilies } from './experts.ts'
 import { matmulFamilies } from './matmul.ts'
 import { memoryFamilies } from './memory.ts'
 import { rowFamilies } from './rows.ts'
@@ -8,6 +9,7 @@ import { rowFamilies } from './rows.ts'
 /** THE list of what has speed. */
 export const families: readonly Family[] = [
   ...matmulFamilies,
+  ...expertFamilies,
   ...attentionFamilies,
   ...rowFamilies,
   ...elementwiseFamilies,

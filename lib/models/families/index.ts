@@ -10,6 +10,7 @@ import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { mixtral, qwen2Moe, qwen3Moe } from './mixtures.ts'
 import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2, qwen3 } from './qwen.ts'
@@ -17,10 +18,24 @@ import { roberta, xlmRoberta } from './roberta.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
-export { weightEntries, type WeightEntry } from './weight-names.ts'
+export { nameOf, weightEntries, type WeightEntry } from './weight-names.ts'
 
 const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra]
-const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
+const decoders: readonly Family[] = [
+  gpt2,
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  phi3,
+  olmo2,
+  gptNeox,
+  mixtral,
+  qwen2Moe,
+  qwen3Moe,
+]
 /** Every family that is known. */
 export const families: readonly Family[] = [...encoders, ...decoders]
 
