@@ -1,7 +1,9 @@
-import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import {
+  checkByLayer,
   checkChoice,
   checkLayerConfig,
+  checkWindowLayers,
   derivedSizes,
   knownLayerConfig,
   layerDefaults,
@@ -162,17 +164,14 @@ function checkRotary(config: ResolvedDecoderConfig): void {
 }
 
 function checkLayers(config: ResolvedDecoderConfig): void {
-  const { numLayers, window, windowLayers, qkvByHead, joined, numHeads, numKeyValueHeads } = config
+  const { qkvByHead, joined, numHeads, numKeyValueHeads } = config
   checkChoice('DecoderConfig', 'normPlacement', config.normPlacement, ['pre', 'output', 'both'])
   checkChoice('DecoderConfig', 'queryKeyNorm', config.queryKeyNorm, ['none', 'heads', 'all'])
   checkNumber('DecoderConfig', 'normOffset', config.normOffset)
-  checkInteger('DecoderConfig', 'window', window, 0, 2 ** 31 - 1)
+  checkWindowLayers('DecoderConfig', config)
   for (const name of ['scoreSoftcap', 'logitSoftcap'] as const) checkNumber('DecoderConfig', name, config[name], 0)
   if (!(checkNumber('DecoderConfig', 'scoreDim', config.scoreDim, 0) > 0))
     throw new ArgumentError('DecoderConfig: scoreDim should be above 0, got 0')
-  checkByLayer('windowLayers', windowLayers, numLayers)
-  if (!window && windowLayers.includes(true))
-    throw new ArgumentError('DecoderConfig: windowLayers need a window, how many tokens they see')
   if (qkvByHead && (!joined || numHeads !== numKeyValueHeads))
     throw new ArgumentError(
       'DecoderConfig: qkvByHead goes with joined projections and as many key-value heads as heads',
@@ -183,20 +182,13 @@ function checkLayers(config: ResolvedDecoderConfig): void {
     throw new ArgumentError(`DecoderConfig: parallel goes with normPlacement 'pre', got '${config.normPlacement}'`)
 }
 
-function checkByLayer(name: string, given: unknown, numLayers: number): void {
-  if (!Array.isArray(given) || given.length !== numLayers || !given.every((value) => typeof value === 'boolean'))
-    throw new ArgumentError(
-      `DecoderConfig: ${name} should be ${numLayers} booleans, one for each layer, got ${describe(given)}`,
-    )
-}
-
 function checkExperts(config: ResolvedDecoderConfig): void {
   const { experts, expertsPerToken, expertLayers, numLayers } = config
   checkInteger('DecoderConfig', 'experts', experts, 0)
   checkInteger('DecoderConfig', 'expertsPerToken', expertsPerToken, 1, experts || undefined)
   checkInteger('DecoderConfig', 'expertSize', config.expertSize, 1)
   checkInteger('DecoderConfig', 'sharedExpertSize', config.sharedExpertSize, 0)
-  checkByLayer('expertLayers', expertLayers, numLayers)
+  checkByLayer('DecoderConfig', 'expertLayers', expertLayers, numLayers)
   if (!experts && expertLayers.includes(true))
     throw new ArgumentError('DecoderConfig: expertLayers need experts, how many there are')
   if (experts && (!config.gated || config.mlpBias))

@@ -27,6 +27,8 @@ export interface LayerOptions extends Initialised {
   normPlacement: 'pre' | 'post' | 'output' | 'both'
   /** Added to the weights of RMS norms. */
   normOffset?: number
+  /** x is normalised already: attention has no norm before it. */
+  readsNormalised?: boolean
   /** The feed-forward part reads what attention reads; with norms before each part. */
   parallel?: boolean
   rope?: RotaryConfig | undefined
@@ -41,6 +43,8 @@ export interface LayerOptions extends Initialised {
   mlpBias?: boolean
   /** The feed-forward part is a mixture of experts. */
   experts?: Omit<MixtureOfExpertsOptions, 'dim' | 'activation' | 'dropout' | 'random'> | undefined
+  /** Of a gated feed-forward part: gate and up are one projection; the configuration's `joined` unless said. */
+  mlpJoined?: boolean
 }
 
 /** What a layer attends to beside its own sequence. */
@@ -69,7 +73,7 @@ export class TransformerLayer extends Module {
   constructor(config: Required<LayerConfig>, options: LayerOptions) {
     super()
     const { hiddenSize: dim, activation, bias, dropout, inputsFirst, joined } = config
-    const { normPlacement, mlpBias = bias } = options
+    const { normPlacement, mlpBias = bias, mlpJoined = joined } = options
     const random = generatorOf('TransformerLayer', options)
     const shared = { dim, bias, dropout, inputsFirst, random }
     const { numHeads: heads, numKeyValueHeads: kvHeads, headDim } = config
@@ -79,7 +83,7 @@ export class TransformerLayer extends Module {
     const norm = (): Norm => makeNorm(config, options)
     this.#isPost = normPlacement === 'post'
     this.#parallel = options.parallel ?? false
-    if (hasInputNorms) this.attentionNorm = norm()
+    if (hasInputNorms && !options.readsNormalised) this.attentionNorm = norm()
     this.attention = new MultiHeadAttention({ ...attention, rope: options.rope, ...options.attention })
     if (hasOutputNorms) this.attentionOutputNorm = norm()
     if (options.cross) {
@@ -90,7 +94,7 @@ export class TransformerLayer extends Module {
     if (hasInputNorms) this.mlpNorm = norm()
     const mlp = { ...shared, bias: mlpBias, hidden: config.intermediateSize, activation }
     if (options.experts) this.mlp = new MixtureOfExperts({ ...options.experts, dim, activation, dropout, random })
-    else this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !joined }) : new FeedForward(mlp)
+    else this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !mlpJoined }) : new FeedForward(mlp)
     if (hasOutputNorms) this.mlpOutputNorm = norm()
   }
 

@@ -11,6 +11,9 @@ import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { mixtral, qwen2Moe, qwen3Moe } from './mixtures.ts'
+import { modernBert } from './modernbert.ts'
+import { mpnet } from './mpnet.ts'
+import { nomicBert } from './nomic-bert.ts'
 import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2, qwen3 } from './qwen.ts'
@@ -20,7 +23,7 @@ export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { nameOf, weightEntries, type WeightEntry } from './weight-names.ts'
 
-const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra]
+const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, mpnet, modernBert, nomicBert]
 const decoders: readonly Family[] = [
   gpt2,
   llama,
