@@ -2,10 +2,11 @@
  * Writes models of every family with random weights, and the logits that they give here, for check-saved.py to compare
  * with what transformers gives: `npx tsx test/reference/save-models.ts <folder>`.
  */
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CharTokenizer, DecoderModel, saveDecoder, tensor, type DecoderConfig } from '../../lib/index.ts'
+import { AutoModelForCausalLM, CharTokenizer, DecoderModel, saveDecoder, tensor, type DecoderConfig } from '../../lib/index.ts'
 import { Random } from '../../lib/tensor/random.ts'
+import { goldens, makeFolder } from './decoder-goldens.ts'
 
 const text = 'Ein Mann fährt\nFahrrad – 自転車 🚲.'
 const tokenizer = CharTokenizer.train(text)
@@ -45,6 +46,21 @@ async function main(folder: string): Promise<void> {
   }
 }
 
+/** Those of decoder-goldens.ts, read and written. */
+async function saveFamilies(folder: string): Promise<void> {
+  for (const [name, golden] of Object.entries(goldens.cases)) {
+    const source = await makeFolder(golden)
+    using model = await AutoModelForCausalLM.fromPretrained(source)
+    const ids = goldens.rows[0]!
+    using outputs = await model.run({ inputIds: [ids] })
+    const target = join(folder, `family-${name}`)
+    await model.savePretrained(target)
+    const seen = { ids, logits: (outputs.logits!.toArray() as number[][][])[0] }
+    await writeFile(join(target, 'expected-by-heedful.json'), JSON.stringify(seen))
+    await rm(source, { recursive: true })
+  }
+}
+
 const folder = process.argv[2]
 if (!folder) throw new Error('expected a folder to write in')
-void main(folder)
+void main(folder).then(() => saveFamilies(folder))

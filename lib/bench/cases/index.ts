@@ -9,8 +9,8 @@ import { rowFamilies } from './rows.ts'
 /** THE list of what has speed. */
 export const families: readonly Family[] = [
   ...matmulFamilies,
-  ...expertFamilies,
   ...attentionFamilies,
+  ...expertFamilies,
   ...rowFamilies,
   ...elementwiseFamilies,
   ...memoryFamilies,
