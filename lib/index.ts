@@ -50,6 +50,7 @@ export type { Checkpoint, CheckpointOptions, CheckpointTensor, ReadOptions } fro
 export { openCheckpoint } from './checkpoint/open-checkpoint.ts'
 export { ggufModel, type GgufModel, type GgufTensorName } from './checkpoint/gguf-model.ts'
 export { resolveModel, type ResolveModelOptions } from './checkpoint/resolve-model.ts'
+export { quantizeModel, type QuantizedModel, type QuantizeModelOptions } from './models/quantize-model.ts'
 export type { OnProgress, Progress } from './files/progress.ts'
 export { writeCheckpoint, type WriteCheckpointOptions } from './checkpoint/write-checkpoint.ts'
 export { pipeline, type PipelineOf, type TaskName } from './pipelines/pipeline.ts'

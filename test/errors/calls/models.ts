@@ -160,6 +160,23 @@ export const models: Readonly<Record<string, Call>> = {
     named: /^(pipeline|resolveModel)/,
     fails: /no such file/,
   },
+  quantizeModel: {
+    args: [
+      path(folder),
+      path(folder),
+      options(
+        { dtype: oneOf('bf16', 'int8', 'int4') },
+        {
+          revision: path(() => 'main'),
+          signal,
+          onProgress: fn(() => () => {}),
+          cache: path(folder),
+        },
+      ),
+    ],
+    named: /^(quantizeModel|resolveModel)/,
+    fails: /expected model\.safetensors/,
+  },
   saveDecoder: {
     args: [
       gpt,
