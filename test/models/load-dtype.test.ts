@@ -40,7 +40,7 @@ const formatOf = (weight: Tensor): string =>
 const formats = (model: DecoderModel): Record<string, string> => ({
   embedding: formatOf(model.tokenEmbedding.weight),
   query: formatOf(model.layers[0]!.attention.query!.weight),
-  down: formatOf(model.layers[0]!.mlp.down.weight),
+  down: formatOf((model.layers[0]!.mlp as GatedFeedForward).down.weight),
   norm: formatOf(model.norm.weight),
 })
 
