@@ -25,21 +25,21 @@ export const nameOf = ({ name, part }: WeightEntry): string => part?.of ?? name
 export function weightEntries(
   family: Family,
   model: Module,
-  weights: Readonly<Record<string, string>> = family.weights,
+  weights: Family['weights'] = family.weights,
 ): WeightEntry[] {
   const entries: WeightEntry[] = []
   const parameters = model.parameters()
-  const named = new Set<string>()
+  const found = new Set<string>()
   const add = (name: string, target: string): void => {
     const [path, part, parts] = partOf(target)
     const parameter = parameters.get(path)
     const shape = parameter?.shape ?? (family.zeroBiases ? biasShape(parameters, path) : undefined)
     if (!shape) return
-    named.add(path)
+    found.add(path)
     if (part === undefined) entries.push({ name, path, shape, parameter })
     else if (parameter) entries.push(...partEntries(family, name, path, parameter, part, parts))
   }
-  const patterns = Object.entries(weights)
+  const patterns = Object.entries(weightNames({ weights }, (model as unknown as { config: object }).config))
   const stacks = new Set<string>()
   for (const [name, path] of patterns) {
     const stack = stackOf(path)
@@ -50,7 +50,7 @@ export function weightEntries(
     for (let i = 0; i < layersOf(stack, parameters); i++)
       for (const [inFile, inModel] of layer) add(inFile.replace('#', String(i)), inModel.replace('#', String(i)))
   }
-  const nameless = [...parameters.keys()].find((path) => !named.has(path))
+  const nameless = [...parameters.keys()].find((path) => !found.has(path))
   if (nameless !== undefined)
     throw new ArgumentError(`${family.modelType}: its checkpoints have no tensor for the parameter ${nameless}`)
   return entries
@@ -84,6 +84,10 @@ function partEntries(
     part: { first: (i * parts + part) * size, of },
   }))
 }
+
+/** The names of a family's tensors and the field paths of their parameters, for a model of this configuration. */
+export const weightNames = ({ weights }: Pick<Family, 'weights'>, config: object): Readonly<Record<string, string>> =>
+  typeof weights === 'function' ? weights(config) : weights
 
 /** What stands before the number of a layer; undefined where there is none. */
 const stackOf = (path: string): string | undefined => (path.includes('#') ? path.split('#')[0] : undefined)

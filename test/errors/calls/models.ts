@@ -149,10 +149,12 @@ export const models: Readonly<Record<string, Call>> = {
       'ForMaskedLM',
       'ForPreTraining',
       'ForQuestionAnswering',
+      'ForSeq2SeqLM',
       'ForSequenceClassification',
       'ForTokenClassification',
     ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
+  'AutoConfig.fromPretrained': { ...loading, named: /^(AutoConfig|resolveModel)/, fails: /no such file/ },
   loadDecoder: loading,
   pipeline: {
     ...loading,
