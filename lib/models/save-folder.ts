@@ -51,9 +51,13 @@ export async function saveFolder(
       throw fileError(operation, folder, cause)
     })
     await writeSafetensors(join(folder, weightsFile), tensors, { format: 'pt' }, signal ? { signal } : {})
-    const text = `${JSON.stringify({ ...json, dtype: 'float32', ...options.config }, null, 2)}\n`
+    const text = `${withFractions(JSON.stringify({ ...json, dtype: 'float32', ...options.config }, null, 2))}\n`
     await writeTextAtomically(join(folder, configFile), text, operation)
   } finally {
     for (const tensor of made) tensor.dispose()
   }
 }
+
+/** transformers takes no whole numbers for these: 30 is written as 30.0. */
+const withFractions = (text: string): string =>
+  text.replace(/("\w+_(?:eps|epsilon|softcapping)": -?\d+)(?=,?\n)/g, '$1.0')

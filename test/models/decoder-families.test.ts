@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -110,6 +110,7 @@ describe.each(Object.entries(goldens.cases))('%s: what transformers computed', (
     const copy = await mkdtemp(join(tmpdir(), 'heedful-'))
     try {
       await model.savePretrained(copy)
+      expect(await readFile(join(copy, 'config.json'), 'utf8')).not.toMatch(/softcapping": \d+,?\n/)
       using loaded = await AutoModelForCausalLM.fromPretrained(copy)
       expect(loaded.body.config).toEqual(model.body.config)
       const parameters = loaded.parameters()
