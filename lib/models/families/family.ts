@@ -75,6 +75,8 @@ export interface HeadSpec {
 export interface Family<Config extends object = any, Model extends Module = any> {
   /** `model_type`. */
   readonly modelType: string
+  /** Another layout under the same `model_type`, told by the value of a key. */
+  readonly variant?: { readonly key: string; readonly value: unknown }
   readonly assembly: Assembly<Config, Model>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>
@@ -91,6 +93,11 @@ export interface Family<Config extends object = any, Model extends Module = any>
    * function where one parameter has several names.
    */
   readonly weights: Readonly<Record<string, string>> | ((config: Config) => Readonly<Record<string, string>>)
+  /**
+   * Parameters that the checkpoint has in parts ('*' in the name: the number of the element; 'path[1/2]': its second half),
+   * and what they are called as a whole.
+   */
+  readonly stacked?: Readonly<Record<string, string>>
   /** What stands on the model for each task, and the tensors of that. */
   readonly heads?: Partial<Readonly<Record<HeadName, HeadSpec>>>
   /** Names may come without it. */
