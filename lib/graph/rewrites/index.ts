@@ -1,9 +1,10 @@
 import { removeDeadNodes, schedule, type Graph } from '../graph.ts'
 import { dropUnitFactor, fuseEmbeddingGradient } from './fuse-gradients.ts'
-import { fuseActivation, fuseActivationGradient, fuseBias } from './fuse-matmul.ts'
+import { fuseActivation, fuseActivationGradient, fuseBias, fuseGate } from './fuse-matmul.ts'
 import { fuseResidualNorm, fuseResidualNormGradient } from './fuse-norm.ts'
 import type { Precision } from '../precision.ts'
 import { lowerPrecision } from './lower-precision.ts'
+import { splitGatedProduct } from './split-gated.ts'
 import { transposeProduct } from './transpose-product.ts'
 import { applyRule, type Rule } from './rewriter.ts'
 
@@ -13,6 +14,8 @@ const rules: readonly Rule[] = [
   fuseEmbeddingGradient,
   transposeProduct,
   fuseBias,
+  splitGatedProduct,
+  fuseGate,
   fuseActivation,
   fuseActivationGradient,
   fuseResidualNorm,
