@@ -13,7 +13,8 @@ import {
   type Objective,
   type TaskLabels,
 } from './objectives.ts'
-import type { Sequences } from './pooling.ts'
+import { checkChoice } from './layer-config.ts'
+import { pool, poolings, unitRows, type Pooling, type Sequences } from './pooling.ts'
 import { sequencesFor, type RaggedPrograms } from './ragged-programs.ts'
 import { TaskModel, type Body } from './task-model.ts'
 
@@ -30,14 +31,26 @@ export interface TaskRunOptions extends RunOptions {
   outputHiddenStates?: boolean
 }
 
+export interface EmbedOptions extends RunOptions {
+  pooling?: Pooling
+  normalize?: boolean
+}
+
 /** A packed batch inside a program. */
 export interface PackedInputs extends Sequences {
   /** i32 [tokens] */
   tokens: Tensor
   positions: Tensor
   types: Tensor
+  /** Of rotary positions, where they depend on how long sequences are. */
+  frequencies?: Tensor
+  /** Of relative positions: for the longest sequence. */
+  buckets?: Tensor
 }
-type PackedArrays = Record<keyof PackedInputs, Int32Array>
+type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies' | 'buckets'>, Int32Array> & {
+  frequencies?: Float32Array
+  buckets?: Tensor
+}
 const rowInputs = ['tokens', 'positions', 'types'] as const
 
 /** What a task model makes of a batch. */
@@ -65,6 +78,16 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     if (this.task === 'question-answering') return answers as Objective
     if (this.scoresTokens) return tokenClasses
     return (this.labels.length === 1 ? sequenceScores : sequenceClasses) as Objective
+  }
+
+  /** The loss of what it made of a batch. */
+  protected loss(
+    objective: Objective,
+    { logits }: Computed,
+    targets: Readonly<Record<string, Tensor>>,
+    batch: PackedInputs,
+  ): Tensor {
+    return objective.loss(logits!, targets, batch)
   }
 
   /** Scores and hidden states of sequences of any lengths, off the event loop. The tensors belong to the caller. */
@@ -125,6 +148,40 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     return { loss, gradients: grads }
   }
 
+  /** The logits alone, of each token [batch, length, outputs] or of each sequence [batch, outputs]. */
+  async logits(inputs: ModelInputs, options: RunOptions = {}): Promise<Tensor> {
+    checkOptions('logits', options, { signal: 'signal' })
+    if (this.task === 'none') throw new ArgumentError('logits: a bare model has none; open it with a task')
+    const batch = this.pack('logits', inputs)
+    using rows = await this.programs('logits', (given: PackedInputs) => this.compute(given).logits!, rowInputs).run(
+      batch.tokens.length,
+      this.arraysOf(batch),
+      options,
+    )
+    return (this.scoresTokens ? spread : firstRows)(batch, rows)
+  }
+
+  /**
+   * One vector for each sequence [batch, hiddenSize]: the mean of the last hidden states of its tokens unless
+   * `pooling` says otherwise, with `normalize` of length 1. A vector depends on the tokens of its own sequence only.
+   */
+  async embed(inputs: ModelInputs, options: EmbedOptions = {}): Promise<Tensor> {
+    checkOptions('embed', options, { pooling: 'any', normalize: 'boolean', signal: 'signal' })
+    const { pooling = 'mean', normalize = false, signal } = options
+    checkChoice('embed', 'pooling', pooling, poolings)
+    const batch = this.pack('embed', inputs)
+    const build = (given: PackedInputs): Tensor => {
+      const pooled = pool(this.compute(given).states.at(-1)!, pooling, given)
+      return normalize ? unitRows(pooled) : pooled
+    }
+    using rows = await this.programs(`embed ${pooling} ${normalize}`, build, rowInputs).run(
+      batch.tokens.length,
+      this.arraysOf(batch),
+      signal ? { signal } : {},
+    )
+    return firstRows(batch, rows)
+  }
+
   #forwardPrograms(allStates: boolean): RaggedPrograms<PackedInputs, Computed> {
     const last = (inputs: PackedInputs): Computed => {
       const { states, ...rest } = this.compute(inputs)
@@ -137,7 +194,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
 
   #trainingPrograms(objective: Objective) {
     type Given = { batch: PackedInputs; targets: Record<string, Tensor> }
-    const loss = ({ batch, targets }: Given): Tensor => objective.loss(this.compute(batch).logits!, targets, batch)
+    const loss = ({ batch, targets }: Given): Tensor => this.loss(objective, this.compute(batch), targets, batch)
     return this.programs(
       `loss ${objective.name}`,
       (given: Given) => valueAndGrad(loss, this.parameters())(given) as { value: Tensor; grads: Map<string, Tensor> },
