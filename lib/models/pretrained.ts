@@ -7,7 +7,7 @@ import { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
 import { encoderDecoder, type EncoderDecoderModel } from './encoder-decoder-model.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
-import { familyOfConfig, weightEntries, weightNames, type Family, type HeadName } from './families/index.ts'
+import { familyOfConfig, nameOf, weightEntries, weightNames, type Family, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
 import { labelsOf } from './labels.ts'
 import { loadModel, loadOptions, type LoadOptions, type Made } from './load-model.ts'
@@ -158,14 +158,15 @@ export function toCheckpointNames(
   for (const [path, tensor] of tensorsByPath) {
     const entry = byPath.get(path)
     if (!entry) throw new ArgumentError(`${operation}: this model has no parameter ${path}`)
-    if (!sameShape(tensor.shape, entry.shape))
+    const { shape } = entry.parameter ?? entry
+    if (!sameShape(tensor.shape, shape))
       throw new ShapeError(
-        `${operation}: ${path} should have shape ${formatShape(entry.shape)}, got ${formatShape(tensor.shape)}`,
+        `${operation}: ${path} should have shape ${formatShape(shape)}, got ${formatShape(tensor.shape)}`,
       )
   }
-  for (const { name, path } of entries) {
-    const tensor = tensorsByPath.get(path)
-    if (tensor) named.set(name, new Tensor(tensor.shape, tensor.dtype, tensor.memory(operation)))
+  for (const entry of entries) {
+    const [name, tensor] = [nameOf(entry), tensorsByPath.get(entry.path)]
+    if (tensor && !named.has(name)) named.set(name, new Tensor(tensor.shape, tensor.dtype, tensor.memory(operation)))
   }
   return named
 }

@@ -39,6 +39,8 @@ namespace heedful {
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
   X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
   X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \
+  X(MixtureOfExperts)       /* x, probabilities, gateUp, down → y {top, normalize, function}                    */ \
+  X(MixtureOfExpertsGradient) /* x, probabilities, gateUp, down, dY → dX, dProbabilities, dGateUp, dDown {as above} */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
 // clang-format on

@@ -48,6 +48,10 @@ const functions: readonly (() => void)[] = [
   },
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
   () => differentiate((x) => ops.linearCrossEntropy(x, f32(9, 7), i32(0, 1, 2, -100, 8), { bias: f32(9) })),
+  () =>
+    differentiate((x) =>
+      ops.mixtureOfExperts(x, ops.softmax(ops.slice(x, 1, 0, 3)), f32(3, 8, 7), f32(3, 7, 4), { topK: 2 }),
+    ),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),
   () =>
     differentiate((x) => {
