@@ -37,6 +37,7 @@ export const unbenched: Readonly<Record<string, string>> = {
   pad: 'a copy, as concat, and a fill',
   cacheWrite: 'moves the keys of a few tokens; a copy, as concat',
   quantizedCacheWrite: 'rounds the keys of a few tokens',
+  embeddingRows: 'copies the gradients of a few tokens, as embedding does',
   cast: 'a copy, as concat',
   subtract: asAdd,
   divide: asAdd,
