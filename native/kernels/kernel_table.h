@@ -97,7 +97,6 @@ struct GemmTile {
 //   product   y = x · aux; f is the identity
 // With none, x is stored to pre_activation when given. Row i at pointer + i·row.
 enum class GemmCombine : int { none, gradient, product };
-
 struct GemmEpilogue {
   Unary function = Unary::identity;
   GemmCombine combine = GemmCombine::none;

@@ -1,45 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { compile, grad, ops, tensor, Tensor, valueAndGrad } from '../../lib/index.ts'
+import { compile, grad, ops, tensor, type Tensor, valueAndGrad } from '../../lib/index.ts'
 import { deviation } from '../reference/deviation.ts'
-
-const tolerance = 2e-6
-type Named = Record<string, Tensor>
-
-/** Instructions of the program, but for constants. */
-function instructionsOf(fn: (inputs: Named) => unknown, inputs: Named): string[] {
-  using program = compile(fn)
-  program.runSync(inputs)
-  return program.instructions.filter((name) => name !== 'fill')
-}
-const count = (instructions: readonly string[], name: string): number => instructions.filter((n) => n === name).length
-const tensorsOf = (value: unknown): Tensor[] =>
-  value instanceof Tensor ? [value] : Object.values(value as object).flatMap(tensorsOf)
-
-/** The program does these instructions and gives what the operations give one by one. */
-function expectRewritten(fn: (inputs: Named) => unknown, inputs: Named, instructions: string[]): void {
-  expect(instructionsOf(fn, inputs)).toEqual(instructions)
-  using program = compile(fn)
-  const actual = tensorsOf(program.runSync(inputs))
-  tensorsOf(fn(inputs)).forEach((expected, i) => {
-    expect(actual[i]!.shape).toEqual(expected.shape)
-    expect(deviation(actual[i]!.data(), expected.data())).toBeLessThan(tolerance)
-  })
-}
-
-/** Gradients of the program agree with those of the same program in f64, which runs plain loops. */
-function expectGradients(loss: (inputs: Named) => Tensor, inputs: Named, expected: Record<string, number>): void {
-  const gradients = (given: Named): { instructions: string[]; values: Tensor[] } => {
-    const fn = (traced: Named) => valueAndGrad(() => loss(traced), traced)({})
-    using program = compile(fn)
-    return { values: tensorsOf(program.runSync(given)), instructions: [...program.instructions] }
-  }
-  const { instructions, values } = gradients(inputs)
-  for (const [name, times] of Object.entries(expected)) expect([name, count(instructions, name)]).toEqual([name, times])
-  const wide = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, ops.cast(x, 'f64')]))
-  gradients(wide).values.forEach((value, i) =>
-    expect(deviation(values[i]!.data(), value.data())).toBeLessThan(tolerance),
-  )
-}
+import { count, expectGradients, expectRewritten, instructionsOf, tolerance, type Named } from './rewritten.ts'
 
 const x = tensor.randn([6, 16], { seed: 1 })
 const w = tensor.randn([16, 24], { seed: 2 })
@@ -137,55 +99,6 @@ describe('the derivative of an activation in the epilogue of the product behind 
     const loss = (t: Named): Tensor => sum(tanh(matmul(add(gelu(t['a']!), t['b']!), t['v']!)))
     const [a, b] = [5, 6].map((seed) => tensor.randn([6, 24], { seed }))
     expectGradients(loss, { a: a!, b: b!, v }, { matmul: 3, unaryGradient: 2 })
-  })
-})
-
-describe('a gate in the epilogue of a product', () => {
-  const packed = (seed: number, columns = 24, format: ops.WeightFormat = 'f32'): ops.QuantizedMatrix =>
-    ops.quantize(tensor.randn([16, columns], { seed }), format)
-  const [g, u] = [packed(15), packed(16)]
-  const halves = (y: Tensor): Tensor => {
-    const [gate, up] = ops.split(y, 2)
-    return ops.geglu(gate!, up!)
-  }
-  const biases = tensor.randn([128], { seed: 17 })
-
-  it('multiplies there, of two packed matrices or a joined one', () => {
-    expectRewritten(({ x }) => ops.swiglu(matmul(x!, g), matmul(x!, u)), { x }, ['matmul'])
-    expectRewritten(({ x, bias }) => ops.swiglu(matmul(x!, g, { bias: bias! }), matmul(x!, u)), { x, bias }, ['matmul'])
-    const joined = packed(18, 128)
-    expectRewritten(({ x, biases }) => halves(matmul(x!, joined, { bias: biases! })), { x, biases }, ['matmul'])
-  })
-
-  it('does not where the backward pass reads the products', () => {
-    const loss = ({ x }: Named): Tensor => sum(tanh(ops.swiglu(matmul(x!, g), matmul(x!, u))))
-    expectGradients(loss, { x }, { gated: 1, gatedGradient: 1, matmul: 4 })
-    const joined = packed(18, 128)
-    expectGradients(({ x }) => sum(tanh(halves(matmul(x!, joined)))), { x }, { gated: 1, gatedGradient: 1, matmul: 2 })
-  })
-
-  it('does not when the matrices are not packed, of two formats, of two left sides, or one product is wanted', () => {
-    const plain = (t: Named): Tensor => ops.swiglu(matmul(t['x']!, t['w']!), matmul(t['x']!, t['up']!))
-    expectRewritten(plain, { x, w, up: w }, ['matmul', 'matmul', 'gated'])
-    const other = packed(16, 24, 'f16')
-    expectRewritten(({ x }) => ops.swiglu(matmul(x!, g), matmul(x!, other)), { x }, ['matmul', 'matmul', 'gated'])
-    const sides = ({ x, y }: Named): Tensor => ops.swiglu(matmul(x!, g), matmul(y!, u))
-    expectRewritten(sides, { x, y: tensor.ones([6, 16]) }, ['matmul', 'matmul', 'gated'])
-    const both = ({ x }: Named): Tensor[] => {
-      const up = matmul(x!, u)
-      return [ops.swiglu(matmul(x!, g), up), up]
-    }
-    expectRewritten(both, { x }, ['matmul', 'matmul', 'gated'])
-    const self = ({ x }: Named): Tensor => {
-      const y = matmul(x!, g)
-      return ops.swiglu(y, y)
-    }
-    expectRewritten(self, { x }, ['matmul', 'gated'])
-  })
-
-  it('does not cut a panel', () => {
-    const joined = packed(19, 48)
-    expectRewritten(({ x }) => halves(matmul(x!, joined)), { x }, ['matmul', 'gated'])
   })
 })
 
