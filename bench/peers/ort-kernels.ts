@@ -42,7 +42,13 @@ async function make(kind: string, dtype: string, [m, n, k]: number[]) {
   for (let i = 0; i < count; i++) {
     const shape = [k!, n!]
     if (rounded) {
-      constants.push({ name: `w${i}`, type: 'i8', shape, data: rounded.values })
+      // Not the same constant twice: they might be made one, and lie in a cache then.
+      constants.push({
+        name: `w${i}`,
+        type: 'i8',
+        shape,
+        data: i ? rounded.values.with(0, i % 127).with(1, i >> 7) : rounded.values,
+      })
       constants.push({ name: `s${i}`, type: 'f32', shape: [n!], data: rounded.scales })
       nodes.push({
         type: 'DynamicQuantizeMatMul',
@@ -51,7 +57,6 @@ async function make(kind: string, dtype: string, [m, n, k]: number[]) {
         output: `y${i}`,
       })
     } else {
-      // Not the same constant twice: they might be made one.
       constants.push({ name: `w${i}`, type: 'f32', shape, data: i ? w.with(0, i) : w })
       nodes.push({ type: 'MatMul', inputs: ['x', `w${i}`], output: `y${i}` })
     }

@@ -11,6 +11,16 @@ import { sum } from './reduce.ts'
 import { QuantizedMatrix, unpack, weightFormatIndex, type WeightFormat } from './quantize.ts'
 import { reduceTo, reshape, transpose } from './view.ts'
 
+/** All but the bias is for the rewrites. */
+const epilogue: OpDefinition['operands'] = [
+  { name: 'bias', kind: 'float', optional: true, layout: 'contiguous' },
+  { name: 'aux', kind: 'float', optional: true, layout: 'rows' },
+  { name: 'gate', kind: 'index', optional: true, layout: 'contiguous' },
+  { name: 'gateBias', kind: 'float', optional: true, layout: 'contiguous' },
+]
+
+const unused = [undefined, undefined, undefined]
+
 const outputs: OpDefinition['outputs'] = [
   { name: 'y', layout: 'rows' },
   { name: 'preActivation', optional: true, layout: 'rows' },
@@ -37,8 +47,7 @@ const matmulOp = defineOp({
   operands: [
     { name: 'a', kind: 'float', layout: 'matrix' },
     { name: 'b', kind: 'float', layout: 'matrix' },
-    { name: 'bias', kind: 'float', optional: true, layout: 'contiguous' },
-    { name: 'aux', kind: 'float', optional: true, layout: 'rows' },
+    ...epilogue,
   ],
   outputs,
   infer: ([a, b, bias]) => {
@@ -62,14 +71,16 @@ const matmulOp = defineOp({
   lowering: lowering(() => -1),
 })
 
-/** The same with a b that was packed before: `panels` of a matrix of `shape` [k, n] in a `format`. */
+/**
+ * The same with a b that was packed before: `panels` of a matrix of `shape` [k, n] in a `format`. With a `gate`, panels of
+ * another such matrix:  y[…, i, j] = (Σ_k a[…, i, k] · b[k, j] + bias[j]) · f(Σ_k a[…, i, k] · gate[k, j] + gateBias[j]).
+ */
 const quantizedMatmulOp = defineOp({
   name: 'quantizedMatmul',
   operands: [
     { name: 'a', kind: 'float', layout: 'rows' },
     { name: 'panels', kind: 'index', layout: 'contiguous' },
-    { name: 'bias', kind: 'float', optional: true, layout: 'contiguous' },
-    { name: 'aux', kind: 'float', optional: true, layout: 'rows' },
+    ...epilogue,
   ],
   outputs,
   infer: ([a, , bias], { shape }) => {
@@ -157,12 +168,12 @@ export function matmul(a: Tensor, b: Tensor | QuantizedMatrix, options: MatmulOp
   ]
   const y =
     right instanceof QuantizedMatrix
-      ? apply(quantizedMatmulOp, [left, right.panels, bias, undefined], {
+      ? apply(quantizedMatmulOp, [left, right.panels, bias, ...unused], {
           ...plain,
           shape: right.shape,
           format: right.format,
         })[0]!
-      : apply(matmulOp, [left, right, bias, undefined], { ...plain, precision: precision ?? 'f32' })[0]!
+      : apply(matmulOp, [left, right, bias, ...unused], { ...plain, precision: precision ?? 'f32' })[0]!
   return activation === undefined ? y : activate('matmul', activation, y)
 }
 

@@ -91,16 +91,20 @@ struct GemmTile {
   GemmPrefetch* next = nullptr;  // moved on by k steps; nullptr: everything, C too, is near already
 };
 
-// What happens to a finished tile: first bias, then (1) y = f(x), x stored to pre_activation when given, or (2)
-// y = x · f'(aux), the gradient of an activation. Row i at pointer + i·row.
+// What happens to a finished tile: x = C + bias, then
+//   none      y = f(x)
+//   gradient  y = x · f'(aux), of an activation
+//   product   y = x · aux; f is the identity
+// With none, x is stored to pre_activation when given. Row i at pointer + i·row.
+enum class GemmCombine : int { none, gradient, product };
 struct GemmEpilogue {
-  Unary function;               // identity: none
-  bool gradient;                // (2) instead of (1)
-  const float* bias;            // [columns] or nullptr
-  const float* aux;             // (2): what f' is taken of
-  int64_t aux_row;
-  float* pre_activation;        // (1): nullptr when not wanted
-  int64_t pre_activation_row;
+  Unary function = Unary::identity;
+  GemmCombine combine = GemmCombine::none;
+  const float* bias = nullptr;       // [columns] or nullptr
+  const float* aux = nullptr;        // given with all but none
+  int64_t aux_row = 0;
+  float* pre_activation = nullptr;
+  int64_t pre_activation_row = 0;
 };
 
 // A right operand B (k, n) that was packed once, for every instruction set alike: panels of 32 columns one after

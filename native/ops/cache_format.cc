@@ -4,23 +4,12 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/bf16.h"
+
 namespace heedful {
 namespace {
 
 int64_t PaddedDim(int64_t dim) { return (dim + kCacheGroup - 1) / kCacheGroup * kCacheGroup; }
-
-uint16_t RoundToBf16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return static_cast<uint16_t>((x == x ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16);
-}
-
-float FromBf16(uint16_t x) {
-  const uint32_t bits = uint32_t{x} << 16;
-  float y;
-  std::memcpy(&y, &bits, sizeof y);
-  return y;
-}
 
 int64_t RowOffset(const CacheLayout& layout, int64_t j) {
   return j / kCacheGroup * layout.group + j % kCacheGroup * layout.row;
@@ -83,7 +72,7 @@ void StoreCacheRow(const CacheLayout& layout, std::byte* head, int64_t j, const 
   const int64_t padded = PaddedDim(dim);
   if (layout.format == CacheFormat::bf16) {
     uint16_t y[256] = {};
-    for (int64_t d = 0; d < dim; ++d) y[d] = RoundToBf16(static_cast<float>(x[d]));
+    for (int64_t d = 0; d < dim; ++d) y[d] = RoundToBf16(static_cast<float>(x[d])).bits;
     std::memcpy(row, y, sizeof(uint16_t) * padded);
     return;
   }
@@ -115,7 +104,7 @@ void LoadCacheRow(const CacheLayout& layout, const std::byte* head, int64_t j, T
   } else if (layout.format == CacheFormat::bf16) {
     uint16_t x[256];
     std::memcpy(x, row, sizeof(uint16_t) * dim);
-    for (int64_t d = 0; d < dim; ++d) y[d] = FromBf16(x[d]);
+    for (int64_t d = 0; d < dim; ++d) y[d] = Widen(Bf16{x[d]});
   } else {
     int8_t x[256];
     float scale;

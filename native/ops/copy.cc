@@ -36,7 +36,7 @@ To Convert(From x) {
   } else if constexpr (std::is_same_v<From, Bf16>) {
     return Convert<To>(Widen(x));
   } else if constexpr (std::is_same_v<To, Bf16>) {
-    return RoundToBf16(x);
+    return RoundToBf16(static_cast<double>(x));
   } else {
     return ConvertNumber<To>(x);
   }

@@ -8,6 +8,7 @@
 namespace heedful {
 
 constexpr int kGemmBatchRank = 4;
+constexpr int64_t kMaxGateTerms = 65536;  // k of products with a gate: a row fits the workspace whole
 
 // C[i, j] = epilogue(Σ_k A[i, k] · B[k, j]),  A (m, k), B (k, n), C (m, n), for every index of a batch.
 // In A and in B one of the two strides is 1; rows of C, aux and pre_activation are contiguous. C overlaps
@@ -23,6 +24,14 @@ struct Gemm {
   float* c = nullptr;
   int64_t c_row = 0;
   GemmEpilogue epilogue = {};
+
+  // C = epilogue(…) ⊙ f(A·G + bias) with a G (k, n) that is packed as B is; the epilogue only adds a bias
+  // then.
+  struct Gate {
+    const float* b = nullptr;  // panels of G; nullptr: none
+    const float* bias = nullptr;
+    Unary function = Unary::identity;
+  } gate;
 
   // Outermost first; a stride of 0 shares a matrix.
   struct BatchDim {

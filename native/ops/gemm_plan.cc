@@ -56,7 +56,8 @@ struct Planner {
   }
 
   int64_t Depth() const {
-    if (g.format && LayoutOf(*g.format).tail) return std::max<int64_t>(1, steps);
+    // What a gate multiplies by has no place to wait for the rest of k.
+    if (g.gate.b || (g.format && LayoutOf(*g.format).tail)) return std::max<int64_t>(1, steps);
     const int64_t floats = steps * row_floats, blocks = std::max<int64_t>(1, CeilDiv(floats, kernels.kc));
     return std::max<int64_t>(1, RoundUp(CeilDiv(floats, blocks), kDepthStep) / row_floats);
   }
@@ -84,6 +85,9 @@ struct Planner {
     p.mr = p.stream ? packed->panel_rows : packed ? packed->mr : kernels.mr;
     p.nr = p.stream ? kPanelColumns : kernels.nr;
     p.group = p.in_place ? 1 : Group(p.depth);
+    p.columns_at_once = !g.gate.b   ? std::max<int64_t>(1, p.columns)
+                        : !p.stream ? p.panel
+                                    : kBlockFloats / g.m / kPanelColumns * kPanelColumns;
     Split(p, pack);
     return p;
   }
@@ -95,7 +99,9 @@ struct Planner {
     for (int64_t column_parts = 1; column_parts <= std::min(panels, most); ++column_parts) {
       const int64_t columns = std::min(p.columns, CeilDiv(panels, column_parts) * p.panel);
       // The scratch block of a transposed C holds all rows of an item; rows for a packed B are copied once.
-      const int64_t turned = p.transposed ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / columns)) : 1;
+      // One that waits for its gate has all rows of an item and columns_at_once.
+      const int64_t block = p.transposed ? columns : g.gate.b ? p.columns_at_once : 0;
+      const int64_t turned = block ? CeilDiv(p.rows, std::max<int64_t>(1, kBlockFloats / block)) : 1;
       const int64_t fewest = (packed || g.bf16) && p.copy_rows
                                  ? std::max(turned, RowBlocks(p.rows, p.depth * row_floats))
                                  : turned;

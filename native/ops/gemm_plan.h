@@ -39,6 +39,7 @@ struct GemmPlan {
   int64_t depth, depth_blocks;      // a block of steps, and how many
   int64_t panel;                    // columns that one item takes together
   bool stream;                      // the whole of k for a panel, then the next: B is read in order
+  int64_t columns_at_once;          // with a gate: so many of G, then of B; else all
   int64_t group;                    // panels that are packed together
   int64_t column_parts, row_parts;  // items: parts of the panels × parts of the rows
 };

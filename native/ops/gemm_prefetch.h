@@ -7,7 +7,7 @@
 
 namespace heedful {
 
-constexpr int kLineShift = 6;  // a step of a cache line is 2^kLineShift bytes
+constexpr int kLineShift = 6;  // a cache line is 2^kLineShift bytes
 
 // A part of a matrix: `runs` rows of `floats` consecutive elements. In steps of 2^shift bytes:
 struct MatrixRegion {

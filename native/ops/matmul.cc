@@ -1,14 +1,16 @@
 // y[…, i, j] = f(Σ_k a[…, i, k] · b[…, k, j] + bias[j]), preActivation[…, i, j] = the argument of f; or with
-// gradient = 1:  y[…, i, j] = (Σ_k a[…, i, k] · b[…, k, j] + bias[j]) · f'(aux[…, i, j]).
+// gradient = 1:  y[…, i, j] = (Σ_k a[…, i, k] · b[…, k, j] + bias[j]) · f'(aux[…, i, j]); or with a gate g:
+//                y[…, i, j] = (Σ_k a[…, i, k] · b[…, k, j] + bias[j]) · f(Σ_k a[…, i, k] · g[k, j] +
+//                gateBias[j]).
 //
 // a (…, m, k), b (…, k, n) → y (…, m, n), rank 2 to 6; leading dimensions of a and b are those of y or 1. All
 // of one type, f32 or f64. Layouts: a and b: one of the last two strides is 1 (a dimension of size 1 has
 // any), the others arbitrary; bias (n) contiguous; aux, preActivation and y: the last dimension contiguous,
 // the others arbitrary. With format ≥ 0, b is i32: the panels (panels.cc) of one (k, n) matrix that all of a
-// is multiplied by, and the last dimension of a is contiguous. y and preActivation overlap no other operand,
-// except that y may be preActivation when f is the identity. k = 0 gives f(bias). Accuracy: ops/gemm.h; f as
-// in kernel_table.h. With rounding = 1 the product is that of a and b rounded to bfloat16. The f64 loops
-// multiply by the numbers that panels hold, and round as well.
+// is multiplied by, and the last dimension of a is contiguous; g is packed likewise. y and preActivation
+// overlap no other operand, except that y may be preActivation when f is the identity. k = 0 gives f(bias).
+// Accuracy: ops/gemm.h; f as in kernel_table.h. With rounding = 1 the product is that of a and b rounded to
+// bfloat16. The f64 loops multiply by the numbers that panels hold, and round as well.
 #include "kernels/reference/matmul.h"
 
 #include <algorithm>
@@ -24,7 +26,7 @@
 namespace heedful {
 namespace {
 
-enum { kA, kB, kBias, kAux, kY, kPreActivation };
+enum { kA, kB, kBias, kAux, kGate, kGateBias, kY, kPreActivation };
 
 // A dimension of at most one element never takes a step: its stride means nothing.
 bool UnitStride(const Operand& x, int from_end) {
@@ -62,13 +64,25 @@ void CheckLikeResult(const Operand& x, const Operand& y, const char* name) {
                 std::string("matmul: the last dimension of ") + name + " must be contiguous");
 }
 
+void CheckGate(const Instruction& in) {
+  const Operand& gate = in[kGate];
+  HEEDFUL_CHECK(gate || !in[kGateBias], "matmul: gateBias goes with a gate");
+  if (!gate) return;
+  HEEDFUL_CHECK(Packed(in) && !in[kAux] && !in[kPreActivation],
+                "matmul: a gate goes with a packed b, and neither with aux nor with preActivation");
+  const int64_t k = in[kA].DimFromEnd(0);
+  HEEDFUL_CHECK(k <= kMaxGateTerms, "matmul: with a gate, k may be at most " + std::to_string(kMaxGateTerms) +
+                                        ", not " + std::to_string(k));
+  CheckPanels("matmul", gate, in.attributes[2], k, in[kY].DimFromEnd(0));
+}
+
 void Check(const Instruction& in) {
   const Operand &a = in[kA], &b = in[kB], &bias = in[kBias], &aux = in[kAux], &y = in[kY],
                 &pre = in[kPreActivation];
   HEEDFUL_CHECK(y.present && y.rank >= 2 && y.rank <= kGemmBatchRank + 2,
                 "matmul: the result must have 2 to 6 dimensions, not " + Shape(y));
   for (const Operand& x : in.operands) {
-    const bool panels = Packed(in) && &x == &b;
+    const bool panels = (Packed(in) && &x == &b) || &x == &in[kGate];
     HEEDFUL_CHECK(
         !x.present || panels || (x.dtype == y.dtype && (y.dtype == DType::kF32 || y.dtype == DType::kF64)),
         "matmul: all operands must be of one floating-point type");
@@ -85,10 +99,10 @@ void Check(const Instruction& in) {
     HEEDFUL_CHECK(b.DimFromEnd(0) == y.DimFromEnd(0) && a.DimFromEnd(0) == b.DimFromEnd(1),
                   "matmul: " + Shape(a) + " by " + Shape(b) + " does not give " + Shape(y));
   }
-  if (bias) {
-    HEEDFUL_CHECK(bias.rank == 1 && bias.dims[0] == y.DimFromEnd(0) && bias.Contiguous(),
+  for (const Operand* row : {&bias, &in[kGateBias]}) {
+    HEEDFUL_CHECK(!*row || (row->rank == 1 && row->dims[0] == y.DimFromEnd(0) && row->Contiguous()),
                   "matmul: bias must be a contiguous row of " + std::to_string(y.DimFromEnd(0)) + ", not " +
-                      Shape(bias));
+                      Shape(*row));
   }
   const double function = in.attributes[0], gradient = in.attributes[1];
   HEEDFUL_CHECK(function >= 0 && function < kUnaryCount && function == static_cast<int>(function),
@@ -98,6 +112,7 @@ void Check(const Instruction& in) {
                 "matmul: rounding must be 0 or 1, and 0 where b is packed");
   HEEDFUL_CHECK(aux.present == (gradient == 1), "matmul: aux goes with gradient = 1, and only with it");
   HEEDFUL_CHECK(!pre || gradient == 0, "matmul: preActivation does not go with gradient = 1");
+  CheckGate(in);
   if (aux) CheckLikeResult(aux, y, "aux");
   if (pre) CheckLikeResult(pre, y, "preActivation");
 }
@@ -164,8 +179,13 @@ Gemm MakeGemm(const Instruction& in) {
   }
   g.bf16 = RoundsToBf16(in);
   g.c_row = y.StrideFromEnd(1);
-  g.epilogue.function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
-  g.epilogue.gradient = in.attributes[1] == 1;
+  const auto function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
+  if (in[kGate]) {
+    g.gate = {in[kGate].As<float>(), in[kGateBias] ? in[kGateBias].As<float>() : nullptr, function};
+  } else {
+    g.epilogue.function = function;
+    g.epilogue.combine = in.attributes[1] == 1 ? GemmCombine::gradient : GemmCombine::none;
+  }
   if (bias) g.epilogue.bias = bias.As<float>();
   if (aux) {
     g.epilogue.aux = aux.As<float>();
@@ -204,13 +224,13 @@ T* BatchData(const Operand& x, const Operand& y, int64_t index) {
 }
 
 // The (k, n) matrix that was packed, contiguous.
-std::vector<double> Unpacked(const Instruction& in) {
+std::vector<double> Unpacked(const Instruction& in, const Operand& panels) {
   const auto format = static_cast<PanelFormat>(static_cast<int>(in.attributes[2]));
   const int64_t k = in[kA].DimFromEnd(0), n = in[kY].DimFromEnd(0);
   std::vector<double> matrix(k * n);
   std::vector<float> rows(k * kPanelColumns);
   for (int64_t j = 0; j < n; j += kPanelColumns) {
-    UnpackRows(format, in[kB].As<uint32_t>() + j / kPanelColumns * PanelWords(format, k), k, 0, k,
+    UnpackRows(format, panels.As<uint32_t>() + j / kPanelColumns * PanelWords(format, k), k, 0, k,
                rows.data());
     for (int64_t i = 0; i < k; ++i)
       std::copy_n(rows.data() + i * kPanelColumns, std::min<int64_t>(kPanelColumns, n - j),
@@ -233,7 +253,9 @@ void Reference(const Instruction& in) {
   const int64_t m = y.DimFromEnd(1), n = y.DimFromEnd(0);
   const Unary function = static_cast<Unary>(static_cast<int>(in.attributes[0]));
   const int64_t count = m && n ? y.Size() / (m * n) : 0;
-  const std::vector<double> unpacked = Packed(in) ? Unpacked(in) : std::vector<double>{};
+  const std::vector<double> unpacked = Packed(in) ? Unpacked(in, in[kB]) : std::vector<double>{};
+  std::vector<double> gate(in[kGate] ? m * n : 0);
+  const std::vector<double> gate_matrix = in[kGate] ? Unpacked(in, in[kGate]) : std::vector<double>{};
   for (int64_t index = 0; index < count; ++index) {
     const auto matrix = [&](const Operand& x) {
       return reference::Matrix<double>{BatchData<double>(x, y, index), x.StrideFromEnd(1),
@@ -253,12 +275,19 @@ void Reference(const Instruction& in) {
     } else {
       reference::Matmul<double>(constant(a), factor, result, m, n, k);
     }
+    if (in[kGate])
+      reference::Matmul<double>(constant(a), {gate_matrix.data(), n, 1}, {gate.data(), n, 1}, m, n, k);
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
         const double x = result(i, j) + (in[kBias] ? in[kBias].As<double>()[j] : 0);
         if (in[kPreActivation]) matrix(in[kPreActivation])(i, j) = x;
-        result(i, j) = in[kAux] ? x * reference::Derivative(function, constant(in[kAux])(i, j))
-                                : reference::Value(function, x);
+        if (in[kGate]) {
+          const double shift = in[kGateBias] ? in[kGateBias].As<double>()[j] : 0;
+          result(i, j) = x * reference::Value(function, gate[i * n + j] + shift);
+        } else {
+          result(i, j) = in[kAux] ? x * reference::Derivative(function, constant(in[kAux])(i, j))
+                                  : reference::Value(function, x);
+        }
       }
     }
   }
@@ -268,7 +297,7 @@ void Reference(const Instruction& in) {
 
 const OpInfo kMatmulOp = {
     .name = "matmul",
-    .inputs = 4,
+    .inputs = 6,
     .outputs = 2,
     .attributes = 4,
     .check = Check,

@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/bf16.h"
+
 namespace heedful {
 namespace {
 
@@ -66,11 +68,6 @@ float Element(PanelFormat format, const uint32_t* panel, int64_t k, int64_t i, i
 }
 
 }  // namespace
-
-uint16_t RoundToBf16(float x) {
-  const uint32_t bits = Bits(x);
-  return static_cast<uint16_t>((x == x ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16);
-}
 
 uint16_t RoundToF16(float x) {
   const uint32_t sign = Bits(x) >> 16 & 0x8000, bits = Bits(x) & 0x7fffffff;
@@ -155,8 +152,8 @@ void PackPanel(PanelFormat format, const float* columns, int64_t k, uint32_t* pa
         break;
       case PanelFormat::bf16:
         for (int64_t i = 0; i < k; i += 2) {
-          const uint32_t high = i + 1 < k ? RoundToBf16(columns[i + 1]) : 0;
-          panel[i / 2 * kPanelColumns + j] = RoundToBf16(columns[i]) | high << 16;
+          const uint32_t high = i + 1 < k ? RoundToBf16(columns[i + 1]).bits : 0;
+          panel[i / 2 * kPanelColumns + j] = RoundToBf16(columns[i]).bits | high << 16;
         }
         break;
       case PanelFormat::f16:

@@ -10,7 +10,6 @@ namespace heedful {
 constexpr int kBlockSize = 32;  // of k: numbers that share a scale in q8_0 and q4_0
 
 // To nearest even; NaN stays NaN, beyond the largest: infinite.
-uint16_t RoundToBf16(float x);
 uint16_t RoundToF16(float x);
 float FromF16(uint16_t bits);
 

@@ -1,9 +1,12 @@
 import { registry } from '../../ops/define-op.ts'
+import type { Precision } from '../../graph/precision.ts'
+import { swiglu } from '../../ops/gated.ts'
 import { matmul } from '../../ops/matmul.ts'
 import { quantize, weightFormats, type QuantizedMatrix, type WeightFormat } from '../../ops/quantize.ts'
 import { transpose } from '../../ops/view.ts'
 import { bytesPerElement } from '../../tensor/dtype.ts'
 import { sizeOf } from '../../tensor/shape.ts'
+import { operations } from './operations.ts'
 import { bytesOf, cold, floats, type Data, type Example, type Family, type Input, type Subject } from '../case.ts'
 
 const dimensions = ['M', 'N', 'K']
@@ -16,6 +19,8 @@ const workOf = (m: number, n: number, k: number, bytesOfB = bytesOf(k, n)): Subj
 })
 
 interface Layout {
+  /** What operands are rounded to while they are packed, of products in training. */
+  readonly precision?: Precision
   /** A is given as [K, M], or B as [N, K], and read in place. */
   readonly transposed?: 'a' | 'b'
   /** B is another one each time. */
@@ -37,12 +42,13 @@ const exactProduct =
 const product = (variant: string, layout: Layout, examples: readonly Example[]): Family => ({
   op: 'matmul',
   ...(variant && { variant }),
+  ...(layout.precision && { dtype: layout.precision }),
   instruction: 'matmul',
   dimensions,
   examples,
   subject: (...sizes) => {
     const [m, n, k] = sizes as [number, number, number]
-    const { transposed } = layout
+    const { transposed, precision = 'f32' } = layout
     const matrix = layout.cold ? cold : floats
     return {
       work: workOf(m, n, k),
@@ -50,7 +56,8 @@ const product = (variant: string, layout: Layout, examples: readonly Example[]):
         a: transposed === 'a' ? floats(k, m) : floats(m, k),
         b: transposed === 'b' ? matrix(n, k) : matrix(k, n),
       },
-      run: ({ a, b }) => matmul(transposed === 'a' ? transpose(a!) : a!, transposed === 'b' ? transpose(b!) : b!),
+      run: ({ a, b }) =>
+        matmul(transposed === 'a' ? transpose(a!) : a!, transposed === 'b' ? transpose(b!) : b!, { precision }),
       exact: exactProduct(m, n, k, layout),
     }
   },
@@ -88,6 +95,32 @@ const packed = (
   },
 })
 
+/** silu(A·G) ⊙ A·B, both packed, the rows multiplied by both at once. */
+const gatedPacked = (
+  format: WeightFormat,
+  variant: string,
+  matrix: (...shape: number[]) => Input,
+  examples: readonly Example[],
+): Family => ({
+  op: 'matmul',
+  variant,
+  dtype: format,
+  instruction: 'matmul',
+  dimensions,
+  examples,
+  subject: (...sizes): Subject<{ gate: QuantizedMatrix; up: QuantizedMatrix }> => {
+    const [m, n, k] = sizes as [number, number, number]
+    const work = workOf(m, n, k, 2 * packedBytes(format, k, n))
+    return {
+      work: { ...work, flops: 2 * work.flops + m * n * (operations.silu + 1) },
+      inputs: { a: floats(m, k) },
+      raw: { g: matrix(k, n), b: matrix(k, n) },
+      prepare: ({ g, b }) => ({ gate: quantize(g!, format), up: quantize(b!, format) }),
+      run: ({ a }, { gate, up }) => swiglu(matmul(a!, gate), matmul(a!, up)),
+    }
+  },
+})
+
 const example = (name: string, m: number, n: number, k: number, quick = false): Example => ({
   name,
   sizes: [m, n, k],
@@ -115,6 +148,14 @@ const decode = [
   example('GPT-2 logits', 1, 50257, 768),
   example('Llama-1B MLP gate', 1, 8192, 2048),
 ]
+const gradientsOfInputs = [
+  example('GPT-2 MLP up, 512 tokens', 512, 768, 3072, true),
+  example('GPT-2 MLP down, 512 tokens', 512, 3072, 768),
+]
+const gradientsOfWeights = [
+  example('GPT-2 MLP up, 512 tokens', 768, 3072, 512, true),
+  example('GPT-2 MLP down, 512 tokens', 3072, 768, 512),
+]
 /** What is quick of the plain products is enough to see; of the packed ones it is one for each format. */
 const quickly = (examples: readonly Example[], ...names: string[]): Example[] =>
   examples.map((given) => ({ ...given, quick: names.includes(given.name) }))
@@ -127,17 +168,21 @@ export const matmulFamilies: readonly Family[] = [
   ]),
   product('cold weights', { cold: true }, sixteen),
   product('decode, weights (out, in)', { transposed: 'b', cold: true }, decode),
-  product('backward dX = dY·Wᵀ', { transposed: 'b' }, [
-    example('GPT-2 MLP up, 512 tokens', 512, 768, 3072, true),
-    example('GPT-2 MLP down, 512 tokens', 512, 3072, 768),
+  product('backward dX = dY·Wᵀ', { transposed: 'b' }, gradientsOfInputs),
+  product('backward dW = Xᵀ·dY', { transposed: 'a' }, gradientsOfWeights),
+  product('training', { precision: 'bf16' }, [
+    example('GPT-2 MLP up, 512 tokens', 512, 3072, 768),
+    example('GPT-2 MLP down, 512 tokens', 512, 768, 3072),
   ]),
-  product('backward dW = Xᵀ·dY', { transposed: 'a' }, [
-    example('GPT-2 MLP up, 512 tokens', 768, 3072, 512, true),
-    example('GPT-2 MLP down, 512 tokens', 3072, 768, 512),
-  ]),
+  product('backward dX = dY·Wᵀ', { transposed: 'b', precision: 'bf16' }, quickly(gradientsOfInputs)),
+  product('backward dW = Xᵀ·dY', { transposed: 'a', precision: 'bf16' }, quickly(gradientsOfWeights)),
   ...weightFormats.flatMap((format) => [
     packed(format, 'packed', floats, quickly(prefill, 'GPT-2 MLP up, prefill of 512')),
     packed(format, 'packed, cold', cold, quickly(sixteen)),
     packed(format, 'packed, decode', cold, quickly(decode, 'Llama-1B MLP gate')),
+  ]),
+  ...(['bf16', 'int8', 'q4_0'] as const).flatMap((format) => [
+    gatedPacked(format, 'SwiGLU, packed', floats, [example('Llama-1B MLP, prefill of 512', 512, 8192, 2048)]),
+    gatedPacked(format, 'SwiGLU, packed, decode', cold, [example('Llama-1B MLP', 1, 8192, 2048)]),
   ]),
 ]

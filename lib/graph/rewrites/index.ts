@@ -1,10 +1,11 @@
 import { removeDeadNodes, schedule, type Graph } from '../graph.ts'
 import { dropUnitFactor, fuseEmbeddingGradient, storeRowsOfEmbeddingGradient } from './fuse-gradients.ts'
 import { fuseLinearCrossEntropy } from './fuse-loss.ts'
-import { fuseActivation, fuseActivationGradient, fuseBias } from './fuse-matmul.ts'
+import { fuseActivation, fuseActivationGradient, fuseBias, fuseGate } from './fuse-matmul.ts'
 import { fuseResidualNorm, fuseResidualNormGradient } from './fuse-norm.ts'
 import type { Precision } from '../precision.ts'
 import { lowerPrecision } from './lower-precision.ts'
+import { splitGatedProduct } from './split-gated.ts'
 import { transposeProduct } from './transpose-product.ts'
 import { applyRule, type Rule } from './rewriter.ts'
 
@@ -16,6 +17,8 @@ const rules: readonly Rule[] = [
   transposeProduct,
   fuseBias,
   fuseLinearCrossEntropy,
+  splitGatedProduct,
+  fuseGate,
   fuseActivation,
   fuseActivationGradient,
   fuseResidualNorm,

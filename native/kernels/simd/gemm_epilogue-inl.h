@@ -25,29 +25,39 @@ inline void EpilogueScatter(const float* block, float* c, int64_t c_row, int row
   }
 }
 
-inline void EpilogueBias(const float* bias, float* c, int64_t c_row, int rows, int columns) {
+// c += bias (nullptr: 0), then *= aux where there is one.
+template <bool kAux>
+inline void EpilogueBias(const GemmEpilogue& e, float* c, int64_t c_row, int rows, int columns) {
   for (int j = 0; j < columns; j += Vec::kLanes) {
     const int n = columns - j < Vec::kLanes ? columns - j : Vec::kLanes;
-    const Vec shift = LoadPartial(bias + j, n);
+    const Vec shift = e.bias ? LoadPartial(e.bias + j, n) : Zero();
     for (int i = 0; i < rows; ++i) {
       float* p = c + i * c_row + j;
+      const float* aux = kAux ? e.aux + i * e.aux_row + j : nullptr;
       if (n == Vec::kLanes) {
-        Store(p, Load(p) + shift);
+        const Vec x = Load(p) + shift;
+        Store(p, kAux ? x * Load(aux) : x);
       } else {
-        StorePartial(p, LoadPartial(p, n) + shift, n);
+        const Vec x = LoadPartial(p, n) + shift;
+        StorePartial(p, kAux ? x * LoadPartial(aux, n) : x, n);
       }
     }
   }
 }
 
 void GemmEpilogueKernel(const GemmEpilogue& e, float* c, int64_t c_row, int rows, int columns) {
-  if (e.function == Unary::identity && !e.pre_activation) {
-    if (e.bias) EpilogueBias(e.bias, c, c_row, rows, columns);
+  if (e.combine == GemmCombine::product) return EpilogueBias<true>(e, c, c_row, rows, columns);
+  if (e.function == Unary::identity && e.combine == GemmCombine::none && !e.pre_activation) {
+    if (e.bias) EpilogueBias<false>(e, c, c_row, rows, columns);
     return;
+  }
+  const int function = static_cast<int>(e.function);
+  if (e.combine == GemmCombine::none && !e.pre_activation && c_row == columns) {
+    if (e.bias) EpilogueBias<false>(e, c, c_row, rows, columns);
+    return kElementwiseKernels.unary[function](c, c, int64_t{1} * rows * columns);
   }
   // The last row's last vector may reach beyond the block's end.
   alignas(64) float block[kEpilogueSize + Vec::kLanes], aux[kEpilogueSize + Vec::kLanes];
-  const int function = static_cast<int>(e.function);
   const int column_step = columns < kEpilogueSize ? columns : kEpilogueSize,
             row_step = kEpilogueSize / column_step;
   for (int j = 0; j < columns; j += column_step) {
@@ -57,7 +67,7 @@ void GemmEpilogueKernel(const GemmEpilogue& e, float* c, int64_t c_row, int rows
       const int m = rows - i < row_step ? rows - i : row_step;
       float* tile = c + i * c_row + j;
       EpilogueGather(bias, tile, c_row, m, n, block);
-      if (e.gradient) {
+      if (e.combine == GemmCombine::gradient) {
         EpilogueGather(nullptr, e.aux + i * e.aux_row + j, e.aux_row, m, n, aux);
         kElementwiseKernels.unary_gradient[function](aux, block, block, m * n);
       } else {

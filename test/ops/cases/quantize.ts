@@ -113,6 +113,51 @@ const operandCases = weightFormats.flatMap((format) => [
   ),
 ])
 
+/** Gated layers of packed matrices, of two or of a joined one. 1,537 terms: rows of more than one block without a gate. */
+const gatedCases = weightFormats.flatMap((format) => [
+  ...[
+    [1, 21, 40],
+    [8, 21, 75],
+    [9, 21, 40],
+    [33, 70, 130],
+    [150, 1537, 34],
+    [0, 5, 7],
+    [5, 0, 7],
+  ].map(([m, k, n]) =>
+    define({
+      name: `[${m},${k}] by ${format} [${k},${n}] gated by silu`,
+      inputs: {
+        x: leftFor(format, [m!, k!]),
+        g: normal([n!, k!], 0.3),
+        w: normal([k!, n!], 0.3),
+        b: normal([n!]),
+      },
+      run: ({ x, g, w, b }) =>
+        ops.gated(
+          'silu',
+          ops.matmul(x, ops.quantize(ops.transpose(g), format)),
+          ops.matmul(x, ops.quantize(w, format), { bias: b }),
+        ),
+      // The backward pass has no gate in a product; that of long rows says only how steep silu is.
+      gradient: k! > 1000 ? [] : ['x'],
+      ulps: 2 * ulpsFor(k!),
+      gradientUlps: 2 * ulpsFor(Math.max(m!, n!)),
+      ...coarserFor(format),
+    }),
+  ),
+  define({
+    name: `a batch of parts of rows by a joined matrix in ${format} gated by gelu`,
+    inputs: { x: leftFor(format, [2, 3, 40]), w: normal([21, 128], 0.3), b: normal([128]) },
+    run: ({ x, w, b }) => {
+      const [gate, up] = ops.split(ops.matmul(ops.slice(x, 2, 3, 24), ops.quantize(w, format), { bias: b }), 2)
+      return ops.gated('gelu', gate!, up!)
+    },
+    gradient: ['x', 'b'],
+    ulps: 16,
+    ...coarserFor(format),
+  }),
+])
+
 /** Between two bfloat16, halfway, next to halfway; beyond the largest; what is no number. */
 const hard = [1, 1 + 2 ** -8, 1 + 2 ** -8 + 2 ** -20, 1 + 2 ** -8 - 2 ** -20, 1 + 3 * 2 ** -8, -1.005, 3.4e38, -3.4e38]
 const odd = [0, -0, Infinity, -Infinity, NaN, 1e-40, -1e-40, 2 ** -149, 2 ** -126]
@@ -178,4 +223,11 @@ const columnCases = weightFormats.flatMap((format) => [
   }),
 ])
 
-export const quantize: readonly Case[] = [...productCases, ...operandCases, ...roundTrips, ...fileRows, ...columnCases]
+export const quantize: readonly Case[] = [
+  ...productCases,
+  ...operandCases,
+  ...gatedCases,
+  ...roundTrips,
+  ...fileRows,
+  ...columnCases,
+]
