@@ -1,7 +1,7 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
-import type { KeyValueCache } from '../nn/key-value-cache.ts'
+import type { CachePlace, KeyValueCache } from '../nn/key-value-cache.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import { checkTensor } from '../ops/define-op.ts'
@@ -70,14 +70,14 @@ export interface DecoderInputs {
   positions?: Tensor
 }
 
-/** With a key-value cache: where this piece of the sequence stands. */
-export interface CacheInputs {
+/** With a key-value cache: where this piece of the sequence, or of several, stands. */
+export interface CacheInputs extends CachePlace {
   cache: KeyValueCache
-  /** i32 scalar: how many tokens the cache holds already. */
-  position: Tensor
-  /** i32 [1]: how many it holds then. */
+  /** i32 [sequences]: how many tokens of each the cache holds then. */
   keyLengths: Tensor
 }
+
+const placeOf = ({ position, offsets, slots }: CacheInputs): CachePlace => ({ position, offsets, slots })
 
 /** `model` if it is one, else ArgumentError. */
 export function checkModel(operation: string, model: unknown): DecoderModel {
@@ -164,7 +164,7 @@ export class DecoderModel extends Module {
         positions,
         dropout,
         keyLengths: cached?.keyLengths,
-        cache: cached?.cache.layer(index, cached.position),
+        cache: cached && cached.cache.layer(index, placeOf(cached)),
       })
     })
     return this.norm.forward(x)
@@ -189,9 +189,9 @@ export class DecoderModel extends Module {
     return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, reshape(targets, [-1]))
   }
 
-  /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */
-  logitsOfRow(hidden: Tensor, row: Tensor): Tensor {
-    return this.logits(embedding(hidden, row))
+  /** The logits of some rows (i32 [rows]) of hidden states [length, hiddenSize]: [rows, vocabSize]. */
+  logitsOfRows(hidden: Tensor, rows: Tensor): Tensor {
+    return this.logits(embedding(hidden, rows))
   }
 
   override dispose(): void {

@@ -10,6 +10,7 @@ import {
   split,
   transpose,
   type AttentionOptions,
+  type CachedAttentionOptions,
   type RotaryOptions,
 } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
@@ -64,12 +65,15 @@ export interface AttendOptions extends Dropping {
    * batch of sequences that are padded at the end, tokens see what they would see alone.
    */
   causal?: boolean | undefined
-  /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens it holds after this call. */
+  /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens of each sequence it holds after this call. */
   keyLengths?: Tensor | undefined
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
   positions?: Tensor | undefined
   cache?: LayerCache | undefined
-  /** Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. */
+  /**
+   * Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. With a cache: [heads, capacity], by
+   * the distance of a key, as ops.cachedAttention takes it.
+   */
   bias?: Tensor | undefined
   /** i32 [sequences + 1], x being [tokens, dim]: packed sequences, as ops.attention takes them. */
   offsets?: Tensor | undefined
@@ -208,16 +212,12 @@ export class MultiHeadAttention extends Module {
     v: Tensor,
     cache: LayerCache,
     options: { causal: boolean; keyLengths: Tensor },
-    rules: AttentionOptions,
+    rules: Pick<CachedAttentionOptions, 'window' | 'softcap' | 'alibiSlopes' | 'bias'>,
   ): Tensor {
-    const keys = cacheWrite(cache.keys, k, cache.position)
-    const values = cacheWrite(cache.values, v, cache.position)
-    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, options)
-    if (!(keys instanceof Tensor) || !(values instanceof Tensor))
-      throw new ArgumentError(
-        `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
-      )
-    return attention(q, keys, values, { ...options, ...rules })
+    const { position, offsets, slots } = cache
+    const keys = cacheWrite(cache.keys, k, position, { offsets, slots })
+    const values = cacheWrite(cache.values, v, position, { offsets, slots })
+    return cachedAttention(q, keys, values, { ...options, ...rules, offsets, slots })
   }
 
   #checkPacked(x: Tensor, { memory, cache, positions, memoryOffsets }: MemoryAttendOptions): void {
@@ -225,7 +225,10 @@ export class MultiHeadAttention extends Module {
       throw new ShapeError(
         `MultiHeadAttention: with offsets x should be [tokens, dim], got ${formatShape(x.shape)}; reshape it`,
       )
-    if (cache) throw new ArgumentError('MultiHeadAttention: offsets go without a cache')
+    if (cache)
+      throw new ArgumentError(
+        'MultiHeadAttention: with a cache offsets are said by it: cache.layer(index, { offsets, … })',
+      )
     if (memoryOffsets && !memory) throw new ArgumentError('MultiHeadAttention: memoryOffsets need memory')
     if (memory && !memoryOffsets)
       throw new ArgumentError('MultiHeadAttention: offsets with memory need memoryOffsets, those of the memory')

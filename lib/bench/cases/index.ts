@@ -4,12 +4,14 @@ import { elementwiseFamilies } from './elementwise.ts'
 import { matmulFamilies } from './matmul.ts'
 import { memoryFamilies } from './memory.ts'
 import { rowFamilies } from './rows.ts'
+import { sampleFamilies } from './sample.ts'
 
 /** THE list of what has speed. */
 export const families: readonly Family[] = [
   ...matmulFamilies,
   ...attentionFamilies,
   ...rowFamilies,
+  ...sampleFamilies,
   ...elementwiseFamilies,
   ...memoryFamilies,
 ]
@@ -35,6 +37,8 @@ export const unbenched: Readonly<Record<string, string>> = {
   pad: 'a copy, as concat, and a fill',
   cacheWrite: 'moves the keys of a few tokens; a copy, as concat',
   quantizedCacheWrite: 'rounds the keys of a few tokens',
+  cacheCopy: 'a copy, as concat',
+  quantizedCacheCopy: 'a copy, as concat',
   cast: 'a copy, as concat',
   subtract: asAdd,
   divide: asAdd,

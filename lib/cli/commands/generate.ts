@@ -11,6 +11,7 @@ interface Options {
   temperature: number
   topK?: number
   topP?: number
+  minP?: number
   cacheDtype: 'f32' | 'bf16' | 'int8'
   seed?: number
 }
@@ -27,6 +28,7 @@ export const generateCommand: Command = {
       .option('--temperature <t>', '0 is greedy', number(0), 1)
       .option('--top-k <k>', 'only the k most likely tokens', integer(1))
       .option('--top-p <p>', 'only the likeliest tokens with this probability together', number(0, 1))
+      .option('--min-p <p>', 'only tokens with this share of the probability of the likeliest', number(0, 1))
       .addOption(
         program
           .createOption('--cache-dtype <dtype>', 'what the key-value cache stores')

@@ -20,6 +20,7 @@ constexpr int kGemmInPlaceRows = 168, kGemvRows = 16;
 #include "kernels/simd/loss-inl.h"
 #include "kernels/simd/reduce-inl.h"
 #include "kernels/simd/rows-inl.h"
+#include "kernels/simd/sample-inl.h"
 #include "kernels/simd/optimizer-inl.h"
 
 #include "kernels/simd/compute_peak-inl.h"
@@ -44,6 +45,7 @@ const KernelTable kKernels = {
     .attention = kAttentionKernels,
     .cached_attention = kCachedAttentionKernels,
     .rows = kRowKernels,
+    .sampling = kSamplingKernels,
     .optimizer = kOptimizerKernels,
     .peak = kPeakKernels,
 };

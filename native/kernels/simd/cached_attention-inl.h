@@ -1,7 +1,7 @@
 // A few queries of one key-value head against a run of the keys of its cache, streamed once:
-//   o[r, :] = Σ_j p[r, j] · v[j, :],  p[r, j] = exp2(s[r, j] − max[r]),  s[r, j] = scale · log2 e · q[r] ·
-//   k[j]
-// and the maximum and Σ_j p[r, j] of each row, for MergeCached to put runs together.
+//   o[r, :] = Σ_j p[r, j] · v[j, :],  p[r, j] = exp2(s[r, j] − max[r])
+// the scores s in units of log 2 (attention_scores-inl.h), and the maximum and Σ_j p[r, j] of each row, for
+// MergeCached to put runs together.
 //
 // Contract: CachedAttention in kernel_table.h. Included inside each instruction set's anonymous namespace,
 // after attention-inl.h. Rows of the cache that lie outside of the run are never read. Accuracy: float
@@ -131,10 +131,16 @@ inline void CachedScoresOfBlock(const CachedAttention& a, const CachedScratch& s
   }
 }
 
-// The scores of row r become p; its maximum and sum are updated. Keys below `to` of the block are seen, n are
-// there.
+// Keys of the whole cache that row r sees.
+inline Span CachedSeen(const CachedAttention& a, int64_t r) {
+  const int64_t p = a.scores.position + r % a.queries;
+  return {Clamp(p - a.scores.left, 0, a.end), Clamp(p + a.scores.right + 1, 0, a.end)};
+}
+
+// The scores of row r become p; its maximum and sum are updated. Of the n keys of the block those in `seen`
+// are.
 template <class Cache>
-inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int64_t r, int64_t j0, int64_t to,
+inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int64_t r, int64_t j0, Span seen,
                           int64_t n) {
   float* scores = s.scores + r * kCachedBlock;
   const Vec lowest = Set1(-kInfinity);
@@ -142,14 +148,22 @@ inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int6
     return Load(reinterpret_cast<const float*>(base + (j0 + j) / kCacheGroup * group + kCacheGroup * row) +
                 (j0 + j) % kCacheGroup);
   };
+  const bool shaped = Shaped(a.scores);
+  if (shaped) {
+    if constexpr (Cache::kScaled) {
+      for (int64_t j = 0; j < n; j += Vec::kLanes)
+        Store(scores + j, Load(scores + j) * scales(a.k, a.k_row, a.k_group, j));
+    }
+    ShapeScores(OfHead(a.scores, r / a.queries, a.bias_head, a.slope_head), r % a.queries, j0, seen, 1.0f,
+                scores, nullptr);
+  }
   Vec max = lowest;
   for (int64_t j = 0; j < n; j += Vec::kLanes) {
     Vec x = Load(scores + j);
-    if constexpr (Cache::kScaled) x = x * scales(a.k, a.k_row, a.k_group, j);
-    if (j + Vec::kLanes > to) {
-      const Vec lane = Load(kLaneNumbers) + Set1(static_cast<float>(j));
-      x = Select(Less(lane, Set1(static_cast<float>(to))), x, lowest);
+    if constexpr (Cache::kScaled) {
+      if (!shaped) x = x * scales(a.k, a.k_row, a.k_group, j);
     }
+    if (j < seen.begin || j + Vec::kLanes > seen.end) x = KeepSpan(seen, j, x, lowest);
     Store(scores + j, x);
     max = Max(x, max);
   }
@@ -234,8 +248,8 @@ inline __attribute__((always_inline)) void ForCachedRows(int64_t rows, F&& f) {
 template <class Cache>
 void CachedAttentionRun(const CachedAttention& a) {
   const CachedScratch s(a.scratch, a.rows, a.head_dim);
-  const Vec scale = Set1(a.scale * kLog2E);
-  int64_t highest = a.begin;  // keys that any row sees
+  const Vec scale = Set1(QueryFactor(a.scores));
+  int64_t lowest = a.end, highest = a.begin;  // keys that any row sees
   for (int64_t r = 0; r < a.rows; ++r) {
     float* q = s.q + r * s.q_row;
     for (int64_t d = 0; d < s.q_row; d += Vec::kLanes) Store(q + d, Zero());
@@ -243,11 +257,12 @@ void CachedAttentionRun(const CachedAttention& a) {
     ZeroRow(a.o + r * a.o_row, a.o_row);
     a.row_max[r] = -kInfinity;
     a.row_sum[r] = 0;
-    const int64_t to = a.last_seen + r % a.queries * a.seen_step;
-    if (to > highest) highest = to;
+    const Span seen = CachedSeen(a, r);
+    if (seen.begin < lowest) lowest = seen.begin;
+    if (seen.end > highest) highest = seen.end;
   }
-  const int64_t begin = a.begin;
-  const int64_t end = AtMost(highest, a.end);
+  const int64_t begin = a.begin + (lowest > a.begin ? (lowest - a.begin) / Cache::kBlock * Cache::kBlock : 0);
+  const int64_t end = highest;
   if (begin < end)
     PrefetchBytes(CachedRow(a.k, a.k_row, a.k_group, begin), AtMost(end - begin, 16) * a.k_row);
   for (int64_t j0 = begin; j0 < end; j0 += Cache::kBlock) {
@@ -255,8 +270,7 @@ void CachedAttentionRun(const CachedAttention& a) {
     ForCachedRows(
         a.rows, [&](int64_t r, auto at_once) { CachedScoresOfBlock<Cache, at_once.value>(a, s, r, j0, n); });
     for (int64_t r = 0; r < a.rows; ++r) {
-      const int64_t to = a.last_seen + r % a.queries * a.seen_step;
-      CachedSoftmax<Cache>(a, s, r, j0, to - j0, n);
+      CachedSoftmax<Cache>(a, s, r, j0, CachedSeen(a, r).Within(j0, n), n);
     }
     ForCachedRows(a.rows, [&](int64_t r, auto at_once) {
       CachedValuesOfBlock<Cache, at_once.value>(a, s, r, j0, n, j0 + Cache::kBlock < end);

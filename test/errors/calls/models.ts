@@ -5,7 +5,7 @@ const tokenIds = tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 5]] })
 const decoderInputs = options({ tokens: tokenIds }, { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) })
 const hiddenStates = tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] })
 
-const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0, 1), seed }
+const sampling = { temperature: number(0, 1e6), topK: integer(1, any), topP: number(0, 1), minP: number(0, 1), seed }
 
 export const models: Readonly<Record<string, Call>> = {
   DecoderModel: {
@@ -53,7 +53,7 @@ export const models: Readonly<Record<string, Call>> = {
     ...on(make.gpt),
     named: /^(DecoderModel|embedding|add|linearCrossEntropy)/,
   },
-  'DecoderModel#logitsOfRow': {
+  'DecoderModel#logitsOfRows': {
     args: [hiddenStates, tensorOf([1], { dtype: 'i32' })],
     ...on(make.gpt),
     named: /^(embedding|matmul)/,

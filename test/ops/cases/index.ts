@@ -11,6 +11,7 @@ import { optimizer } from './optimizer.ts'
 import { position } from './position.ts'
 import { quantize } from './quantize.ts'
 import { reduce } from './reduce.ts'
+import { sample } from './sample.ts'
 import { softmax } from './softmax.ts'
 import { view } from './view.ts'
 
@@ -28,6 +29,7 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   position,
   quantize,
   reduce,
+  sample,
   softmax,
   view,
 }
