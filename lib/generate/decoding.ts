@@ -16,9 +16,14 @@ export interface DecodingModel {
     readonly context: number
   }
   /** Hidden states of tokens [rows] at positions [rows]; what lies in `cached` is attended to, and added to. */
-  hidden(inputs: { tokens: Tensor; positions: Tensor }, options: { cached: CacheInputs }): Tensor
+  hidden(
+    inputs: { tokens: Tensor; positions: Tensor; frequencies?: Tensor | undefined },
+    options: { cached: CacheInputs },
+  ): Tensor
   /** Logits [sequences, vocabSize] of these rows (i32 [sequences]). */
   logitsOfRows(hidden: Tensor, rows: Tensor): Tensor
+  /** Of rotary positions, where they depend on the length of the longest sequence. */
+  rotaryFrequencies?(length: number): Float32Array | undefined
 }
 
 export interface DecodingOptions {
@@ -45,6 +50,8 @@ interface StepInputs {
   after: Tensor
   slots: Tensor
   last: Tensor
+  /** f32 [n]: of a model whose rotary positions depend on the length of sequences. */
+  frequencies?: Tensor
 }
 interface SampleInputs extends StepInputs {
   seed: Tensor
@@ -73,6 +80,7 @@ const rowsOfRun = 512
 export class Decoding implements Disposable {
   readonly capacity: number
   readonly sequences: number
+  readonly #model: DecodingModel
   readonly #cache: KeyValueCache
   readonly #logits: Compiled<StepInputs, Tensor>
   readonly #tokens: Compiled<SampleInputs, Tensor>
@@ -94,9 +102,10 @@ export class Decoding implements Disposable {
     this.#slots = Array.from({ length: batch }, (_, s) => s)
     const cache = new KeyValueCache({ layers, batch, kvHeads, headDim, capacity, dtype: options.cacheDtype ?? 'f32' })
     this.#cache = cache
-    const logitsOf = ({ tokens, positions, offsets, before, after, slots, last }: StepInputs): Tensor => {
+    this.#model = model
+    const logitsOf = ({ tokens, positions, offsets, before, after, slots, last, frequencies }: StepInputs): Tensor => {
       const cached = { cache, position: before, keyLengths: after, offsets, slots }
-      return model.logitsOfRows(model.hidden({ tokens, positions }, { cached }), last)
+      return model.logitsOfRows(model.hidden({ tokens, positions, frequencies }, { cached }), last)
     }
     const rows = { capacity: this.#rows, inputs: ['tokens', 'positions'] }
     this.#logits = compile(logitsOf, { rows })
@@ -223,6 +232,8 @@ export class Decoding implements Disposable {
     const tokens = this.#checkPieces(operation, pieces)
     await this.#alone(operation, async () => {
       const lengths = [...this.#lengths]
+      const longest = Math.max(...lengths.map((length, s) => length + tokens[s]!.length))
+      const frequencies = this.#model.rotaryFrequencies?.(longest)
       const given = tokens.map(() => 0)
       while (tokens.some((piece, s) => given[s]! < piece.length)) {
         let left = this.#rows
@@ -232,7 +243,7 @@ export class Decoding implements Disposable {
           return count
         })
         const ended = counts.flatMap((count, s) => (count > 0 && given[s]! + count === tokens[s]!.length ? [s] : []))
-        await step(this.#inputs(tokens, given, counts, lengths), ended)
+        await step({ ...this.#inputs(tokens, given, counts, lengths), ...(frequencies && { frequencies }) }, ended)
         counts.forEach((count, s) => {
           given[s]! += count
           lengths[s]! += count

@@ -56,6 +56,9 @@ export async function* generate(
     if (decoding.lengths[0]! + pending.length > decoding.capacity) {
       decoding.reset()
       pending = sequence.slice(-Math.ceil(decoding.capacity / 2))
+    } else if (model.outgrows(decoding.lengths[0]!, decoding.lengths[0]! + pending.length)) {
+      pending = sequence.slice(-(decoding.lengths[0]! + pending.length))
+      decoding.reset()
     }
     const [token] = (await decoding.sample([pending], [sampler], signal ? { signal } : {})) as unknown as [number]
     if (stops.has(token)) return

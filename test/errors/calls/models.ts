@@ -1,11 +1,35 @@
-import { tensorOf, but, integer, number, boolean, oneOf, signal, path, tokens, instance, options } from '../kinds.ts'
+import {
+  tensorOf,
+  but,
+  integer,
+  number,
+  boolean,
+  oneOf,
+  signal,
+  path,
+  fn,
+  tokens,
+  instance,
+  options,
+} from '../kinds.ts'
 import { on, any, folder, activation, seed, random, dropProbability, gpt, dropping, make, type Call } from './call.ts'
 
 const tokenIds = tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 5]] })
-const decoderInputs = options({ tokens: tokenIds }, { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) })
+const places = { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) }
+const decoderInputs = options({ tokens: tokenIds }, places)
 const hiddenStates = tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] })
 
 const sampling = { temperature: number(0, 1e6), topK: integer(1, any), topP: number(0, 1), minP: number(0, 1), seed }
+
+/** Opens a model. */
+const loading = {
+  args: [
+    path(folder),
+    options({}, { revision: path(() => 'main'), signal, onProgress: fn(() => () => {}), cache: path(folder) }),
+  ],
+  named: /^(AutoModel\w*\.fromPretrained|loadDecoder|resolveModel)/,
+  fails: /expected model\.safetensors/,
+}
 
 export const models: Readonly<Record<string, Call>> = {
   DecoderModel: {
@@ -28,26 +52,55 @@ export const models: Readonly<Record<string, Call>> = {
           gated: boolean,
           positions: oneOf('learned', 'rotary'),
           ropeTheta: number(1),
+          ropeDim: integer(1, 2, 2),
+          ropeScaling: instance(() => ({ type: 'none' })),
+          localRopeTheta: but(number(1), '0'),
+          window: integer(0, 2 ** 31 - 1),
+          windowLayers: instance(() => [false]),
+          normPlacement: oneOf('pre', 'output', 'both'),
+          normOffset: number(0, 0),
+          parallel: boolean,
+          queryKeyNorm: oneOf('none', 'heads', 'all'),
+          qkvBias: boolean,
+          outputBias: boolean,
+          mlpBias: boolean,
+          qkvByHead: boolean,
+          scoreDim: number(0, undefined, 1),
+          scoreSoftcap: number(0),
+          logitSoftcap: number(0),
+          scaleEmbedding: boolean,
           bias: boolean,
           tieEmbeddings: boolean,
           dropout: dropProbability,
         },
       ),
-      options({}, { random }),
+      options({}, { random, head: boolean }),
     ],
     named: /^(DecoderModel|DecoderConfig|Parameter)/,
   },
   'DecoderModel#initializeAsGpt2': { args: [options({}, { random })], ...on(make.gpt) },
   'DecoderModel#dispose': { args: [], ...on(make.gpt) },
   'DecoderModel#hidden': { args: [decoderInputs, dropping], ...on(make.gpt), named: /^(DecoderModel|embedding|add)/ },
+  'DecoderModel#hiddenStates': {
+    args: [decoderInputs, dropping],
+    ...on(make.gpt),
+    named: /^(DecoderModel|embedding|add)/,
+  },
+  'DecoderModel#lossOfHidden': {
+    args: [
+      tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] }),
+      tensorOf([3], { dtype: 'i32', wrongShapes: [[2], []] }),
+    ],
+    ...on(make.gpt),
+    named: /^linearCrossEntropy/,
+  },
+  'DecoderModel#rotaryFrequencies': { args: [integer(0, 4)], ...on(make.gpt), named: /^DecoderModel/ },
+  'DecoderModel#outgrows': { args: [integer(0, any), integer(0, any)], ...on(make.gpt), named: /^DecoderModel/ },
   'DecoderModel#logits': { args: [hiddenStates], ...on(make.gpt), named: /^matmul/ },
   'DecoderModel#forward': { args: [decoderInputs, dropping], ...on(make.gpt), named: /^(DecoderModel|embedding|add)/ },
   'DecoderModel#loss': {
     args: [
-      options(
-        { tokens: tokenIds, targets: tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 2], []] }) },
-        { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) },
-      ),
+      options({ tokens: tokenIds, targets: tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 2], []] }) }, places),
       dropping,
     ],
     ...on(make.gpt),
@@ -74,12 +127,23 @@ export const models: Readonly<Record<string, Call>> = {
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
   ...Object.fromEntries(
-    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
-      `AutoModel${task}.fromPretrained`,
-      { args: [path(folder), options({}, { signal })], fails: /no such file/ },
-    ]),
+    [
+      '',
+      'ForCausalLM',
+      'ForMaskedLM',
+      'ForPreTraining',
+      'ForQuestionAnswering',
+      'ForSequenceClassification',
+      'ForTokenClassification',
+    ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
-  loadDecoder: { args: [path(folder), options({}, { signal })], fails: /no such file/ },
+  loadDecoder: loading,
+  pipeline: {
+    ...loading,
+    args: [oneOf('text-classification', 'text-generation'), ...loading.args],
+    named: /^(pipeline|resolveModel)/,
+    fails: /no such file/,
+  },
   saveDecoder: {
     args: [
       gpt,
