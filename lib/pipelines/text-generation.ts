@@ -1,6 +1,6 @@
 import { ArgumentError, checkInteger, describe } from '../errors.ts'
 import { generate } from '../generate/generate.ts'
-import { Sampler, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
+import { checkSampling, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
 import { StopStrings } from '../generate/stop-strings.ts'
 import type { DecoderModel } from '../models/decoder-model.ts'
 import { loadDecoder } from '../models/pretrained.ts'
@@ -64,7 +64,7 @@ export const textGeneration: Task<DecoderModel, GenerateText> = {
       const merged = mergeOptions(task, given, options, { ...defaults, signal: 'signal' })
       checkInteger(task, 'maxNewTokens', merged.maxNewTokens ?? 0, 0)
       checkCacheFormat(task, 'cacheDtype', merged.cacheDtype ?? 'f32')
-      new Sampler(samplingOf({}, merged))
+      checkSampling(samplingOf({}, merged))
       stopStrings(merged.stop)
       return merged
     }
