@@ -145,7 +145,7 @@ export class DecoderModel extends Module {
       if (inputs[name] !== undefined) checkTensor('DecoderModel', name, inputs[name])
     if (offsets && !positions) throw new ArgumentError('DecoderModel: offsets need positions, those of the tokens')
     checkSource('DecoderModel', dropout)
-    const frequencies = inputs.frequencies ?? this.#frequenciesOf(tokens.shape.at(-1)!)
+    const frequencies = inputs.frequencies ?? (cached ? undefined : this.#frequenciesOf(tokens.shape.at(-1)!))
     const { scaleEmbedding, hiddenSize, localRopeTheta, windowLayers, dropout: probability } = this.#config
     let x = this.tokenEmbedding.forward(tokens)
     if (scaleEmbedding) x = multiply(x, Math.sqrt(hiddenSize))

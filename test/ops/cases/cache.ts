@@ -149,8 +149,8 @@ const copies = (format: ops.CacheFormat): Case =>
     },
     run: ({ x, cache: empty, zero, from, to, lengths }) => {
       const held = ops.cacheWrite(asCache(empty, [4, 2, 23, 5], format), x, zero)
-      ops.cacheCopy(held, { from, to, lengths })
-      return ops.cachedAttention(x, held, held, { keyLengths: ops.fill([4], 23, 'i32') })
+      const copied = ops.cacheCopy(held, { from, to, lengths })
+      return ops.cachedAttention(x, copied, copied, { keyLengths: ops.fill([4], 23, 'i32') })
     },
     gradient: [],
   })
