@@ -4,6 +4,7 @@ import { checkPath } from '../files/file-error.ts'
 import { AutoTokenizer } from '../models/auto-tokenizer.ts'
 import { readGenerationConfig } from '../models/generation-config.ts'
 import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { checkLoadDType } from '../models/weight-formats.ts'
 import { fillMask } from './fill-mask.ts'
 import { questionAnswering } from './question-answering.ts'
 import type { Pipeline, Task } from './task.ts'
@@ -50,8 +51,10 @@ export async function pipeline<Name extends TaskName>(
   const [loading, defaults] = [true, false].map((isLoading) =>
     Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(loadOptions, name) === isLoading)),
   ) as [LoadOptions, Record<string, unknown>]
-  const path = await resolveModel(checkPath('pipeline', model), loading)
-  const tokenizer = await AutoTokenizer.fromPretrained(path, loading)
+  const { dtype, ...resolving } = loading
+  checkLoadDType('pipeline', dtype)
+  const path = await resolveModel(checkPath('pipeline', model), resolving)
+  const tokenizer = await AutoTokenizer.fromPretrained(path, resolving)
   const generation = await readGenerationConfig('pipeline', path)
   const opened = await chosen.open(path, loading)
   const dispose = (): void => opened[Symbol.dispose]()

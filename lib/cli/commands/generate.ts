@@ -10,6 +10,7 @@ interface Options {
   topK?: number
   topP?: number
   minP?: number
+  dtype: 'f32' | 'bf16' | 'int8' | 'int4' | 'auto'
   cacheDtype: 'f32' | 'bf16' | 'int8'
   seed?: number
 }
@@ -29,6 +30,12 @@ export const generateCommand: Command = {
       .option('--min-p <p>', 'only tokens with this share of the probability of the likeliest', number(0, 1))
       .addOption(
         program
+          .createOption('--dtype <dtype>', 'what the weights are kept as; auto: as the file has them')
+          .choices(['f32', 'bf16', 'int8', 'int4', 'auto'])
+          .default('auto'),
+      )
+      .addOption(
+        program
           .createOption('--cache-dtype <dtype>', 'what the key-value cache stores')
           .choices(['f32', 'bf16', 'int8'])
           .default('f32'),
@@ -38,9 +45,9 @@ export const generateCommand: Command = {
   },
 }
 
-async function generateText({ model, prompt, ...options }: Options, signal: AbortSignal): Promise<void> {
+async function generateText({ model, prompt, dtype, ...options }: Options, signal: AbortSignal): Promise<void> {
   const { pipeline } = await import('../../index.ts')
-  await using write = await pipeline('text-generation', model, { signal })
+  await using write = await pipeline('text-generation', model, { dtype, signal })
   for await (const piece of write.stream(prompt, { ...options, signal })) process.stdout.write(piece)
   process.stdout.write('\n')
 }

@@ -25,7 +25,16 @@ const sampling = { temperature: number(0, 1e6), topK: integer(1, any), topP: num
 const loading = {
   args: [
     path(folder),
-    options({}, { revision: path(() => 'main'), signal, onProgress: fn(() => () => {}), cache: path(folder) }),
+    options(
+      {},
+      {
+        dtype: oneOf('f32', 'bf16', 'int8', 'int4', 'auto'),
+        revision: path(() => 'main'),
+        signal,
+        onProgress: fn(() => () => {}),
+        cache: path(folder),
+      },
+    ),
   ],
   named: /^(AutoModel\w*\.fromPretrained|loadDecoder|resolveModel)/,
   fails: /expected model\.safetensors/,
