@@ -64,19 +64,24 @@ inline int64_t CountFrom(const float* x, int64_t n, float t) {
   const Vec least = Set1(t), one = Set1(1.0f);
   return static_cast<int64_t>(ReduceAdd(Fold(
       0, n, Zero(),
-      [=](int64_t i, auto lanes) { return Select(LessEqual(least, lanes.Read(x + i)), one, Zero()); },
-      [](Vec s, Vec v) { return s + v; })));
+      [=](int64_t i, auto lanes)
+          __attribute__((always_inline)) { return Select(Less(lanes.Read(x + i), least), Zero(), one); },
+      [](const auto& s, const auto& v) { return s + v; })));
 }
 
 inline double MassFrom(const float* x, const float* w, int64_t n, float t) {
   const Vec least = Set1(t);
-  return Sum(n, [=](int64_t i, auto lanes) {
-    return Select(LessEqual(least, lanes.Read(x + i)), lanes.Read(w + i), Zero());
-  });
+  return Sum(
+      n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+        return Select(Less(lanes.Read(x + i), least), Zero(), lanes.Read(w + i));
+      });
 }
 
 // e^((x − max) / temperature).
-inline Vec Weight(Vec x, Vec max, Vec temperature) { return ExpDown((x - max) / temperature); }
+template <class V>
+HEEDFUL_INLINE V Weight(const V& x, Vec max, Vec temperature) {
+  return ExpDown((x - max) / temperature);
+}
 
 // A value that at least k of x reach, as high as the maxima of columns tell.
 inline float BoundOfTop(const float* x, int64_t n, int64_t k, float max, float* maxima) {
@@ -86,7 +91,7 @@ inline float BoundOfTop(const float* x, int64_t n, int64_t k, float max, float* 
     const int64_t end = i + kColumnVectors * Vec::kLanes < n ? i + kColumnVectors * Vec::kLanes : n;
     Store(maxima + columns, Fold(
                                 i, end, lowest, [=](int64_t j, auto lanes) { return lanes.Read(x + j); },
-                                [](Vec m, Vec v) { return Max(v, m); }));
+                                [](const auto& m, const auto& v) { return Max(v, m); }));
   }
   if (k > columns) return -kInfinity;
   return LargestWith(-kInfinity, max, [=](float t) { return CountFrom(maxima, columns, t) >= k; });
