@@ -48,7 +48,14 @@ describe.each([
   })
 
   it('go on from what others hold, as beams do', async () => {
-    for (const cacheDtype of ['f32', 'bf16', 'int8'] as const) {
+    // Tokens in one piece or several are summed in another order, and may be rounded to another number in the cache.
+    for (const [cacheDtype, tolerance] of [
+      ['f32', 1e-5],
+      ['bf16', 2e-2],
+      ['int8', 5e-2],
+    ] as const) {
+      const same = (is: Float32Array | undefined, should: Float32Array): void =>
+        expect(deviation(is!, should), cacheDtype).toBeLessThan(tolerance)
       using decoding = new Decoding(model, { sequences: 4, cacheDtype })
       const [a, b] = [tokensOf(4), tokensOf(6)]
       using alone = new Decoding(model, { cacheDtype })
@@ -62,13 +69,13 @@ describe.each([
       await decoding.reorder([1, 0, 0, 0])
       expect(decoding.lengths).toEqual([6, 4, 4, 4])
       const logits = await decoding.append([[1], [2], [3], [4]])
-      expect(logits[0]).toEqual(await follow(b, 1))
-      for (const [i, token] of [2, 3, 4].entries()) expect(logits[i + 1]).toEqual(await follow(a, token))
+      same(logits[0], await follow(b, 1))
+      for (const [i, token] of [2, 3, 4].entries()) same(logits[i + 1], await follow(a, token))
       await decoding.reorder([3, 2, 1, 0])
       const next = await decoding.append([[5], [5], undefined, [5]])
-      expect(next[0]).toEqual(await follow([...a, 4], 5))
-      expect(next[1]).toEqual(await follow([...a, 3], 5))
-      expect(next[3]).toEqual(await follow([...b, 1], 5))
+      same(next[0], await follow([...a, 4], 5))
+      same(next[1], await follow([...a, 3], 5))
+      same(next[3], await follow([...b, 1], 5))
     }
   })
 
