@@ -4,7 +4,7 @@ import type { ResolveModelOptions } from '../checkpoint/resolve-model.ts'
 import { FileError } from '../errors.ts'
 import { withoutValues } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
-import { sizeOf } from '../tensor/shape.ts'
+import { sameShape, sizeOf } from '../tensor/shape.ts'
 import { allocateMemory, type Tensor } from '../tensor/tensor.ts'
 import { matchTensors } from './checkpoint-tensors.ts'
 import { familyOfFile, readConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
@@ -66,7 +66,8 @@ export async function loadModel<M extends Module>(
   await using files = await openModelFiles(operation, path, resolving)
   const where = `${operation}: ${files.configPath}`
   const { family, head } = familyOfFile(files.config, where)
-  const config = readConfig(family, files.config, where) as { numLayers: number }
+  const told = readConfig(family, files.config, where) as { numLayers: number }
+  const config = (await isUntied(files, family, resolving)) ? { ...told, tieEmbeddings: false } : told
   // Before layers are made for that many.
   if (config.numLayers > files.tensors.size)
     throw new FileError(
@@ -91,6 +92,16 @@ export async function loadModel<M extends Module>(
     model.dispose()
     throw error
   }
+}
+
+/** Whether the file has an output projection of its own although config.json may say otherwise. */
+async function isUntied(files: ModelFiles, family: Family, { signal }: LoadOptions): Promise<boolean> {
+  const { untiedBy: name } = family
+  const original = name === undefined ? undefined : family.copies?.[name]
+  if (name === undefined || original === undefined) return false
+  const [mine, shared] = [files.tensors.get(name), files.tensors.get(original)]
+  if (!mine || !shared || !sameShape(mine.shape, shared.shape)) return false
+  return !(await sameNumbers(files, name, original, signal ? { signal } : {}))
 }
 
 /** The family as if some of its tensors were no weights. */
