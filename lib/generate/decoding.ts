@@ -4,7 +4,7 @@ import type { CacheInputs } from '../models/decoder-model.ts'
 import { KeyValueCache } from '../nn/key-value-cache.ts'
 import { cacheCopy, sample, type CacheFormat } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { Sampler } from './sampler.ts'
+import { samplerInputs, type Sampler } from './sampler.ts'
 
 /** What a model needs to have to be decoded: `DecoderModel` does. */
 export interface DecodingModel {
@@ -196,16 +196,7 @@ export class Decoding implements Disposable {
       )
     const results = new Int32Array(this.sequences).fill(-1)
     await this.#grow('sample', pieces, async (inputs, ended) => {
-      const drawing = new Set(ended)
-      // Others take the largest logit of some row, which costs least.
-      const settings = {
-        seed: Int32Array.from(samplers, ({ seed }) => seed),
-        step: Int32Array.from(samplers, ({ step }) => step),
-        temperature: Float32Array.from(samplers, ({ temperature }, s) => (drawing.has(s) ? temperature : 0)),
-        topK: Int32Array.from(samplers, ({ topK }) => topK),
-        topP: Float32Array.from(samplers, ({ topP }) => topP),
-        minP: Float32Array.from(samplers, ({ minP }) => minP),
-      }
+      const settings = samplerInputs(samplers, (s) => ended.includes(s))
       using tokens = await this.#tokens.run({ ...inputs, ...settings }, options)
       for (const s of ended) results[s] = tokens.data()[s]!
     })

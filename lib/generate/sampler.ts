@@ -1,4 +1,6 @@
 import { checkInteger, checkNumber, checkOptions } from '../errors.ts'
+import { sample } from '../ops/index.ts'
+import { fromData, type Tensor } from '../tensor/tensor.ts'
 
 export interface SamplingOptions {
   /** 0 takes the most likely token; below 1 is more careful, above 1 more daring. 1 unless said. */
@@ -50,4 +52,38 @@ const intoI32 = (seed: number): number => ((seed % 2 ** 32) | 0) ^ Math.imul(Mat
 /** Throws ArgumentError unless a Sampler can be made of them. */
 export function checkSampling(options: SamplingOptions): Sampler {
   return new Sampler(options)
+}
+
+/** What `ops.sample` takes of each row, besides its logits. Rows that are not drawn take their largest logit, which costs least. */
+export const samplerInputs = (
+  samplers: readonly Sampler[],
+  isDrawn: (row: number) => boolean = () => true,
+): Record<'seed' | 'step' | 'topK', Int32Array> & Record<'temperature' | 'topP' | 'minP', Float32Array> => ({
+  seed: Int32Array.from(samplers, ({ seed }) => seed),
+  step: Int32Array.from(samplers, ({ step }) => step),
+  temperature: Float32Array.from(samplers, ({ temperature }, row) => (isDrawn(row) ? temperature : 0)),
+  topK: Int32Array.from(samplers, ({ topK }) => topK),
+  topP: Float32Array.from(samplers, ({ topP }) => topP),
+  minP: Float32Array.from(samplers, ({ minP }) => minP),
+})
+
+/** Draws a token of each row of logits [rows, vocabSize], on this thread. */
+export function drawTokens(logits: Tensor, samplers: readonly Sampler[]): Int32Array {
+  const { seed, step, temperature, topK, topP, minP } = samplerInputs(samplers)
+  using seeds = fromData(seed)
+  using steps = fromData(step)
+  using temperatures = fromData(temperature)
+  using counts = fromData(topK)
+  using masses = fromData(topP)
+  using shares = fromData(minP)
+  using tokens = sample(logits, {
+    seed: seeds,
+    step: steps,
+    temperature: temperatures,
+    topK: counts,
+    topP: masses,
+    minP: shares,
+  })
+  for (const sampler of samplers) sampler.step++
+  return (tokens.data() as Int32Array).slice()
 }

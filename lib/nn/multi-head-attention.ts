@@ -10,11 +10,10 @@ import {
   split,
   transpose,
   type AttentionOptions,
-  type CachedAttentionOptions,
   type RotaryOptions,
 } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
@@ -78,10 +77,7 @@ export interface AttendOptions extends Dropping {
   /** f32 [n]: those of the rotary embedding in place of the layer's own, where they depend on the length of sequences. */
   frequencies?: Tensor | undefined
   cache?: LayerCache | undefined
-  /**
-   * Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. With a cache: [heads, capacity], by
-   * the distance of a key, as ops.cachedAttention takes it.
-   */
+  /** Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. */
   bias?: Tensor | undefined
   /** i32 [sequences + 1], x being [tokens, dim]: packed sequences, as ops.attention takes them. */
   offsets?: Tensor | undefined
@@ -277,12 +273,18 @@ export class MultiHeadAttention extends Module {
     v: Tensor,
     cache: LayerCache,
     options: { causal: boolean; keyLengths: Tensor },
-    rules: Pick<CachedAttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias'>,
+    rules: Pick<AttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias'>,
   ): Tensor {
     const { position, offsets, slots } = cache
     const keys = cacheWrite(cache.keys, k, position, { offsets, slots })
     const values = cacheWrite(cache.values, v, position, { offsets, slots })
-    return cachedAttention(q, keys, values, { ...options, ...rules, offsets, slots })
+    const { bias, ...others } = rules
+    if (bias === undefined) return cachedAttention(q, keys, values, { ...options, ...others, offsets, slots })
+    if (!(keys instanceof Tensor) || !(values instanceof Tensor) || offsets || slots)
+      throw new ArgumentError(
+        `MultiHeadAttention: a bias by keys goes with a cache in f32 of sequences that grow together; make it with { dtype: 'f32' }`,
+      )
+    return attention(q, keys, values, { ...options, ...rules })
   }
 
   #checkPacked(x: Tensor, { memory, cache, positions, memoryOffsets }: MemoryAttendOptions): void {
