@@ -1,6 +1,7 @@
 import { checkInteger, checkNumber, checkOptions } from '../errors.ts'
-import { sample } from '../ops/index.ts'
-import { fromData, type Tensor } from '../tensor/tensor.ts'
+import { compile, type Compiled } from '../graph/compile.ts'
+import { sample, type SampleOptions } from '../ops/index.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 
 export interface SamplingOptions {
   /** 0 takes the most likely token; below 1 is more careful, above 1 more daring. 1 unless said. */
@@ -67,23 +68,6 @@ export const samplerInputs = (
   minP: Float32Array.from(samplers, ({ minP }) => minP),
 })
 
-/** Draws a token of each row of logits [rows, vocabSize], on this thread. */
-export function drawTokens(logits: Tensor, samplers: readonly Sampler[]): Int32Array {
-  const { seed, step, temperature, topK, topP, minP } = samplerInputs(samplers)
-  using seeds = fromData(seed)
-  using steps = fromData(step)
-  using temperatures = fromData(temperature)
-  using counts = fromData(topK)
-  using masses = fromData(topP)
-  using shares = fromData(minP)
-  using tokens = sample(logits, {
-    seed: seeds,
-    step: steps,
-    temperature: temperatures,
-    topK: counts,
-    topP: masses,
-    minP: shares,
-  })
-  for (const sampler of samplers) sampler.step++
-  return (tokens.data() as Int32Array).slice()
-}
+/** `ops.sample` by itself, for logits that were changed after the step that made them: with what `samplerInputs` gives. */
+export const compileSampling = (): Compiled<SampleOptions & { logits: Tensor }, Tensor> =>
+  compile(({ logits, ...options }) => sample(logits, options))

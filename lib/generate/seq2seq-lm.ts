@@ -14,7 +14,7 @@ import type { SaveOptions } from '../models/save-folder.ts'
 import { packSource } from '../models/seq2seq-inputs.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { BeamSearch } from './beam-search.ts'
-import { drawTokens, Sampler } from './sampler.ts'
+import { compileSampling, Sampler, samplerInputs } from './sampler.ts'
 import { Seq2SeqDecoding, type Seq2SeqSizes } from './seq2seq-decoding.ts'
 import {
   optionsOfFile,
@@ -125,6 +125,7 @@ async function followLikeliest(
     (_, i) => new Sampler({ ...options.sampling, ...(seed !== undefined && { seed: seed + i }) }),
   )
   const isOpen = targets.map(() => true)
+  using drawing = compileSampling()
   for (let made = 0; made < maxNewTokens && isOpen.includes(true); made++) {
     run.signal?.throwIfAborted()
     using scores = await decoding.step(
@@ -132,8 +133,10 @@ async function followLikeliest(
       run,
     )
     rowsOf(scores).forEach((row, i) => isOpen[i] && applyRules(row, targets[i]!, options))
-    drawTokens(scores, samplers).forEach((token, i) => {
+    using tokens = await drawing.run({ logits: scores, ...samplerInputs(samplers, (i) => isOpen[i]!) }, run)
+    tokens.data().forEach((token, i) => {
       if (!isOpen[i]) return
+      samplers[i]!.step++
       targets[i]!.push(token)
       isOpen[i] = !stopTokens.includes(token)
     })
