@@ -33,6 +33,7 @@ namespace heedful {
   X(LinearCrossEntropy)     /* hidden, weight, targets, [bias] → loss, [dHidden], [dWeight], [dBias] {as above} */ \
   X(Embedding)              /* table, ids i32 → y                                                               */ \
   X(EmbeddingGradient)      /* ids i32, dy, [base] → dTable {paddingIndex}                                      */ \
+  X(EmbeddingRows)          /* ids i32, dy → rows, slots i32 {paddingIndex}                                      */ \
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse, scale}                  */ \
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
                                [probabilities] {scale, causal, left, right, softcap}                            */ \
@@ -42,7 +43,10 @@ namespace heedful {
   X(CachedAttention)        /* q, keys, values, keyLengths i32, [offsets], [slots], [bias], [slopes] → o           \
                                {scale, causal, format, left, softcap}                                           */ \
   X(Sample)                 /* logits, seed i32, step i32, [temperature], [topK i32], [topP], [minP] → token i32  */ \
-  X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
+  X(MixtureOfExperts)       /* x, probabilities, gateUp, down → y {top, normalize, function}                    */ \
+  X(MixtureOfExpertsGradient) /* x, probabilities, gateUp, down, dY → dX, dProbabilities, dGateUp, dDown {as above} */ \
+  X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []], [slots i32] → parameter, m, v     \
+                               {β1 β2 ε λ}                                                                      */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
 // clang-format on
 

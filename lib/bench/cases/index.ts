@@ -1,6 +1,7 @@
 import { caseOf, type Case, type Family } from '../case.ts'
 import { attentionFamilies } from './attention.ts'
 import { elementwiseFamilies } from './elementwise.ts'
+import { expertFamilies } from './experts.ts'
 import { matmulFamilies } from './matmul.ts'
 import { memoryFamilies } from './memory.ts'
 import { rowFamilies } from './rows.ts'
@@ -10,6 +11,7 @@ import { sampleFamilies } from './sample.ts'
 export const families: readonly Family[] = [
   ...matmulFamilies,
   ...attentionFamilies,
+  ...expertFamilies,
   ...rowFamilies,
   ...sampleFamilies,
   ...elementwiseFamilies,
@@ -39,6 +41,7 @@ export const unbenched: Readonly<Record<string, string>> = {
   quantizedCacheWrite: 'rounds the keys of a few tokens',
   cacheCopy: 'a copy, as concat',
   quantizedCacheCopy: 'a copy, as concat',
+  embeddingRows: 'copies the gradients of a few tokens, as embedding does',
   cast: 'a copy, as concat',
   subtract: asAdd,
   divide: asAdd,

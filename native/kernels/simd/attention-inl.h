@@ -144,5 +144,6 @@ constexpr AttentionKernels kAttentionKernels = {
     .forward = AttentionForwardKernel,
     .backward_scratch = BackwardScratchSize,
     .backward = AttentionBackwardKernel,
+    .rotary_angles = RotaryAngles,
     .rotate = Rotate,
 };
