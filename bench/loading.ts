@@ -80,8 +80,8 @@ async function load(folder: string, dtype: LoadDType): Promise<void> {
   const start = performance.now()
   using model = await loadDecoder(folder, { dtype })
   const loaded = performance.now()
-  using decoding = new Decoding(model, 64)
-  await decoding.append(Int32Array.of(1, 2, 3, 4, 5, 6, 7, 8))
+  using decoding = new Decoding(model, { capacity: 64 })
+  await decoding.append([[1, 2, 3, 4, 5, 6, 7, 8]])
   const first = performance.now()
   // What is not packed is mapped, and no live memory.
   const mapped = [...model.parameters().values()].reduce((sum, { packed, size }) => sum + (packed ? 0 : 4 * size), 0)

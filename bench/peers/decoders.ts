@@ -162,7 +162,7 @@ async function ours(decoding: Decoding): Promise<Figures> {
   const ids = (count: number): Int32Array => Int32Array.from({ length: count }, (_, i) => 3 + ((i * 7919) % 30_000))
   const timed = async (tokens: Int32Array): Promise<number> => {
     const start = performance.now()
-    await decoding.append(tokens)
+    await decoding.append([tokens])
     return (performance.now() - start) / 1e3
   }
   const figures: number[] = []
@@ -171,7 +171,7 @@ async function ours(decoding: Decoding): Promise<Figures> {
     figures.push(count / (await timed(ids(count))))
   }
   decoding.reset()
-  await decoding.append(ids(context))
+  await decoding.append([ids(context)])
   const times: number[] = []
   for (let i = 0; i < steps; i++) times.push(await timed(Int32Array.of(5)))
   return [...figures, 1 / median(times)]
@@ -204,7 +204,7 @@ try {
       for (const threads of values.threads.split(',').map(Number)) {
         runtime.setThreads(threads)
         using model = await loadDecoder(paths[0], { dtype: 'auto' })
-        using decoding = new Decoding(model, Math.max(...prompts, context + steps + 1))
+        using decoding = new Decoding(model, { capacity: Math.max(...prompts, context + steps + 1) })
         await ours(decoding)
         const rounds: [Figures, Figures][] = []
         for (let round = 0; round < Number(values.rounds); round++)

@@ -3,7 +3,7 @@ import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
 import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import { Decoding } from './decoding.ts'
-import { sampler, samplingOptions, type SamplingOptions } from './sampler.ts'
+import { Sampler, samplingOptions, type SamplingOptions } from './sampler.ts'
 
 export interface GenerateOptions extends SamplingOptions {
   /** How many tokens to make at most; 100 unless said. */
@@ -47,19 +47,20 @@ export async function* generate(
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
       throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
   const stops = new Set(checkIds('stopTokens', stopTokens))
-  const choose = sampler(sampling)
-  using decoding = new Decoding(model, Math.min(context, sequence.length + maxNewTokens), cacheDtype)
+  const sampler = new Sampler(sampling)
+  const capacity = Math.min(context, sequence.length + maxNewTokens)
+  using decoding = new Decoding(model, { capacity, cacheDtype })
   let pending = sequence
   for (let made = 0; made < maxNewTokens; made++) {
     signal?.throwIfAborted()
-    if (decoding.length + pending.length > decoding.capacity) {
+    if (decoding.lengths[0]! + pending.length > decoding.capacity) {
       decoding.reset()
       pending = sequence.slice(-Math.ceil(decoding.capacity / 2))
-    } else if (model.outgrows(decoding.length, decoding.length + pending.length)) {
-      pending = sequence.slice(-(decoding.length + pending.length))
+    } else if (model.outgrows(decoding.lengths[0]!, decoding.lengths[0]! + pending.length)) {
+      pending = sequence.slice(-(decoding.lengths[0]! + pending.length))
       decoding.reset()
     }
-    const token = choose(await decoding.append(Int32Array.from(pending), signal ? { signal } : {}))
+    const [token] = (await decoding.sample([pending], [sampler], signal ? { signal } : {})) as unknown as [number]
     if (stops.has(token)) return
     yield token
     sequence.push(token)

@@ -1,5 +1,7 @@
-import { ArgumentError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
-import { Random } from '../tensor/random.ts'
+import { checkInteger, checkNumber, checkOptions } from '../errors.ts'
+import { compile, type Compiled } from '../graph/compile.ts'
+import { sample, type SampleOptions } from '../ops/index.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 
 export interface SamplingOptions {
   /** 0 takes the most likely token; below 1 is more careful, above 1 more daring. 1 unless said. */
@@ -8,104 +10,64 @@ export interface SamplingOptions {
   topK?: number
   /** Only the most likely tokens that together have this probability (Holtzman et al. 2020). */
   topP?: number
+  /** Only tokens with at least this share of the probability of the most likely one (Nguyen et al. 2024). */
+  minP?: number
   /** Same seed, same choices. */
   seed?: number
 }
 
-export const samplingOptions = { temperature: 'any', topK: 'any', topP: 'any', seed: 'any' } as const
+export const samplingOptions = { temperature: 'any', topK: 'any', topP: 'any', minP: 'any', seed: 'any' } as const
 
-/** Chooses the next token from logits. */
-export type Sampler = (logits: Float32Array) => number
+/**
+ * How one sequence chooses its tokens: temperature, then top-k, then top-p, then min-p; ties go to the smaller id. What
+ * `ops.sample` takes for a row. Sequences have one each, so that their tokens do not depend on what else is in a batch.
+ */
+export class Sampler {
+  readonly temperature: number
+  /** 0: all. */
+  readonly topK: number
+  readonly topP: number
+  readonly minP: number
+  /** i32. */
+  readonly seed: number
+  /** How many tokens were drawn: together with the seed it decides the next one. Whoever draws counts. */
+  step = 0
 
-/** Temperature, then top-k, then top-p; ties go to the smaller id. Throws ArgumentError for logits that hold NaN or whose largest is infinite. */
-export function sampler(options: SamplingOptions = {}): Sampler {
-  checkOptions('sampler', options, samplingOptions)
-  const temperature = checkNumber('sampler', 'temperature', options.temperature ?? 1, 0)
-  const topK = options.topK === undefined ? Infinity : checkInteger('sampler', 'topK', options.topK, 1)
-  const topP = checkNumber('sampler', 'topP', options.topP ?? 1, 0, 1)
-  if (temperature === 0 || topK === 1) return argmax
-  const random = new Random(
-    options.seed === undefined ? Math.random() * 2 ** 48 : checkInteger('sampler', 'seed', options.seed, 0),
-  )
-  return (logits) => {
-    const weights = weigh(logits, temperature)
-    if (topK < weights.length || topP < 1) keepLikeliest(weights, topK, topP)
-    return draw(weights, random.uniform())
+  constructor(options: SamplingOptions = {}) {
+    checkOptions('sampler', options, samplingOptions)
+    this.temperature = checkNumber('sampler', 'temperature', options.temperature ?? 1, 0, 1e6)
+    this.topK = options.topK === undefined ? 0 : Math.min(checkInteger('sampler', 'topK', options.topK, 1), maxTopK)
+    this.topP = checkNumber('sampler', 'topP', options.topP ?? 1, 0, 1)
+    this.minP = checkNumber('sampler', 'minP', options.minP ?? 0, 0, 1)
+    this.seed = intoI32(
+      options.seed === undefined ? Math.random() * 2 ** 32 : checkInteger('sampler', 'seed', options.seed, 0),
+    )
   }
 }
 
-/** Probabilities up to a common factor. */
-function weigh(logits: Float32Array, temperature: number): Float64Array {
-  const best = logits[argmax(logits)]!
-  const weights = new Float64Array(logits.length)
-  for (let id = 0; id < logits.length; id++) weights[id] = Math.exp((logits[id]! - best) / temperature)
-  return weights
+const maxTopK = 2 ** 31 - 1
+
+/** All 53 bits count. */
+const intoI32 = (seed: number): number => ((seed % 2 ** 32) | 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b1)
+
+/** Throws ArgumentError unless a Sampler can be made of them. */
+export function checkSampling(options: SamplingOptions): Sampler {
+  return new Sampler(options)
 }
 
-/** Sets what top-k and top-p leave out to 0. */
-function keepLikeliest(weights: Float64Array, topK: number, topP: number): void {
-  const ranked = topK < weights.length ? largest(weights, topK) : aboveTail(weights, topP)
-  const enough = topP * sum(topK < weights.length ? ranked : weights)
-  let [count, reached] = [0, 0]
-  while (count < ranked.length && (count === 0 || reached < enough)) reached += ranked[count++]!
-  const smallest = ranked[count - 1]!
-  let equals = count - ranked.indexOf(smallest)
-  for (let id = 0; id < weights.length; id++) {
-    const weight = weights[id]!
-    if (weight < smallest || (weight === smallest && equals-- <= 0)) weights[id] = 0
-  }
-}
+/** What `ops.sample` takes of each row, besides its logits. Rows that are not drawn take their largest logit, which costs least. */
+export const samplerInputs = (
+  samplers: readonly Sampler[],
+  isDrawn: (row: number) => boolean = () => true,
+): Record<'seed' | 'step' | 'topK', Int32Array> & Record<'temperature' | 'topP' | 'minP', Float32Array> => ({
+  seed: Int32Array.from(samplers, ({ seed }) => seed),
+  step: Int32Array.from(samplers, ({ step }) => step),
+  temperature: Float32Array.from(samplers, ({ temperature }, row) => (isDrawn(row) ? temperature : 0)),
+  topK: Int32Array.from(samplers, ({ topK }) => topK),
+  topP: Float32Array.from(samplers, ({ topP }) => topP),
+  minP: Float32Array.from(samplers, ({ minP }) => minP),
+})
 
-/** The k largest, descending. Most weights are only compared: the event loop waits for this. */
-function largest(weights: Float64Array, k: number): Float64Array {
-  const kept = new Float64Array(Math.min(2 * k, weights.length))
-  let [count, floor] = [0, -1]
-  for (const weight of weights) {
-    if (weight <= floor) continue
-    kept[count++] = weight
-    if (count < kept.length) continue
-    kept.sort().reverse()
-    count = k
-    floor = kept[k - 1]!
-  }
-  return kept.subarray(0, count).sort().reverse().subarray(0, k)
-}
-
-/** Descending, without those that even all together are less than 1 − topP of the whole. */
-function aboveTail(weights: Float64Array, topP: number): Float64Array {
-  const negligible = ((1 - topP) * sum(weights)) / weights.length
-  return weights
-    .filter((weight) => weight >= negligible)
-    .sort()
-    .reverse()
-}
-
-/** `uniform` in [0, 1) → an id with a probability in proportion to its weight. */
-function draw(weights: Float64Array, uniform: number): number {
-  let left = uniform * sum(weights)
-  let last = 0
-  for (let id = 0; id < weights.length; id++) {
-    if (weights[id] === 0) continue
-    last = id
-    if ((left -= weights[id]!) < 0) break
-  }
-  return last
-}
-
-function sum(weights: Float64Array): number {
-  let total = 0
-  for (const weight of weights) total += weight
-  return total
-}
-
-function argmax(logits: Float32Array): number {
-  let best = 0
-  for (let id = 0; id < logits.length; id++) {
-    if (Number.isNaN(logits[id]!))
-      throw new ArgumentError(`sampler: the logit of token ${id} is NaN; the model's weights are broken`)
-    if (logits[id]! > logits[best]!) best = id
-  }
-  if (!Number.isFinite(logits[best]))
-    throw new ArgumentError(`sampler: the largest logit is ${logits[best]}; the model's weights are broken`)
-  return best
-}
+/** `ops.sample` by itself, for logits that were changed after the step that made them: with what `samplerInputs` gives. */
+export const compileSampling = (): Compiled<SampleOptions & { logits: Tensor }, Tensor> =>
+  compile(({ logits, ...options }) => sample(logits, options))

@@ -14,7 +14,7 @@ import type { SaveOptions } from '../models/save-folder.ts'
 import { packSource } from '../models/seq2seq-inputs.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { BeamSearch } from './beam-search.ts'
-import { sampler } from './sampler.ts'
+import { compileSampling, Sampler, samplerInputs } from './sampler.ts'
 import { Seq2SeqDecoding, type Seq2SeqSizes } from './seq2seq-decoding.ts'
 import {
   optionsOfFile,
@@ -119,19 +119,24 @@ async function followLikeliest(
   run: RunOptions,
 ): Promise<number[][]> {
   const { maxNewTokens, stopTokens, decoderStartTokenId: start } = options
-  const choose = sampler(options.sampling)
+  const { seed } = options.sampling
   const targets = Array.from({ length: batch }, () => [start])
+  const samplers = targets.map(
+    (_, i) => new Sampler({ ...options.sampling, ...(seed !== undefined && { seed: seed + i }) }),
+  )
   const isOpen = targets.map(() => true)
+  using drawing = compileSampling()
   for (let made = 0; made < maxNewTokens && isOpen.includes(true); made++) {
     run.signal?.throwIfAborted()
     using scores = await decoding.step(
       Int32Array.from(targets, (target) => target.at(-1)!),
       run,
     )
-    rowsOf(scores).forEach((row, i) => {
+    rowsOf(scores).forEach((row, i) => isOpen[i] && applyRules(row, targets[i]!, options))
+    using tokens = await drawing.run({ logits: scores, ...samplerInputs(samplers, (i) => isOpen[i]!) }, run)
+    tokens.data().forEach((token, i) => {
       if (!isOpen[i]) return
-      applyRules(row, targets[i]!, options)
-      const token = choose(row)
+      samplers[i]!.step++
       targets[i]!.push(token)
       isOpen[i] = !stopTokens.includes(token)
     })

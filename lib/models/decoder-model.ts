@@ -1,7 +1,7 @@
 import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
-import type { KeyValueCache } from '../nn/key-value-cache.ts'
+import type { CachePlace, KeyValueCache } from '../nn/key-value-cache.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import type { RotaryConfig } from '../nn/multi-head-attention.ts'
@@ -28,14 +28,14 @@ export interface DecoderInputs {
 }
 const inputNames = ['tokens', 'positions', 'offsets', 'frequencies'] as const
 
-/** With a key-value cache: where this piece of the sequence stands. */
-export interface CacheInputs {
+/** With a key-value cache: where this piece of the sequence, or of several, stands. */
+export interface CacheInputs extends CachePlace {
   cache: KeyValueCache
-  /** i32 scalar: how many tokens the cache holds already. */
-  position: Tensor
-  /** i32 [1]: how many it holds then. */
+  /** i32 [sequences]: how many tokens of each the cache holds then. */
   keyLengths: Tensor
 }
+
+const placeOf = ({ position, offsets, slots }: CacheInputs): CachePlace => ({ position, offsets, slots })
 
 export interface DecoderModelOptions extends Initialised {
   /** Whether there is an output projection, where it is not the token embedding; true unless said. */
@@ -136,7 +136,7 @@ export class DecoderModel extends Module {
       if (inputs[name] !== undefined) checkTensor('DecoderModel', name, inputs[name])
     if (offsets && !positions) throw new ArgumentError('DecoderModel: offsets need positions, those of the tokens')
     checkSource('DecoderModel', dropout)
-    const frequencies = inputs.frequencies ?? this.#frequenciesOf(tokens.shape.at(-1)!)
+    const frequencies = inputs.frequencies ?? (cached ? undefined : this.#frequenciesOf(tokens.shape.at(-1)!))
     const { scaleEmbedding, hiddenSize, localRopeTheta, windowLayers, dropout: probability } = this.#config
     let x = this.tokenEmbedding.forward(tokens)
     if (scaleEmbedding) x = multiply(x, Math.sqrt(hiddenSize))
@@ -152,7 +152,7 @@ export class DecoderModel extends Module {
         frequencies: localRopeTheta && windowLayers[index] ? undefined : frequencies,
         dropout,
         keyLengths: cached?.keyLengths,
-        cache: cached?.cache.layer(index, cached.position),
+        cache: cached && cached.cache.layer(index, placeOf(cached)),
       })
       states.push(x)
     })
@@ -190,9 +190,9 @@ export class DecoderModel extends Module {
     return linearCrossEntropy(hidden, weight, targets)
   }
 
-  /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */
-  logitsOfRow(hidden: Tensor, row: Tensor): Tensor {
-    return this.logits(embedding(hidden, row))
+  /** The logits of some rows (i32 [rows]) of hidden states [length, hiddenSize]: [rows, vocabSize]. */
+  logitsOfRows(hidden: Tensor, rows: Tensor): Tensor {
+    return this.logits(embedding(hidden, rows))
   }
 
   override dispose(): void {

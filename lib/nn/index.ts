@@ -13,7 +13,7 @@ export {
   type TransformerStackOptions,
 } from './encoder.ts'
 export { FeedForward, GatedFeedForward, GeGLU, SwiGLU, type FeedForwardOptions } from './feed-forward.ts'
-export { KeyValueCache, type CacheShape, type LayerCache } from './key-value-cache.ts'
+export { KeyValueCache, type CachePlace, type CacheShape, type LayerCache } from './key-value-cache.ts'
 export { Embedding, Linear, type EmbeddingLayerOptions, type LinearOptions } from './linear.ts'
 export { MixtureOfExperts, type MixtureOfExpertsOptions } from './mixture-of-experts.ts'
 export { Module } from './module.ts'

@@ -17,6 +17,19 @@ export interface CacheShape {
   dtype?: CacheFormat
 }
 
+/** Where in a cache the tokens of a call lie. */
+export interface CachePlace {
+  /** i32 scalar: how many tokens are there already. With `offsets` i32 [sequences]. */
+  position: Tensor
+  /**
+   * i32 [sequences + 1], beginning with 0: sequences of several lengths in one call, x being [tokens, dim] and sequence n its
+   * rows offsets[n] … offsets[n + 1] − 1, which may be none.
+   */
+  offsets?: Tensor | undefined
+  /** i32 [sequences]: the row of the batch that each of them lies in; its own number unless given. */
+  slots?: Tensor | undefined
+}
+
 /** Keys and values of the tokens so far, per layer: [batch, kvHeads, capacity, headDim], updated in place. */
 export class KeyValueCache implements Disposable {
   readonly capacity: number
@@ -45,10 +58,21 @@ export class KeyValueCache implements Disposable {
     return this.layers.reduce((sum, { keys, values }) => sum + bytesOf(keys) + bytesOf(values), 0)
   }
 
-  /** What layer `index` attends to and adds to. `position` (i32 scalar): how many tokens are there already. */
-  layer(index: number, position: Tensor): LayerCache {
+  /** What layer `index` attends to and adds to, and where: at a position alone, or of several sequences. */
+  layer(index: number, place: Tensor | CachePlace): LayerCache {
     checkInteger('KeyValueCache', 'layer', index, 0, this.layers.length - 1)
-    return { ...this.layers[index]!, position: checkTensor('KeyValueCache', 'position', position) }
+    const { position, offsets, slots } =
+      place instanceof Tensor ? ({ position: place } as CachePlace) : this.#checkPlace(place)
+    checkTensor('KeyValueCache', 'position', position)
+    return { ...this.layers[index]!, position, offsets, slots }
+  }
+
+  #checkPlace(place: CachePlace): CachePlace {
+    checkOptions('KeyValueCache', place, ['position', 'offsets', 'slots'])
+    const { offsets, slots } = place
+    for (const [name, x] of Object.entries({ offsets, slots }))
+      if (x !== undefined) checkTensor('KeyValueCache', name, x)
+    return place
   }
 
   dispose(): void {
@@ -65,8 +89,7 @@ export class KeyValueCache implements Disposable {
 /** Keys or values of one layer. */
 export type CachedRows = Tensor | QuantizedCache
 
-export interface LayerCache {
+export interface LayerCache extends Readonly<CachePlace> {
   readonly keys: CachedRows
   readonly values: CachedRows
-  readonly position: Tensor
 }

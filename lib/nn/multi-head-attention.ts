@@ -70,7 +70,7 @@ export interface AttendOptions extends Dropping {
    * batch of sequences that are padded at the end, tokens see what they would see alone.
    */
   causal?: boolean | undefined
-  /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens it holds after this call. */
+  /** i32 [batch]: keys j ≥ keyLengths[b] are not seen. With a cache: how many tokens of each sequence it holds after this call. */
   keyLengths?: Tensor | undefined
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
   positions?: Tensor | undefined
@@ -273,16 +273,16 @@ export class MultiHeadAttention extends Module {
     v: Tensor,
     cache: LayerCache,
     options: { causal: boolean; keyLengths: Tensor },
-    rules: AttentionOptions,
+    rules: Pick<AttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias'>,
   ): Tensor {
-    const keys = cacheWrite(cache.keys, k, cache.position)
-    const values = cacheWrite(cache.values, v, cache.position)
-    const { scale, ...others } = rules
-    if (Object.keys(others).length === 0)
-      return cachedAttention(q, keys, values, { ...options, ...(scale !== undefined && { scale }) })
-    if (!(keys instanceof Tensor) || !(values instanceof Tensor))
+    const { position, offsets, slots } = cache
+    const keys = cacheWrite(cache.keys, k, position, { offsets, slots })
+    const values = cacheWrite(cache.values, v, position, { offsets, slots })
+    const { bias, ...others } = rules
+    if (bias === undefined) return cachedAttention(q, keys, values, { ...options, ...others, offsets, slots })
+    if (!(keys instanceof Tensor) || !(values instanceof Tensor) || offsets || slots)
       throw new ArgumentError(
-        `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
+        `MultiHeadAttention: a bias by keys goes with a cache in f32 of sequences that grow together; make it with { dtype: 'f32' }`,
       )
     return attention(q, keys, values, { ...options, ...rules })
   }
@@ -292,7 +292,10 @@ export class MultiHeadAttention extends Module {
       throw new ShapeError(
         `MultiHeadAttention: with offsets x should be [tokens, dim], got ${formatShape(x.shape)}; reshape it`,
       )
-    if (cache) throw new ArgumentError('MultiHeadAttention: offsets go without a cache')
+    if (cache)
+      throw new ArgumentError(
+        'MultiHeadAttention: with a cache offsets are said by it: cache.layer(index, { offsets, … })',
+      )
     if (memoryOffsets && !memory) throw new ArgumentError('MultiHeadAttention: memoryOffsets need memory')
     if (memory && !memoryOffsets)
       throw new ArgumentError('MultiHeadAttention: offsets with memory need memoryOffsets, those of the memory')

@@ -1,5 +1,6 @@
-import { ArgumentError, ShapeError, checkInteger, describe } from '../errors.ts'
+import { ArgumentError, ShapeError, checkInteger, checkOptions, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
+import type { TensorType } from '../graph/op.ts'
 import { native } from '../native/load.ts'
 import { formatShape, sizeOf, type Shape } from '../tensor/shape.ts'
 import { allocate, type Tensor } from '../tensor/tensor.ts'
@@ -97,22 +98,54 @@ export function partsOf(
   return { tensor, shape: tensor.shape, format: 'f32' }
 }
 
-/** cache[b, h, position + t, :] = x[b, h, t, :], rounded to the format of the cache. */
+/** Of what `offsets` cut, or of a batch. */
+export const sequenceCount = (x: TensorType, offsets: TensorType | undefined): number =>
+  offsets ? offsets.shape[0]! - 1 : x.shape[0]!
+
+/** Which rows of `x` go with which row of a cache. */
+export function checkSequences(
+  operation: string,
+  name: string,
+  x: TensorType,
+  cache: Shape,
+  offsets: TensorType | undefined,
+  slots: TensorType | undefined,
+): void {
+  if (offsets) {
+    checkRank(operation, 'offsets', offsets, 1)
+    if (offsets.shape[0] === 0)
+      throw new ShapeError(`${operation}: offsets should be [sequences + 1], the first of them 0, got [0]`)
+    if (x.shape[0] !== 1)
+      throw new ShapeError(
+        `${operation}: offsets go with packed sequences, ${name} [1, heads, tokens, headDim], got a batch of ${x.shape[0]}`,
+      )
+  }
+  const count = sequenceCount(x, offsets)
+  if (slots) checkShapeOf(operation, 'slots', slots, [count])
+  else if (offsets ? count > cache[0]! : count !== cache[0])
+    throw new ShapeError(
+      `${operation}: ${name} ${formatShape(x.shape)} has ${count} sequences, but the cache ${formatShape(cache)} has room for ${cache[0]}; slots say which row each of them lies in`,
+    )
+}
+
 const writes = (name: string, kind: 'float' | 'index'): ReturnType<typeof defineOp> =>
   defineOp({
     name,
     operands: [
       { name: 'x', kind: 'float', layout: 'rows' },
       { name: 'position', kind: 'index', layout: 'contiguous' },
+      { name: 'offsets', kind: 'index', optional: true, layout: 'contiguous' },
+      { name: 'slots', kind: 'index', optional: true, layout: 'contiguous' },
       { name: 'cache', kind, layout: kind === 'float' ? 'rows' : 'contiguous' },
     ],
     outputs: [{ name: 'updated', updates: 'cache', layout: kind === 'float' ? 'rows' : 'contiguous' }],
-    infer: ([x, position, cache], { shape }) => {
+    infer: ([x, position, offsets, slots, cache], { shape }) => {
       checkRank('cacheWrite', 'x', x!, 4)
-      checkShapeOf('cacheWrite', 'position', position!, [])
-      const [batch, numHeads, length, headDim] = x!.shape
-      const [cacheBatch, cacheHeads, capacity, cacheDim] = shape as Shape
-      if (batch !== cacheBatch || numHeads !== cacheHeads || headDim !== cacheDim || length! > capacity!)
+      checkSequences('cacheWrite', 'x', x!, shape as Shape, offsets, slots)
+      checkShapeOf('cacheWrite', 'position', position!, offsets ? [sequenceCount(x!, offsets)] : [])
+      const [, numHeads, length, headDim] = x!.shape
+      const [, cacheHeads, capacity, cacheDim] = shape as Shape
+      if (numHeads !== cacheHeads || headDim !== cacheDim || (!offsets && length! > capacity!))
         throw new ShapeError(
           `cacheWrite: x ${formatShape(x!.shape)} does not fit into the cache ${formatShape(shape as Shape)}; the order is (batch, heads, length, headDim)`,
         )
@@ -130,16 +163,83 @@ const writes = (name: string, kind: 'float' | 'index'): ReturnType<typeof define
 const cacheWriteOp = writes('cacheWrite', 'float')
 const quantizedCacheWriteOp = writes('quantizedCacheWrite', 'index')
 
+/** The same cache, after it was changed. */
+const changed = <C extends Tensor | QuantizedCache>(cache: C, updated: Tensor): C =>
+  (cache instanceof QuantizedCache ? new QuantizedCache(cache.shape, cache.format, updated) : updated) as C
+
+export interface CacheWriteOptions {
+  /** i32 [sequences + 1]: packed sequences, as `cachedAttention` has them. position is i32 [sequences] then. */
+  offsets?: Tensor | undefined
+  /** i32 [sequences]: the row of the cache that each sequence lies in; its own number unless given. No two may write to one. */
+  slots?: Tensor | undefined
+}
+
 /**
  * cache[b, h, position + t, :] = x[b, h, t, :], in place; gives the cache as it is then. position: an i32 scalar. What
  * would not fit is an error when it runs. A cache made by `quantizedCache` rounds what is written.
  */
-export function cacheWrite<C extends Tensor | QuantizedCache>(cache: C, x: Tensor, position: Tensor): C {
+export function cacheWrite<C extends Tensor | QuantizedCache>(
+  cache: C,
+  x: Tensor,
+  position: Tensor,
+  options: CacheWriteOptions = {},
+): C {
   const { tensor, shape, format } = partsOf('cacheWrite', 'cache', cache)
   checkTensor('cacheWrite', 'x', x)
   checkTensor('cacheWrite', 'position', position)
+  checkOptions('cacheWrite', options, ['offsets', 'slots'])
+  const { offsets, slots } = options
+  for (const [name, given] of Object.entries({ offsets, slots }))
+    if (given !== undefined) checkTensor('cacheWrite', name, given)
   if (shape.length !== 4) checkRank('cacheWrite', 'cache', tensor, 4)
   const op = format === 'f32' ? cacheWriteOp : quantizedCacheWriteOp
-  const updated = apply(op, [x, position, tensor], { shape, format })[0]!
-  return (cache instanceof QuantizedCache ? new QuantizedCache(cache.shape, cache.format, updated) : updated) as C
+  return changed(cache, apply(op, [x, position, offsets, slots, tensor], { shape, format })[0]!)
+}
+
+const copies = (name: string, kind: 'float' | 'index'): ReturnType<typeof defineOp> =>
+  defineOp({
+    name,
+    operands: [
+      { name: 'from', kind: 'index', layout: 'contiguous' },
+      { name: 'to', kind: 'index', layout: 'contiguous' },
+      { name: 'lengths', kind: 'index', layout: 'contiguous' },
+      { name: 'cache', kind, layout: kind === 'float' ? 'rows' : 'contiguous' },
+    ],
+    outputs: [{ name: 'updated', updates: 'cache', layout: kind === 'float' ? 'rows' : 'contiguous' }],
+    infer: ([from, to, lengths, cache]) => {
+      checkRank('cacheCopy', 'from', from!, 1)
+      checkShapeOf('cacheCopy', 'to', to!, from!.shape)
+      checkShapeOf('cacheCopy', 'lengths', lengths!, from!.shape)
+      return [like(cache!)]
+    },
+    lowering: {
+      kind: 'instruction',
+      instruction: 'cacheCopy',
+      attributes: ({ format, headDim }) => [cacheFormatIndex(format), Number(headDim)],
+    },
+  })
+
+const cacheCopyOp = copies('cacheCopy', 'float')
+const quantizedCacheCopyOp = copies('quantizedCacheCopy', 'index')
+
+export interface CacheCopies {
+  /** i32 [copies]: rows of the cache. */
+  from: Tensor
+  /** i32 [copies]: none of them is copied from, or to twice. */
+  to: Tensor
+  /** i32 [copies]: how many tokens; of 0 the other two count for nothing. */
+  lengths: Tensor
+}
+
+/** cache[to[i], h, t, :] = cache[from[i], h, t, :] for t < lengths[i], in place; gives the cache as it is then. */
+export function cacheCopy<C extends Tensor | QuantizedCache>(cache: C, given: CacheCopies): C {
+  const { tensor, shape, format } = partsOf('cacheCopy', 'cache', cache)
+  checkOptions('cacheCopy', given, ['from', 'to', 'lengths'])
+  const { from, to, lengths } = given
+  for (const [name, x] of Object.entries({ from, to, lengths })) checkTensor('cacheCopy', name, x)
+  if (shape.length !== 4) checkRank('cacheCopy', 'cache', tensor, 4)
+  const headDim = shape[3]!
+  if (headDim < 1 || headDim > 256) throw new ShapeError(`cacheCopy: headDim should be from 1 to 256, got ${headDim}`)
+  const op = format === 'f32' ? cacheCopyOp : quantizedCacheCopyOp
+  return changed(cache, apply(op, [from, to, lengths, tensor], { format, headDim })[0]!)
 }

@@ -33,7 +33,15 @@ export {
 export { fill } from './fill.ts'
 export { attention, attentionWithProbabilities, type AttentionOptions } from './attention.ts'
 export { cachedAttention, type CachedAttentionOptions } from './cached-attention.ts'
-export { cacheWrite, quantizedCache, type CacheFormat, type QuantizedCache } from './cache.ts'
+export {
+  cacheCopy,
+  cacheWrite,
+  quantizedCache,
+  type CacheCopies,
+  type CacheFormat,
+  type CacheWriteOptions,
+  type QuantizedCache,
+} from './cache.ts'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.ts'
 export { dropout, type DropoutOptions } from './dropout.ts'
 export { embedding, type EmbeddingOptions } from './embedding.ts'
@@ -46,5 +54,6 @@ export { adamWStep, clipScale, globalNorm, type AdamWStep } from './optimizer-st
 export { dequantize, quantize, type QuantizedMatrix, type WeightFormat } from './quantize.ts'
 export { max, mean, min, sum, type ReduceOptions } from './reduce.ts'
 export { rotaryEmbedding, type RotaryOptions } from './rotary-embedding.ts'
+export { sample, type SampleOptions } from './sample.ts'
 export { logSoftmax, softmax, type SoftmaxOptions } from './softmax.ts'
 export { broadcastTo, concat, pad, reshape, slice, split, transpose } from './view.ts'

@@ -265,8 +265,10 @@ constexpr int64_t kCacheGroup = 16;
 constexpr int64_t kCachedRun = 128;  // runs of keys begin at multiples of this
 
 // A few queries of the heads that share one key-value head, against keys [begin, end) of its cache. Row r of `rows` is
-// query r % queries of head r / queries; it sees keys below last_seen + r % queries · seen_step.
+// query r % queries of head r / queries.
 struct CachedAttention {
+  AttentionScores scores;              // of query 0 of head 0
+  int64_t bias_head, slope_head;       // strides between heads
   const float* q;
   int64_t q_head, q_row;               // floats between heads, and between queries of one
   const char *k, *v;                   // token 0
@@ -274,9 +276,7 @@ struct CachedAttention {
   int64_t v_row, v_group;
   int64_t begin, end;                  // begin: a multiple of kCachedRun
   int64_t rows, queries;
-  int64_t last_seen, seen_step;
   int head_dim, value_dim;             // each 1 … 256
-  float scale;
   float* o;                            // [rows][o_row], overwritten: not yet divided by the sums
   int64_t o_row;                       // value_dim rounded up to a multiple of 16
   float *row_max, *row_sum;            // [rows], overwritten
@@ -333,6 +333,27 @@ struct RowKernels {
   float (*minimum)(const float* x, int64_t n);
   double (*sum_of_squares)(const float* x, int64_t n);
   void (*accumulate)(const float* x, float* y, int64_t n);   // y += x
+};
+
+// ---- sampling -----------------------------------------------------------------------------------------------------
+
+// A token of one row of logits. Kept are: the top_k largest logits (of equals the first ones); of these, from the
+// largest on, the fewest whose weights exp(logit / temperature) reach the share top_p of all; of these, those of at least
+// min_p times the largest weight.
+struct Sampling {
+  const float* logits;
+  int64_t n;          // 1 … 2²⁴
+  float temperature;  // 0: the first of the largest
+  int64_t top_k;      // n or more: all
+  float top_p, min_p; // 0 … 1
+  double uniform;     // [0, 1)
+  float* scratch;     // scratch(n) floats, 64-byte aligned
+};
+
+struct SamplingKernels {
+  int64_t (*scratch)(int64_t n);
+  // The token, or −1 where a logit is NaN or the largest is infinite.
+  int64_t (*run)(const Sampling&);
 };
 
 // ---- optimizer --------------------------------------------------------------------------------------------------
@@ -392,6 +413,7 @@ struct KernelTable {
   AttentionKernels attention;
   CachedAttentionKernels cached_attention;
   RowKernels rows;
+  SamplingKernels sampling;
   OptimizerKernels optimizer;
   PeakKernels peak;
 };

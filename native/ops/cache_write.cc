@@ -1,77 +1,191 @@
-// CacheWrite: cache[b, h, position + t, :] = x[b, h, t, :], rounded to the format of the cache.
+// CacheWrite: cache[slot, h, position + t, :] = x[b, h, t, :], rounded to the format of the cache, for each
+// sequence. CacheCopy: cache[to[i], h, t, :] = cache[from[i], h, t, :], t < lengths[i], as it lies there.
 //
-// x [B, H, T, D], position i32 [] → cache of B sequences and H heads (cache_format.h), updated in place
-// {format}. Layouts: x: last dimension contiguous, other strides arbitrary; so is a cache of f32. Contract: 0
-// ≤ position and position + T ≤ its capacity, checked when it runs, before anything is written. Other rows of
-// the cache stay as they are. x may not overlap the cache.
+// x [B, H, T, D], position i32 [], [offsets i32 [N + 1]], [slots i32 [N]] → cache {format}; with offsets
+// position is [N] (cache_rows.h), and rows of x after the last offset are left out. from, to, lengths i32 [M]
+// → cache {format, D}. The cache (cache_format.h) is updated in place. Layouts: x: last dimension contiguous,
+// other strides arbitrary; so is a cache of f32. Contract, checked when it runs, before anything is written:
+// 0 ≤ position and position + T ≤ its capacity; no two sequences write to one slot; what is copied to is
+// neither copied from nor copied to twice. Other rows of the cache stay as they are. x may not overlap the
+// cache.
 
 #include <cstring>
 
 #include "ops/cache_format.h"
+#include "ops/cache_rows.h"
+#include "ops/chunks.h"
 #include "ops/op_list.h"
 
 namespace heedful {
 namespace {
 
-enum { kX, kPosition, kCache };
-
-// Elements of one task: 64 KiB, some microseconds.
-constexpr int64_t kTaskElements = 16384;
+enum { kX, kPosition, kOffsets, kSlots, kCache };
 
 void Check(const Instruction& in) {
-  const Operand &x = in[kX], &position = in[kPosition], &cache = in[kCache];
+  const Operand &x = in[kX], &position = in[kPosition], &offsets = in[kOffsets], &cache = in[kCache];
   CheckHeads("cacheWrite: x", x, x.dtype);
+  HEEDFUL_CHECK(cache && cache.rank == 4, "cacheWrite: cache must have 4 dimensions");
+  CachedSequences::Check("cacheWrite", x, offsets, in[kSlots], cache);
   const CacheFormat format =
-      CheckCache("cacheWrite: cache", cache, in.attributes[0], x.dtype, x.dims[0], x.dims[1], x.dims[3]);
+      CheckCache("cacheWrite: cache", cache, in.attributes[0], x.dtype, cache.dims[0], x.dims[1], x.dims[3]);
   if (format == CacheFormat::f32) CheckHeadsOutput("cacheWrite: cache", cache, x.dtype);
-  HEEDFUL_CHECK(position && position.dtype == DType::kI32 && position.rank == 0,
-                "cacheWrite: position must be one i32, of rank 0");
+  HEEDFUL_CHECK(
+      position && position.dtype == DType::kI32 &&
+          (offsets ? position.rank == 1 && position.dims[0] == offsets.dims[0] - 1 : position.rank == 0),
+      offsets ? "cacheWrite: position must be i32, one of each sequence"
+              : "cacheWrite: position must be one i32, of rank 0");
 }
 
 CacheLayout LayoutOf(const Instruction& in) {
   return {static_cast<CacheFormat>(static_cast<int>(in.attributes[0])), in[kCache], in[kX].dims[3]};
 }
 
-// Throws unless x fits into the cache there.
-int64_t CheckedPosition(const Instruction& in, const CacheLayout& layout) {
-  const int64_t position = *in[kPosition].As<int32_t>(), length = in[kX].dims[2];
-  HEEDFUL_CHECK(position >= 0 && position + length <= layout.capacity,
-                "cacheWrite: " + std::to_string(length) + " rows at position " + std::to_string(position) +
-                    " do not fit into a cache of " + std::to_string(layout.capacity));
-  return position;
+int64_t PositionOf(const Instruction& in, int64_t s) {
+  return in[kPosition].As<int32_t>()[in[kOffsets] ? s * in[kPosition].strides[0] : 0];
 }
 
-// Row `row` of all rows of x, in the order [b, h, t].
+// Throws unless all of x fits into the cache.
+void CheckPlaces(const Instruction& in, const CacheLayout& layout, const CachedSequences& sequences) {
+  sequences.CheckData("cacheWrite");
+  for (int64_t s = 0; s < sequences.Count(); ++s) {
+    const CachedSequence x = sequences[s];
+    const int64_t position = PositionOf(in, s);
+    HEEDFUL_CHECK(position >= 0 && position + x.rows <= layout.capacity,
+                  "cacheWrite: " + std::to_string(x.rows) + " rows at position " + std::to_string(position) +
+                      " do not fit into a cache of " + std::to_string(layout.capacity));
+    for (int64_t before = 0; in[kSlots] && x.rows && before < s; ++before) {
+      HEEDFUL_CHECK(sequences[before].rows == 0 || sequences[before].slot != x.slot,
+                    "cacheWrite: the sequences " + std::to_string(before) + " and " + std::to_string(s) +
+                        " write to one slot, " + std::to_string(x.slot));
+    }
+  }
+}
+
+// Row t of x, all heads.
 template <class T>
-void WriteRow(const Operand& x, const CacheLayout& layout, int64_t position, int64_t row) {
-  const int64_t length = x.dims[2], heads = x.dims[1];
-  const int64_t t = row % length, h = row / length % heads, b = row / length / heads;
-  const T* source = x.As<T>() + b * x.strides[0] + h * x.strides[1] + t * x.strides[2];
-  StoreCacheRow(layout, layout.Head(b, h), position + t, source, x.dims[3]);
+void WriteRow(const Operand& x, const CacheLayout& layout, const CachedSequence& sequence, int64_t position,
+              int64_t t) {
+  for (int64_t h = 0; h < x.dims[1]; ++h) {
+    const T* source =
+        x.As<T>() + sequence.batch * x.strides[0] + h * x.strides[1] + (sequence.row + t) * x.strides[2];
+    StoreCacheRow(layout, layout.Head(sequence.slot, h), position + t, source, x.dims[3]);
+  }
 }
 
 void Run(const Instruction& in, Context& context) {
   const Operand& x = in[kX];
   const CacheLayout layout = LayoutOf(in);
-  const int64_t position = CheckedPosition(in, layout);
-  if (x.Size() == 0) return;
-  const int64_t rows = x.dims[0] * x.dims[1] * x.dims[2];
-  const int64_t task_rows = std::max<int64_t>(1, kTaskElements / x.dims[3]);
-  context.Parallel((rows + task_rows - 1) / task_rows, [&](int64_t task, int) {
-    for (int64_t row = task * task_rows; row < std::min(rows, (task + 1) * task_rows); ++row)
-      WriteRow<float>(x, layout, position, row);
-  });
+  const CachedSequences sequences(x, in[kOffsets], in[kSlots], in[kCache]);
+  CheckPlaces(in, layout, sequences);
+  const auto write = [&](int64_t s, int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) WriteRow<float>(x, layout, sequences[s], PositionOf(in, s), t);
+  };
+  // Sequences are long, or many of them short: work is cut at one of the two.
+  const int64_t count = sequences.Count(), tokens = x.dims[0] * x.dims[2], row = x.dims[1] * x.dims[3];
+  if (tokens >= 2 * count) {
+    for (int64_t s = 0; s < count; ++s)
+      ForChunks(context, sequences[s].rows, row, [&](int64_t begin, int64_t end) { write(s, begin, end); });
+  } else {
+    ForChunks(context, count, row, [&](int64_t begin, int64_t end) {
+      for (int64_t s = begin; s < end; ++s) write(s, 0, sequences[s].rows);
+    });
+  }
 }
 
 void Reference(const Instruction& in) {
   const CacheLayout layout = LayoutOf(in);
-  const int64_t position = CheckedPosition(in, layout);
-  for (int64_t row = 0; row < in[kX].dims[0] * in[kX].dims[1] * in[kX].dims[2]; ++row)
-    WriteRow<double>(in[kX], layout, position, row);
+  const CachedSequences sequences(in[kX], in[kOffsets], in[kSlots], in[kCache]);
+  CheckPlaces(in, layout, sequences);
+  for (int64_t s = 0; s < sequences.Count(); ++s)
+    for (int64_t t = 0; t < sequences[s].rows; ++t)
+      WriteRow<double>(in[kX], layout, sequences[s], PositionOf(in, s), t);
+}
+
+// ---- copies
+// -----------------------------------------------------------------------------------------------------
+
+enum { kFrom, kTo, kLengths, kCopied };
+enum { kFormat, kDim };
+
+void CheckCopy(const Instruction& in) {
+  const Operand& cache = in[kCopied];
+  HEEDFUL_CHECK(cache && cache.rank == 4, "cacheCopy: cache must have 4 dimensions");
+  const double dim = in.attributes[kDim];
+  HEEDFUL_CHECK(dim >= 1 && dim <= 256 && dim == static_cast<int>(dim),
+                "cacheCopy: headDim must be 1 to 256");
+  const CacheFormat format = CheckCache("cacheCopy: cache", cache, in.attributes[kFormat], cache.dtype,
+                                        cache.dims[0], cache.dims[1], static_cast<int64_t>(dim));
+  if (format == CacheFormat::f32) CheckHeadsOutput("cacheCopy: cache", cache, cache.dtype);
+  const char* names[] = {"from", "to", "lengths"};
+  for (const int i : {kFrom, kTo, kLengths}) {
+    HEEDFUL_CHECK(
+        in[i] && in[i].dtype == DType::kI32 && in[i].rank == 1 && in[i].dims[0] == in[kFrom].dims[0],
+        std::string("cacheCopy: ") + names[i] + " must be i32, as many as of the others");
+  }
+}
+
+int64_t At(const Operand& x, int64_t i) { return x.As<int32_t>()[i * x.strides[0]]; }
+
+void CheckCopies(const Instruction& in, const CacheLayout& layout) {
+  const int64_t slots = in[kCopied].dims[0], count = in[kFrom].dims[0];
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t length = At(in[kLengths], i), from = At(in[kFrom], i), to = At(in[kTo], i);
+    const std::string which = "[" + std::to_string(i) + "] is ";
+    HEEDFUL_CHECK(length >= 0 && length <= layout.capacity, "cacheCopy: lengths" + which +
+                                                                std::to_string(length) + ", expected 0 to " +
+                                                                std::to_string(layout.capacity));
+    if (length == 0) continue;
+    HEEDFUL_CHECK(from >= 0 && from < slots, "cacheCopy: from" + which + std::to_string(from) +
+                                                 ", expected 0 to " + std::to_string(slots - 1));
+    HEEDFUL_CHECK(to >= 0 && to < slots, "cacheCopy: to" + which + std::to_string(to) + ", expected 0 to " +
+                                             std::to_string(slots - 1));
+    for (int64_t j = 0; j < count; ++j) {
+      HEEDFUL_CHECK(At(in[kLengths], j) == 0 || (At(in[kFrom], j) != to && (j == i || At(in[kTo], j) != to)),
+                    "cacheCopy: to" + which + std::to_string(to) + ", which is copied from, or to, as well");
+    }
+  }
+}
+
+void RunCopies(const Instruction& in, const CacheLayout& layout, int64_t element, const Context* context) {
+  CheckCopies(in, layout);
+  const int64_t heads = in[kCopied].dims[1];
+  const auto copy = [&](int64_t task, int) {
+    const int64_t i = task / heads, h = task % heads, length = At(in[kLengths], i);
+    if (length == 0) return;
+    const std::byte* from = layout.Head(At(in[kFrom], i), h);
+    std::byte* to = layout.Head(At(in[kTo], i), h);
+    if (layout.format == CacheFormat::f32) {
+      for (int64_t t = 0; t < length; ++t)
+        std::memcpy(to + t * layout.row, from + t * layout.row,
+                    static_cast<size_t>(element * static_cast<int64_t>(in.attributes[kDim])));
+    } else {
+      // Whole groups, but bf16 has none behind its last row.
+      const bool groups = layout.format == CacheFormat::int8;
+      std::memcpy(
+          to, from,
+          static_cast<size_t>(groups ? CeilDiv(length, kCacheGroup) * layout.group : length * layout.row));
+    }
+  };
+  const int64_t tasks = in[kFrom].dims[0] * heads;
+  if (context) return context->Parallel(tasks, copy);
+  for (int64_t task = 0; task < tasks; ++task) copy(task, 0);
+}
+
+CacheLayout CopyLayout(const Instruction& in) {
+  return {static_cast<CacheFormat>(static_cast<int>(in.attributes[kFormat])), in[kCopied],
+          static_cast<int64_t>(in.attributes[kDim])};
+}
+
+void RunCopy(const Instruction& in, Context& context) {
+  RunCopies(in, CopyLayout(in), sizeof(float), &context);
+}
+void ReferenceCopy(const Instruction& in) {
+  RunCopies(in, CopyLayout(in), SizeOf(in[kCopied].dtype), nullptr);
 }
 
 }  // namespace
 
-const OpInfo kCacheWriteOp = {"cacheWrite", 2, 1, 1, Check, NoWorkspace, Run, Reference};
+const OpInfo kCacheWriteOp = {"cacheWrite", 4, 1, 1, Check, NoWorkspace, Run, Reference};
+const OpInfo kCacheCopyOp = {"cacheCopy", 3, 1, 2, CheckCopy, NoWorkspace, RunCopy, ReferenceCopy};
 
 }  // namespace heedful

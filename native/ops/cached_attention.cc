@@ -1,171 +1,190 @@
-// CachedAttention: o = softmax(scale · q · kᵀ + mask) · v, k and v being the rows of a key-value cache.
+// CachedAttention: o = softmax(s) · v of the keys and values of a key-value cache,
+//   s = scale · q · kᵀ;  softcap: s = softcap · tanh(s / softcap);  s += bias[h, W − 1 − p + j] − slopes[h] ·
+//   (p − j)
 //
-// q [B, H, T, D], keys and values of Hkv heads (cache_format.h), keyLengths i32 [B] → o [B, H, T, Dv] {scale,
-// causal, format}. H is a multiple of Hkv; query head h reads key-value head h / (H / Hkv). D, Dv ≤ 256.
-// Layouts: q, o: last dimension contiguous, other strides arbitrary; so are caches of f32.
-// Contract: sequence b has L = keyLengths[b] keys, checked when it runs; the cache is never read beyond.
-// Query i sees keys j ≤ i + L − T when causal, else all L. A query without keys gives o = 0. o may not
-// overlap inputs. Few queries stream the cache once for all heads that share it, cut into runs of keys whose
-// size depends on shapes alone; more of them go through Attention, after a cache that is not f32 was made so.
-// Accuracy: float, of the numbers that the cache holds. The result does not depend on the number of threads.
-// Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in
+// q [B, H, T, D], keys and values of Hkv heads and capacity C (cache_format.h), keyLengths i32 [N], [offsets
+// i32 [N + 1]], [slots i32 [N]] (cache_rows.h; N = B without offsets), [bias [H, W]], [slopes [H]] → o [B, H,
+// T, Dv] {scale, causal, format, left, softcap}. H is a multiple of Hkv; query head h reads key-value head h
+// / (H / Hkv). D, Dv ≤ 256. Layouts: q, o: last dimension contiguous, other strides arbitrary; so are caches
+// of f32. bias: rows contiguous. Contract: sequence s has L = keyLengths[s] keys in its slot, at most C and
+// W, checked when it runs; the cache is never read beyond. Query i of its Ts stands at the key p = i + L −
+// Ts. When causal it sees keys p − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go
+// with causal. A query without keys, and rows of q behind the last offset, give o = 0. o may not overlap
+// inputs. Few queries stream the cache once for all heads that share it, cut into runs of keys whose size
+// depends on shapes alone; more of them go through Attention, after a cache that is not f32 was made so.
+// Accuracy: float, of the numbers that the cache holds. The result does not depend on the number of threads,
+// nor on the other sequences. Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in
 // kernels/simd/cached_attention-inl.h.
 
 #include <vector>
 
-#include "ops/cache_format.h"
-#include "ops/chunks.h"
+#include "ops/attention_shape.h"
+#include "ops/cache_rows.h"
+#include "ops/cached_attention_shape.h"
 #include "ops/op_list.h"
 #include "runtime/dispatch.h"
 
 namespace heedful {
 namespace {
 
-enum { kQ, kKeys, kValues, kLengths, kO };
-enum { kScale, kCausal, kFormat };
-
-// Rows (queries of the heads that share keys) up to which a pass over the cache pays.
-constexpr int64_t kFewRows = 16;
-// Bytes of keys and values of a run: some ten microseconds of reading, beside which a fork is nothing.
-constexpr int64_t kRunBytes = 512 << 10;
-
-int64_t RoundUpTo(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
-struct Plan {
-  CacheFormat format;
-  int64_t batch, heads, kv_heads, groups, queries, head_dim, value_dim;
-  CacheLayout keys, values;
-  int64_t rows, run, runs;  // runs: of a full cache
-  int64_t o_row;
-
-  explicit Plan(const Instruction& in)
-      : format(static_cast<CacheFormat>(static_cast<int>(in.attributes[kFormat]))),
-        batch(in[kQ].dims[0]),
-        heads(in[kQ].dims[1]),
-        kv_heads(in[kKeys].dims[1]),
-        groups(kv_heads ? heads / kv_heads : 0),
-        queries(in[kQ].dims[2]),
-        head_dim(in[kQ].dims[3]),
-        value_dim(in[kO].dims[3]),
-        keys(format, in[kKeys], head_dim),
-        values(format, in[kValues], value_dim),
-        rows(groups * queries) {
-    const int64_t bytes = CacheRowBytes(format, head_dim) + CacheRowBytes(format, value_dim);
-    run = std::max(kCachedRun, kRunBytes / bytes / kCachedRun * kCachedRun);
-    runs = CeilDiv(keys.capacity, run);
-    o_row = RoundUpTo(value_dim, kCacheGroup);
-  }
-
-  bool Few() const { return rows <= kFewRows; }
-  int64_t Parts() const { return batch * kv_heads * runs; }
-  // Floats: of the lengths, and of both caches as f32.
-  int64_t LengthFloats() const { return RoundUpTo(batch, 16); }
-  int64_t KeyFloats() const { return RoundUpTo(batch * kv_heads * keys.capacity * head_dim, 16); }
-  int64_t ValueFloats() const { return RoundUpTo(batch * kv_heads * keys.capacity * value_dim, 16); }
-  int64_t SumFloats() const { return RoundUpTo(Parts() * rows, 16); }
-  int64_t Scratch(const KernelTable& kernels) const {
-    return RoundUpTo(kernels.cached_attention.scratch(rows, static_cast<int>(head_dim)), 16);
-  }
-};
+namespace op = cached_attention;
+using cached_attention::kFewRows, cached_attention::Piece, cached_attention::Plan;
 
 void Check(const Instruction& in) {
-  const Operand &q = in[kQ], &keys = in[kKeys], &values = in[kValues], &lengths = in[kLengths], &o = in[kO];
+  const Operand &q = in[op::kQ], &keys = in[op::kKeys], &values = in[op::kValues], &o = in[op::kO];
   CheckHeads("cachedAttention: q", q, q.dtype);
   CheckHeadsOutput("cachedAttention: o", o, q.dtype);
   HEEDFUL_CHECK(keys && keys.rank == 4, "cachedAttention: keys must have 4 dimensions");
-  const int64_t batch = q.dims[0], kv_heads = keys.dims[1];
-  CheckHeadDims("cachedAttention: o", o, batch, q.dims[1], q.dims[2], o.dims[3]);
-  CheckCache("cachedAttention: keys", keys, in.attributes[kFormat], q.dtype, batch, kv_heads, q.dims[3]);
-  CheckCache("cachedAttention: values", values, in.attributes[kFormat], q.dtype, batch, kv_heads, o.dims[3]);
+  const int64_t slots = keys.dims[0], kv_heads = keys.dims[1];
+  CheckHeadDims("cachedAttention: o", o, q.dims[0], q.dims[1], q.dims[2], o.dims[3]);
+  const double format = in.attributes[op::kFormat];
+  CheckCache("cachedAttention: keys", keys, format, q.dtype, slots, kv_heads, q.dims[3]);
+  CheckCache("cachedAttention: values", values, format, q.dtype, slots, kv_heads, o.dims[3]);
   HEEDFUL_CHECK(keys.dims[2] == values.dims[2],
                 "cachedAttention: keys and values must be caches of one capacity");
   HEEDFUL_CHECK(kv_heads > 0 && q.dims[1] % kv_heads == 0,
                 "cachedAttention: the heads of q must be a multiple of those of the keys");
-  HEEDFUL_CHECK(lengths && lengths.dtype == DType::kI32 && lengths.rank == 1 && lengths.dims[0] == batch,
-                "cachedAttention: keyLengths must be i32 [" + std::to_string(batch) + "]");
+  CachedSequences::Check("cachedAttention", q, in[op::kOffsets], in[op::kSlots], keys);
+  const int64_t sequences = in[op::kOffsets] ? in[op::kOffsets].dims[0] - 1 : q.dims[0];
+  HEEDFUL_CHECK(in[op::kLengths], "cachedAttention: keyLengths are missing");
+  CheckVector("cachedAttention: keyLengths", in[op::kLengths], sequences, DType::kI32);
+  const Operand &bias = in[op::kBias], &slopes = in[op::kSlopes];
+  if (slopes) CheckVector("cachedAttention: slopes", slopes, q.dims[1], q.dtype);
+  if (bias) {
+    HEEDFUL_CHECK(
+        bias.dtype == q.dtype && bias.rank == 2 && bias.dims[0] == q.dims[1] &&
+            (bias.dims[1] <= 1 || bias.strides[1] == 1),
+        "cachedAttention: bias must be [heads, capacity] of the dtype of q, but is " + ShapeText(bias));
+  }
+  const double causal = in.attributes[op::kCausal], left = in.attributes[op::kLeft];
+  HEEDFUL_CHECK(causal == 0 || causal == 1, "cachedAttention: causal must be 0 or 1");
+  HEEDFUL_CHECK(left >= -1 && left < kUnlimited && left == std::floor(left),
+                "cachedAttention: left must be -1 or a number of keys");
+  HEEDFUL_CHECK(causal == 1 || (left == -1 && !bias && !slopes),
+                "cachedAttention: left, bias and slopes go with causal");
+  HEEDFUL_CHECK(in.attributes[op::kSoftcap] >= 0, "cachedAttention: softcap must not be negative");
 }
 
 template <class T>
-Operand HeadsOf(T* data, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
+Operand HeadsOf(T* data, int64_t heads, int64_t length, int64_t dim) {
   Operand x;
   x.data = data;
   x.dtype = sizeof(T) == sizeof(double) ? DType::kF64 : DType::kF32;
   x.present = true;
   x.rank = 4;
-  const int64_t dims[] = {batch, heads, length, dim};
+  const int64_t dims[] = {1, heads, length, dim};
   const int64_t strides[] = {heads * length * dim, length * dim, dim, 1};
   std::copy_n(dims, 4, x.dims);
   std::copy_n(strides, 4, x.strides);
   return x;
 }
 
-// Attention of the same queries to these keys and values.
-Instruction AsAttention(const Instruction& in, const Operand& keys, const Operand& values,
-                        const Operand& lengths) {
+// Rows of one sequence of q or o.
+Operand RowsOf(Operand x, int64_t batch, int64_t row, int64_t rows) {
+  if (x.data)
+    x.data = static_cast<std::byte*>(x.data) + SizeOf(x.dtype) * (batch * x.strides[0] + row * x.strides[2]);
+  x.dims[0] = 1;
+  x.dims[2] = rows;
+  return x;
+}
+
+// Attention of the queries of one sequence to these keys and values, of which the first count[0] are there.
+Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand& keys, const Operand& values,
+                        int32_t* count) {
   Instruction attention;
   attention.op = &kAttentionOp;
-  const double attributes[] = {in.attributes[kScale], in.attributes[kCausal], -1, -1,
-                               0};  // no window, no soft cap
+  // No limit to the right: causal says it.
+  const double attributes[] = {in.attributes[op::kScale], in.attributes[op::kCausal],
+                               in.attributes[op::kLeft], -1, in.attributes[op::kSoftcap]};
   std::copy_n(attributes, 5, attention.attributes);
   attention.operands.resize(kAttentionOp.inputs + kAttentionOp.outputs);
-  attention.operands[0] = in[kQ];
+  attention.operands[0] = RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries);
   attention.operands[1] = keys;
   attention.operands[2] = values;
-  attention.operands[3] = lengths;
-  attention.operands[kAttentionOp.inputs] = in[kO];
+  Operand& lengths = attention.operands[3];
+  lengths.data = count;
+  lengths.dtype = DType::kI32;
+  lengths.present = true;
+  lengths.rank = 1;
+  lengths.dims[0] = lengths.strides[0] = 1;
+  attention.operands[7] = in[op::kSlopes];
+  attention.operands[kAttentionOp.inputs] = RowsOf(in[op::kO], piece.batch, piece.query, piece.queries);
   return attention;
 }
 
-// The cache if it is f32, or a copy of it in `copies` that is.
-Instruction AsAttention(const Instruction& in, const Plan& plan, const Operand& lengths, float* copies) {
-  if (plan.format == CacheFormat::f32) return AsAttention(in, in[kKeys], in[kValues], lengths);
+// Keys or values of one slot of a cache of f32.
+Operand SlotOf(const Operand& cache, int64_t slot) { return RowsOf(cache, slot, 0, cache.dims[2]); }
+
+// The same of a cache in f32, or of a copy in `copies` that is.
+Instruction AsAttention(const Instruction& in, const Plan& plan, const Piece& piece, int32_t* count,
+                        float* copies) {
+  if (plan.format == CacheFormat::f32)
+    return AsAttention(in, piece, SlotOf(in[op::kKeys], piece.slot), SlotOf(in[op::kValues], piece.slot),
+                       count);
   const int64_t capacity = plan.keys.capacity;
-  return AsAttention(in, HeadsOf(copies, plan.batch, plan.kv_heads, capacity, plan.head_dim),
-                     HeadsOf(copies + plan.KeyFloats(), plan.batch, plan.kv_heads, capacity, plan.value_dim),
-                     lengths);
+  return AsAttention(in, piece, HeadsOf(copies, plan.kv_heads, capacity, plan.head_dim),
+                     HeadsOf(copies + plan.KeyFloats(), plan.kv_heads, capacity, plan.value_dim), count);
 }
 
 size_t Workspace(const Instruction& in, int threads) {
   const Plan plan(in);
-  int64_t floats = plan.LengthFloats();
-  if (!plan.Few()) {
-    if (plan.format != CacheFormat::f32) floats += plan.KeyFloats() + plan.ValueFloats();
-    return sizeof(float) * floats +
-           kAttentionOp.workspace(AsAttention(in, plan, in[kLengths], nullptr), threads);
-  }
-  floats += plan.Parts() * plan.rows * plan.o_row + 2 * plan.SumFloats();
   int64_t scratch = 0;
   for (const KernelTable* kernels : AvailableKernels()) scratch = std::max(scratch, plan.Scratch(*kernels));
-  return sizeof(float) * (floats + scratch * threads);
-}
-
-// Read once: JavaScript may hold the same memory.
-void CopyLengths(const Operand& lengths, int64_t capacity, int32_t* copy) {
-  for (int64_t b = 0; b < lengths.dims[0]; ++b) {
-    copy[b] = lengths.As<int32_t>()[b * lengths.strides[0]];
-    HEEDFUL_CHECK(copy[b] >= 0 && copy[b] <= capacity, "cachedAttention: keyLengths[" + std::to_string(b) +
-                                                           "] is " + std::to_string(copy[b]) +
-                                                           ", expected 0 to " + std::to_string(capacity));
+  const int64_t streamed = plan.Parts() * plan.rows * plan.o_row + 2 * plan.SumFloats() + scratch * threads;
+  size_t bytes = sizeof(float) * static_cast<size_t>(streamed);
+  if (plan.MayBeMany() && !in[op::kBias]) {
+    int32_t count = 0;
+    const Piece all{0, 0, plan.queries, 0, 0, 0};
+    const int64_t copied = plan.format == CacheFormat::f32 ? 0 : plan.KeyFloats() + plan.ValueFloats();
+    bytes = std::max(bytes, sizeof(float) * static_cast<size_t>(copied) +
+                                kAttentionOp.workspace(AsAttention(in, plan, all, &count, nullptr), threads));
   }
+  return sizeof(float) * static_cast<size_t>(plan.PieceFloats()) + bytes;
 }
 
-void RunMany(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths,
-             float* memory) {
-  Operand counted = in[kLengths];
-  counted.data = const_cast<int32_t*>(lengths);
-  counted.strides[0] = 1;
-  const Instruction attention = AsAttention(in, plan, counted, memory);
+// The queries of each sequence. Read once: JavaScript may hold the same memory.
+void TakePieces(const Instruction& in, const Plan& plan, Piece* pieces) {
+  const CachedSequences sequences(in[op::kQ], in[op::kOffsets], in[op::kSlots], in[op::kKeys]);
+  sequences.CheckData("cachedAttention");
+  const Operand &lengths = in[op::kLengths], &bias = in[op::kBias];
+  const int64_t longest = bias ? std::min(plan.keys.capacity, bias.dims[1]) : plan.keys.capacity;
+  int64_t next = 0;
+  for (int64_t s = 0; s < plan.sequences; ++s) {
+    const CachedSequence x = sequences[s];
+    const int64_t length = lengths.As<int32_t>()[s * lengths.strides[0]];
+    HEEDFUL_CHECK(length >= 0 && length <= longest, "cachedAttention: keyLengths[" + std::to_string(s) +
+                                                        "] is " + std::to_string(length) +
+                                                        ", expected 0 to " + std::to_string(longest));
+    pieces[s] = {x.batch, x.row, x.rows, x.slot, length, length - x.rows};
+    // Offsets may have changed since they were checked.
+    HEEDFUL_CHECK(x.rows >= 0 && x.row >= 0 && x.row + x.rows <= plan.queries && x.slot >= 0 &&
+                      x.slot < in[op::kKeys].dims[0] && (!in[op::kOffsets] || x.row == next),
+                  "cachedAttention: offsets or slots changed while it ran");
+    next = x.row + x.rows;
+  }
+  if (!in[op::kOffsets]) return;
+  const Operand& o = in[op::kO];
+  for (int64_t t = next; t < plan.queries; ++t)
+    for (int64_t h = 0; h < plan.heads; ++h) {
+      std::byte* row = o.As<std::byte>() + SizeOf(o.dtype) * (h * o.strides[1] + t * o.strides[2]);
+      std::fill_n(row, SizeOf(o.dtype) * plan.value_dim, std::byte{0});
+    }
+}
+
+void RunMany(const Instruction& in, Context& context, const Plan& plan, const Piece& piece, float* memory) {
+  int32_t count = static_cast<int32_t>(piece.keys);
+  const Instruction attention = AsAttention(in, plan, piece, &count, memory);
   if (plan.format != CacheFormat::f32) {
-    const int64_t per_head = CeilDiv(plan.keys.capacity, kCachedRun);
+    const int64_t per_head = CeilDiv(piece.keys, kCachedRun);
     float* const keys = memory;
     float* const values = memory + plan.KeyFloats();
-    context.Parallel(plan.batch * plan.kv_heads * per_head, [&](int64_t task, int) {
-      const int64_t pair = task / per_head, b = pair / plan.kv_heads, g = pair % plan.kv_heads;
-      const int64_t begin = task % per_head * kCachedRun;
-      for (int64_t j = begin; j < std::min<int64_t>(lengths[b], begin + kCachedRun); ++j) {
-        const int64_t row = pair * plan.keys.capacity + j;
-        LoadCacheRow(plan.keys, plan.keys.Head(b, g), j, keys + row * plan.head_dim, plan.head_dim);
-        LoadCacheRow(plan.values, plan.values.Head(b, g), j, values + row * plan.value_dim, plan.value_dim);
+    context.Parallel(plan.kv_heads * per_head, [&](int64_t task, int) {
+      const int64_t g = task / per_head, begin = task % per_head * kCachedRun;
+      for (int64_t j = begin; j < std::min(piece.keys, begin + kCachedRun); ++j) {
+        const int64_t row = g * plan.keys.capacity + j;
+        LoadCacheRow(plan.keys, plan.keys.Head(piece.slot, g), j, keys + row * plan.head_dim, plan.head_dim);
+        LoadCacheRow(plan.values, plan.values.Head(piece.slot, g), j, values + row * plan.value_dim,
+                     plan.value_dim);
       }
     });
     memory += plan.KeyFloats() + plan.ValueFloats();
@@ -174,111 +193,178 @@ void RunMany(const Instruction& in, Context& context, const Plan& plan, const in
   kAttentionOp.run(attention, rest);
 }
 
-void RunFew(const Instruction& in, Context& context, const Plan& plan, const int32_t* lengths,
+AttentionScores ScoresOf(const Instruction& in, const Piece& piece, int64_t head) {
+  const bool causal = in.attributes[op::kCausal] != 0;
+  const double left = in.attributes[op::kLeft];
+  AttentionScores scores;
+  scores.position = piece.position;
+  scores.position_step = 1;
+  scores.left = left < 0 ? kUnlimited : static_cast<int64_t>(left);
+  scores.right = causal ? 0 : kUnlimited;
+  scores.scale = static_cast<float>(in.attributes[op::kScale]);
+  scores.softcap = static_cast<float>(in.attributes[op::kSoftcap]);
+  const Operand &bias = in[op::kBias], &slopes = in[op::kSlopes];
+  // The last column is that of the query's own key, and each query stands one further.
+  scores.bias =
+      bias ? bias.As<float>() + head * bias.strides[0] + bias.dims[1] - 1 - piece.position : nullptr;
+  scores.bias_row = -1;
+  scores.slopes = slopes ? slopes.As<float>() + head * slopes.strides[0] : nullptr;
+  scores.slope_row = 0;
+  return scores;
+}
+
+// Pieces of at most plan.few queries.
+void RunFew(const Instruction& in, Context& context, const Plan& plan, const Piece* pieces, int64_t count,
             float* memory) {
-  const Operand &q = in[kQ], &o = in[kO];
+  const Operand &q = in[op::kQ], &o = in[op::kO], &bias = in[op::kBias], &slopes = in[op::kSlopes];
   const CachedAttentionKernels& kernels = context.kernels.cached_attention;
-  const bool causal = in.attributes[kCausal] != 0;
   const int64_t scratch_size = plan.Scratch(context.kernels), part_size = plan.rows * plan.o_row;
   float* const parts = memory;
   float* const row_max = parts + plan.Parts() * part_size;
   float* const row_sum = row_max + plan.SumFloats();
   float* const scratch = row_sum + plan.SumFloats();
-  const int64_t longest = *std::max_element(lengths, lengths + plan.batch), runs = CeilDiv(longest, plan.run);
+  const double limit = in.attributes[op::kLeft];
+  // Runs of keys that a piece sees.
+  const auto seen = [&](const Piece& piece) -> std::pair<int64_t, int64_t> {
+    if (piece.queries == 0) return {0, 0};
+    const double first = limit < 0 ? 0 : std::max<double>(0, static_cast<double>(piece.position) - limit);
+    return {static_cast<int64_t>(first) / plan.run, CeilDiv(piece.keys, plan.run)};
+  };
+  int64_t runs = 0;
+  for (int64_t s = 0; s < count; ++s) runs = std::max(runs, seen(pieces[s]).second);
 
-  context.Parallel(plan.batch * plan.kv_heads * runs, [&](int64_t task, int worker) {
-    const int64_t c = task % runs, pair = task / runs, b = pair / plan.kv_heads, g = pair % plan.kv_heads;
-    const int64_t part = pair * plan.runs + c, length = lengths[b];
-    if (c * plan.run >= length) return;
+  context.Parallel(count * plan.kv_heads * runs, [&](int64_t task, int worker) {
+    const int64_t c = task % runs, pair = task / runs, s = pair / plan.kv_heads, g = pair % plan.kv_heads;
+    const Piece& piece = pieces[s];
+    const auto [first, last] = seen(piece);
+    if (c < first || c >= last) return;
+    const int64_t part = pair * plan.runs + c, rows = plan.groups * piece.queries;
     CachedAttention a;
-    a.q = HeadData(q, b, g * plan.groups);
+    a.bias_head = bias ? bias.strides[0] : 0;
+    a.slope_head = slopes ? slopes.strides[0] : 0;
     a.q_head = q.strides[1];
     a.q_row = q.strides[2];
-    a.k = reinterpret_cast<const char*>(plan.keys.Head(b, g));
-    a.v = reinterpret_cast<const char*>(plan.values.Head(b, g));
+    a.k = reinterpret_cast<const char*>(plan.keys.Head(piece.slot, g));
+    a.v = reinterpret_cast<const char*>(plan.values.Head(piece.slot, g));
     a.k_row = plan.keys.row;
     a.k_group = plan.keys.group;
     a.v_row = plan.values.row;
     a.v_group = plan.values.group;
     a.begin = c * plan.run;
-    a.end = std::min(length, a.begin + plan.run);
-    a.rows = plan.rows;
-    a.queries = plan.queries;
-    a.last_seen = causal ? length - plan.queries + 1 : length;
-    a.seen_step = causal ? 1 : 0;
+    a.end = std::min(piece.keys, a.begin + plan.run);
+    a.queries = piece.queries;
     a.head_dim = static_cast<int>(plan.head_dim);
     a.value_dim = static_cast<int>(plan.value_dim);
-    a.scale = static_cast<float>(in.attributes[kScale]);
-    a.o = parts + part * part_size;
     a.o_row = plan.o_row;
-    a.row_max = row_max + part * plan.rows;
-    a.row_sum = row_sum + part * plan.rows;
     a.scratch = scratch + scratch_size * worker;
-    kernels.run[static_cast<int>(plan.format)](a);
+    // More rows than kFewRows are heads with one query each: the run is near after the first of them.
+    for (int64_t r = 0; r < rows; r += kFewRows) {
+      const int64_t head = g * plan.groups + r / piece.queries;
+      a.scores = ScoresOf(in, piece, head);
+      a.q = HeadData(q, piece.batch, head) + piece.query * q.strides[2];
+      a.rows = std::min(rows - r, kFewRows);
+      a.o = parts + part * part_size + r * plan.o_row;
+      a.row_max = row_max + part * plan.rows + r;
+      a.row_sum = row_sum + part * plan.rows + r;
+      kernels.run[static_cast<int>(plan.format)](a);
+    }
   });
-  const int64_t pairs = plan.batch * plan.kv_heads;
+  const int64_t pairs = count * plan.kv_heads;
   ForTasks(context, pairs, pairs * runs * part_size, [&](int64_t pair) {
-    const int64_t b = pair / plan.kv_heads, g = pair % plan.kv_heads, part = pair * plan.runs;
-    for (int64_t r = 0; r < plan.rows; ++r) {
+    const int64_t s = pair / plan.kv_heads, g = pair % plan.kv_heads;
+    const Piece& piece = pieces[s];
+    const auto [first, last] = seen(piece);
+    const int64_t part = pair * plan.runs + first;
+    for (int64_t r = 0; r < plan.groups * piece.queries; ++r) {
       kernels.merge(parts + part * part_size + r * plan.o_row, part_size, row_max + part * plan.rows + r,
-                    row_sum + part * plan.rows + r, plan.rows, CeilDiv(lengths[b], plan.run),
+                    row_sum + part * plan.rows + r, plan.rows, std::max<int64_t>(0, last - first),
                     static_cast<int>(plan.value_dim),
-                    HeadData(o, b, g * plan.groups + r / plan.queries) + r % plan.queries * o.strides[2]);
+                    HeadData(o, piece.batch, g * plan.groups + r / piece.queries) +
+                        (piece.query + r % piece.queries) * o.strides[2]);
     }
   });
 }
 
 void Run(const Instruction& in, Context& context) {
   const Plan plan(in);
-  auto* const lengths = reinterpret_cast<int32_t*>(context.workspace);
-  CopyLengths(in[kLengths], plan.keys.capacity, lengths);
-  if (in[kO].Size() == 0) return;
-  float* const memory = reinterpret_cast<float*>(context.workspace) + plan.LengthFloats();
-  if (plan.Few())
-    RunFew(in, context, plan, lengths, memory);
-  else
-    RunMany(in, context, plan, lengths, memory);
+  Piece* const pieces = reinterpret_cast<Piece*>(context.workspace);
+  TakePieces(in, plan, pieces);
+  if (in[op::kO].Size() == 0) return;
+  float* const memory = reinterpret_cast<float*>(context.workspace) + plan.PieceFloats();
+  // Those with many queries first, one by one; the others move together.
+  int64_t few = 0;
+  for (int64_t s = 0; s < plan.sequences; ++s) {
+    const Piece piece = pieces[s];
+    if (piece.queries <= plan.few) {
+      pieces[few++] = piece;
+    } else if (!in[op::kBias]) {
+      RunMany(in, context, plan, piece, memory);
+    } else {
+      for (int64_t t = 0; t < piece.queries; t += plan.few) {
+        const int64_t queries = std::min(plan.few, piece.queries - t), position = piece.position + t;
+        const Piece part{piece.batch, piece.query + t, queries, piece.slot, position + queries, position};
+        RunFew(in, context, plan, &part, 1, memory);
+      }
+    }
+  }
+  if (few) RunFew(in, context, plan, pieces, few, memory);
 }
 
 void Reference(const Instruction& in) {
   const Plan plan(in);
-  std::vector<int32_t> lengths(plan.batch);
-  CopyLengths(in[kLengths], plan.keys.capacity, lengths.data());
-  // Rows in f64, [b, g, j, :].
-  const auto unpacked = [&](const CacheLayout& layout, int64_t dim) {
-    std::vector<double> rows(plan.batch * plan.kv_heads * layout.capacity * dim);
-    for (int64_t pair = 0; pair < plan.batch * plan.kv_heads; ++pair) {
-      const int64_t b = pair / plan.kv_heads;
-      for (int64_t j = 0; j < lengths[b]; ++j) {
-        LoadCacheRow(layout, layout.Head(b, pair % plan.kv_heads), j,
-                     rows.data() + (pair * layout.capacity + j) * dim, dim);
-      }
+  std::vector<Piece> pieces(plan.sequences);
+  TakePieces(in, plan, pieces.data());
+  const Operand &bias = in[op::kBias], &o = in[op::kO];
+  for (const Piece& piece : pieces) {
+    // Rows in f64, [g, j, :].
+    const auto unpacked = [&](const CacheLayout& layout, int64_t dim) {
+      std::vector<double> rows(plan.kv_heads * piece.keys * dim);
+      for (int64_t g = 0; g < plan.kv_heads; ++g)
+        for (int64_t j = 0; j < piece.keys; ++j)
+          LoadCacheRow(layout, layout.Head(piece.slot, g), j, rows.data() + (g * piece.keys + j) * dim, dim);
+      return rows;
+    };
+    std::vector<double> keys = unpacked(plan.keys, plan.head_dim),
+                        values = unpacked(plan.values, plan.value_dim);
+    // bias[h, i, j] of this piece.
+    std::vector<double> shifted(bias ? plan.heads * piece.queries * piece.keys : 0);
+    for (size_t x = 0; x < shifted.size(); ++x) {
+      const int64_t j = x % piece.keys, i = x / piece.keys % piece.queries,
+                    h = x / piece.keys / piece.queries;
+      const int64_t column = bias.dims[1] - 1 - (piece.position + i) + j;
+      if (column < bias.dims[1]) shifted[x] = bias.As<double>()[h * bias.strides[0] + column];
     }
-    return rows;
-  };
-  std::vector<double> keys = unpacked(plan.keys, plan.head_dim),
-                      values = unpacked(plan.values, plan.value_dim);
-  Operand counted = in[kLengths];
-  counted.data = lengths.data();
-  counted.strides[0] = 1;
-  const int64_t capacity = plan.keys.capacity;
-  kAttentionOp.reference(
-      AsAttention(in, HeadsOf(keys.data(), plan.batch, plan.kv_heads, capacity, plan.head_dim),
-                  HeadsOf(values.data(), plan.batch, plan.kv_heads, capacity, plan.value_dim), counted));
+    const AttentionScores scores = ScoresOf(in, piece, 0);
+    const auto head_view = [](double* data, int64_t heads, int64_t rows, int64_t dim) {
+      return reference::View4<double>{data, {1, heads, rows, dim}, {heads * rows * dim, rows * dim, dim, 1}};
+    };
+    const reference::AttentionProblem<double> problem{
+        ViewHeads<double>(RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries)),
+        head_view(keys.data(), plan.kv_heads, piece.keys, plan.head_dim),
+        head_view(values.data(), plan.kv_heads, piece.keys, plan.value_dim),
+        head_view(bias ? shifted.data() : nullptr, plan.heads, piece.queries, piece.keys),
+        ReferenceView<double>(in[op::kSlopes]),
+        in.attributes[op::kScale],
+        in.attributes[op::kSoftcap]};
+    reference::Attention(problem,
+                         {0, 0, piece.queries, 0, piece.keys, scores.position, scores.left, scores.right},
+                         ViewHeads<double>(RowsOf(o, piece.batch, piece.query, piece.queries)),
+                         reference::View<double>{nullptr, {}, {}}, reference::View4<double>{nullptr, {}, {}});
+  }
 }
 
 }  // namespace
 
 const OpInfo kCachedAttentionOp = {
     .name = "cachedAttention",
-    .inputs = 4,
+    .inputs = 8,
     .outputs = 1,
-    .attributes = 3,
+    .attributes = 5,
     .check = Check,
     .workspace = Workspace,
     .run = Run,
     .reference = Reference,
-    // The caches are; the lengths are copied here.
+    // The caches are; the rest is copied here.
     .integers_are_data = true,
 };
 

@@ -38,8 +38,11 @@ namespace heedful {
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
                                [probabilities] {scale, causal, left, right, softcap}                            */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
-  X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
-  X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \
+  X(CacheWrite)             /* x, position i32, [offsets], [slots] → cache {format}                             */ \
+  X(CacheCopy)              /* from i32, to i32, lengths i32 → cache {format, D}                                */ \
+  X(CachedAttention)        /* q, keys, values, keyLengths i32, [offsets], [slots], [bias], [slopes] → o           \
+                               {scale, causal, format, left, softcap}                                           */ \
+  X(Sample)                 /* logits, seed i32, step i32, [temperature], [topK i32], [topP], [minP] → token i32  */ \
   X(MixtureOfExperts)       /* x, probabilities, gateUp, down → y {top, normalize, function}                    */ \
   X(MixtureOfExpertsGradient) /* x, probabilities, gateUp, down, dY → dX, dProbabilities, dGateUp, dDown {as above} */ \
   X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []], [slots i32] → parameter, m, v     \

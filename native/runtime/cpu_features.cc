@@ -67,7 +67,9 @@ CpuFeatures DetectCpu() {
   const bool f = Bit(extended.ebx, 16), dq = Bit(extended.ebx, 17);
   const bool bw = Bit(extended.ebx, 30), vl = Bit(extended.ebx, 31);
   cpu.avx512 = cpu.avx2 && zmm && f && dq && bw && vl;
-  const bool vnni = Bit(extended.ecx, 11), bf16 = extended.eax >= 1 && Bit(CpuId(7, 1).eax, 5);
+  const uint32_t more = extended.eax >= 1 ? CpuId(7, 1).eax : 0;
+  cpu.avx_vnni = cpu.avx2 && Bit(more, 4);
+  const bool vnni = Bit(extended.ecx, 11), bf16 = Bit(more, 5);
   cpu.avx512_vnni = cpu.avx512 && vnni;
   cpu.avx512_bf16 = cpu.avx512_vnni && bf16;
   return cpu;

@@ -14,6 +14,7 @@ namespace heedful {
   }
 HEEDFUL_DECLARE(scalar, KernelTable)
 HEEDFUL_DECLARE(avx2, KernelTable)
+HEEDFUL_DECLARE(avx_vnni, KernelExtension)
 HEEDFUL_DECLARE(avx512, KernelTable)
 HEEDFUL_DECLARE(avx512_vnni, KernelExtension)
 HEEDFUL_DECLARE(avx512_bf16, KernelExtension)
@@ -48,6 +49,9 @@ std::vector<const KernelTable*> FindTables() {
 #endif
 #ifdef HEEDFUL_WITH_avx512
   if (cpu.avx512) tables.push_back(&avx512::kKernels);
+#endif
+#ifdef HEEDFUL_WITH_avx_vnni
+  if (cpu.avx_vnni) tables.push_back(Extended(avx2::kKernels, avx_vnni::kKernels));
 #endif
 #ifdef HEEDFUL_WITH_avx2
   if (cpu.avx2) tables.push_back(&avx2::kKernels);

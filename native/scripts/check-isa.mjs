@@ -1,5 +1,5 @@
 // Proves the fence around the instruction sets by the object files of a build:
-//   - scalar and core objects hold no AVX instruction, those of avx2 none of AVX-512, those of avx512 neither bfloat16 nor VNNI;
+//   - scalar and core objects hold no AVX instruction, those of avx2 and avx_vnni none of AVX-512, those of avx512 neither bfloat16 nor VNNI;
 //   - an instruction set's object shares nothing: it defines no weak symbol, which the linker might hand to code for
 //     an older CPU, exports its table only and runs no code when it is loaded;
 //   - the loops of the GEMM micro-kernels, but for those of scalar, keep their accumulators in registers (not under
@@ -47,10 +47,11 @@ function disassemble(object) {
 
 const isAvx = (text) => /%[yz]mm|^v[a-z]+\S*\s.*%xmm/.test(text)
 const isAvx512 = (text) => /%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b/.test(text)
-const isVnni = (text) => text.startsWith('vpdpbusd')
+// With VEX coding it is AVX-VNNI.
+const isVnni = (text) => /^(\{vex\} )?vpdpbusd/.test(text)
 const isBf16 = (text) => /^v\w+bf16/.test(text)
 const isPrefetch = (text) => /^(prefetch|prfm)/.test(text)
-const isMultiplyAdd = (text) => /^(vfmadd|vdpbf16|vpdpbusd|vpmaddwd|fmla|sadalp)/.test(text)
+const isMultiplyAdd = (text) => /^(vfmadd|vdpbf16|(\{vex\} )?vpdpbusd|vpmaddwd|fmla|sadalp)/.test(text)
 // A vector to or from the frame. Clang keeps ordinary pointers in %rbp; frames lie below it.
 const isSpill = (text) =>
   (/%[xyz]mm/.test(text) && /\(%rsp[,)]|-0x[0-9a-f]+\(%rbp\)/.test(text)) || /^(ld|st)[rp]\s+q.*\[(sp|x29)\b/.test(text)
@@ -106,8 +107,8 @@ function check(object) {
   const problems = []
   let kernels = 0
   if ((isa === 'core' || isa === 'scalar') && avx + avx512) problems.push(`${avx + avx512} AVX instructions`)
-  if (isa === 'avx2' && avx512) problems.push(`${avx512} AVX-512 instructions`)
-  if (isa !== 'avx512_vnni' && instructions.some(isVnni)) problems.push('AVX-512 VNNI instructions')
+  if ((isa === 'avx2' || isa === 'avx_vnni') && avx512) problems.push(`${avx512} AVX-512 instructions`)
+  if (!isa.endsWith('_vnni') && instructions.some(isVnni)) problems.push('VNNI instructions')
   if (isa !== 'avx512_bf16' && instructions.some(isBf16)) problems.push('AVX-512 BF16 instructions')
   if (isa !== 'core') problems.push(...checkSymbols(object, isa))
   if (!instrumented && isa !== 'core' && isa !== 'scalar') {

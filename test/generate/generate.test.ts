@@ -2,44 +2,18 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { ArgumentError } from '../../lib/errors.ts'
 import { Decoding } from '../../lib/generate/decoding.ts'
 import { generate, type GenerateOptions } from '../../lib/generate/generate.ts'
-import { DecoderModel, type DecoderConfig } from '../../lib/models/decoder-model.ts'
+import type { DecoderModel } from '../../lib/models/decoder-model.ts'
 import { runtime } from '../../lib/runtime.ts'
-import { tensor } from '../../lib/tensor/create.ts'
 import { Random } from '../../lib/tensor/random.ts'
 import { deviation } from '../reference/deviation.ts'
-
-const vocabSize = 23
-const context = 12
-const gpt2 = { vocabSize, context, hiddenSize: 32, numLayers: 2, numHeads: 4 }
-const llama: DecoderConfig = {
-  ...gpt2,
-  numKeyValueHeads: 2,
-  norm: 'rms',
-  positions: 'rotary',
-  gated: true,
-  activation: 'silu',
-  bias: false,
-  tieEmbeddings: false,
-}
-
-/** Weights large enough for the most likely tokens to differ from place to place. */
-function modelOf(config: DecoderConfig): DecoderModel {
-  const random = new Random(8)
-  const model = new DecoderModel(config, { random })
-  for (const parameter of model.parameters().values())
-    if (parameter.rank > 1) for (const [i] of parameter.data().entries()) parameter.data()[i] = random.normal() * 0.3
-  return model
-}
+import { context, forward, gpt2, llama, modelOf, vocabSize } from './models.ts'
 
 const random = new Random(1)
 const sequence = Array.from({ length: context }, () => random.integer(vocabSize))
 
-/** Logits of every position by one full forward pass, [length][vocabSize]. */
-function forward(model: DecoderModel, tokens: number[]): number[][] {
-  using input = tensor([tokens], { dtype: 'i32' })
-  using logits = model.forward({ tokens: input })
-  return (logits.toArray() as number[][][])[0]!
-}
+/** Adds tokens to the only sequence. */
+const append = async (decoding: Decoding, tokens: ArrayLike<number>): Promise<Float32Array> =>
+  (await decoding.append([tokens]))[0]!
 
 const argmax = (values: number[]): number => values.indexOf(Math.max(...values))
 
@@ -52,11 +26,11 @@ describe.each([
   it.each([gpt2, llama])('is off by %f to %f in the logits of %j', async (config) => {
     using model = modelOf(config)
     const whole = forward(model, sequence)
-    using decoding = new Decoding(model, context, dtype)
-    await decoding.append(Int32Array.from(sequence.slice(0, 5)))
+    using decoding = new Decoding(model, { cacheDtype: dtype })
+    await append(decoding, sequence.slice(0, 5))
     let worst = 0
     for (const [i, token] of sequence.slice(5).entries())
-      worst = Math.max(worst, deviation(await decoding.append(Int32Array.of(token)), whole[5 + i]!))
+      worst = Math.max(worst, deviation(await append(decoding, [token]), whole[5 + i]!))
     expect(worst).toBeGreaterThanOrEqual(least)
     expect(worst).toBeLessThan(most)
     const heads = 2 * 2 * (config === llama ? 2 : 4)
@@ -86,14 +60,14 @@ describe.each([
     using decoding = new Decoding(model)
     for (let prompt = 1; prompt <= context; prompt++) {
       decoding.reset()
-      let logits = await decoding.append(Int32Array.from(sequence.slice(0, prompt)))
+      let logits = await append(decoding, sequence.slice(0, prompt))
       expect(deviation(logits, whole[prompt - 1]!), `prompt of ${prompt}`).toBeLessThan(1e-5)
       for (let at = prompt; at < context; at++) {
-        logits = await decoding.append(Int32Array.of(sequence[at]!))
+        logits = await append(decoding, [sequence[at]!])
         expect(deviation(logits, whole[at]!), `prompt of ${prompt}, at ${at}`).toBeLessThan(1e-5)
       }
     }
-    await expect(decoding.append(Int32Array.of(1))).rejects.toThrow(ArgumentError)
+    await expect(append(decoding, [1])).rejects.toThrow(ArgumentError)
   })
 
   it('takes the same greedy tokens as full forward passes, beyond the context too', async () => {
@@ -130,7 +104,7 @@ describe('generate', () => {
       runtime.setThreads(count)
       using decoding = new Decoding(wide)
       const prompt = Int32Array.from({ length: 40 }, (_, i) => i * 31)
-      return [await decoding.append(prompt), await decoding.append(Int32Array.of(7))]
+      return [await append(decoding, prompt), await append(decoding, [7])]
     }
     const one = await logits(1)
     expect(await logits(2)).toEqual(one)

@@ -86,6 +86,28 @@ const functions: readonly (() => void)[] = [
       }
   },
   () => {
+    for (const format of ['f32', 'bf16', 'int8'] as const) {
+      const cache = format === 'f32' ? f32(3, 2, 20, 4) : ops.quantizedCache([3, 2, 20, 4], format)
+      const where = { offsets: i32(0, 1, 1, 20), slots: i32(2, 1, 0) }
+      using attend = compile(({ x }: { x: Tensor }) => {
+        const held = ops.cacheWrite(cache, ops.slice(x, 1, 0, 2), i32(3, 2, 0), where)
+        ops.cacheCopy(held, { from: i32(0, 0), to: i32(1, 1), lengths: i32(5, 0) })
+        const bias = f32(4, 20)
+        return [
+          ops.cachedAttention(x, held, held, { keyLengths: i32(4, 2, 19), ...where, bias, window: 5, softcap: 2 }),
+          ops.cachedAttention(x, held, held, { keyLengths: i32(4, 2, 19), ...where, alibiSlopes: f32(4) }),
+        ]
+      })
+      attend.runSync({ x: f32(1, 4, 20, 4) })
+    }
+  },
+  () => {
+    using draw = compile(({ x }: { x: Tensor }) =>
+      ops.sample(x, { seed: i32(1, 2, 3), step: i32(4, 5, 6), topK: i32(2, 0, 3), topP: f32(3) }),
+    )
+    draw.runSync({ x: f32(3, 70) })
+  },
+  () => {
     using rows = compile(({ x }: { x: Tensor }) => ops.softmax(ops.matmul(x, ops.exp(f32(3, 4)))), {
       rows: { capacity: 9, inputs: ['x'] },
     })

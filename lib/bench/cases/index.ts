@@ -5,6 +5,7 @@ import { expertFamilies } from './experts.ts'
 import { matmulFamilies } from './matmul.ts'
 import { memoryFamilies } from './memory.ts'
 import { rowFamilies } from './rows.ts'
+import { sampleFamilies } from './sample.ts'
 
 /** THE list of what has speed. */
 export const families: readonly Family[] = [
@@ -12,6 +13,7 @@ export const families: readonly Family[] = [
   ...attentionFamilies,
   ...expertFamilies,
   ...rowFamilies,
+  ...sampleFamilies,
   ...elementwiseFamilies,
   ...memoryFamilies,
 ]
@@ -37,6 +39,8 @@ export const unbenched: Readonly<Record<string, string>> = {
   pad: 'a copy, as concat, and a fill',
   cacheWrite: 'moves the keys of a few tokens; a copy, as concat',
   quantizedCacheWrite: 'rounds the keys of a few tokens',
+  cacheCopy: 'a copy, as concat',
+  quantizedCacheCopy: 'a copy, as concat',
   embeddingRows: 'copies the gradients of a few tokens, as embedding does',
   cast: 'a copy, as concat',
   subtract: asAdd,

@@ -9,6 +9,7 @@ interface Options {
   temperature?: number
   topK?: number
   topP?: number
+  minP?: number
   dtype: 'f32' | 'bf16' | 'int8' | 'int4' | 'auto'
   cacheDtype: 'f32' | 'bf16' | 'int8'
   seed?: number
@@ -26,6 +27,7 @@ export const generateCommand: Command = {
       .option('--temperature <t>', '0 is greedy; as generation_config.json says unless given, else 1', number(0))
       .option('--top-k <k>', 'only the k most likely tokens', integer(1))
       .option('--top-p <p>', 'only the likeliest tokens with this probability together', number(0, 1))
+      .option('--min-p <p>', 'only tokens with this share of the probability of the likeliest', number(0, 1))
       .addOption(
         program
           .createOption('--dtype <dtype>', 'what the weights are kept as; auto: as the file has them')

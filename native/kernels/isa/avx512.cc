@@ -22,6 +22,7 @@ constexpr int kPackVectors = 6;
 #include "kernels/simd/loss-inl.h"
 #include "kernels/simd/reduce-inl.h"
 #include "kernels/simd/rows-inl.h"
+#include "kernels/simd/sample-inl.h"
 #include "kernels/simd/optimizer-inl.h"
 
 #include "kernels/simd/compute_peak-inl.h"
@@ -46,6 +47,7 @@ const KernelTable kKernels = {
     .attention = kAttentionKernels,
     .cached_attention = kCachedAttentionKernels,
     .rows = kRowKernels,
+    .sampling = kSamplingKernels,
     .optimizer = kOptimizerKernels,
     .peak = kPeakKernels,
 };

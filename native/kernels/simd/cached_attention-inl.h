@@ -1,7 +1,7 @@
 // A few queries of one key-value head against a run of the keys of its cache, streamed once:
-//   o[r, :] = Σ_j p[r, j] · v[j, :],  p[r, j] = exp2(s[r, j] − max[r]),  s[r, j] = scale · log2 e · q[r] ·
-//   k[j]
-// and the maximum and Σ_j p[r, j] of each row, for MergeCached to put runs together.
+//   o[r, :] = Σ_j p[r, j] · v[j, :],  p[r, j] = exp2(s[r, j] − max[r])
+// the scores s in units of log 2 (attention_scores-inl.h), and the maximum and Σ_j p[r, j] of each row, for
+// MergeCached to put runs together.
 //
 // Contract: CachedAttention in kernel_table.h. Included inside each instruction set's anonymous namespace,
 // after attention-inl.h. Rows of the cache that lie outside of the run are never read. Accuracy: float
@@ -17,11 +17,18 @@ constexpr int64_t kCachedBlock = kCachedRun;
 // Rows at once: accumulators for as many times four vectors, beside the operands.
 constexpr int kCachedRows = kGemmRows * kGemmVectors >= 24 ? 4 : 2;
 constexpr int kCachedVectors = 4;
+// From so many rows on, keys are turned into panels first: what that costs, all rows share, and no sums
+// across lanes are left. Scores of four rows at once: eight sums.
+constexpr int kPanelledRows = 3, kPanelRows = 4;
 
 // How rows of each format are read, from element i on. Rows of bf16 and int8 are filled up to whole groups of
-// 16 elements with zeros, so that whole vectors can be read.
+// 16 elements with zeros, so that whole vectors can be read. Part: element i of each lane of 32 bits.
 struct CachedF32 {
   static constexpr int kBytes = 4;
+  template <int>
+  static Vec Part(Vec word) {
+    return word;
+  }
   static constexpr int64_t kBlock = kCachedBlock / 2;
   static constexpr bool kScaled = false;
   template <class Lanes>
@@ -31,6 +38,10 @@ struct CachedF32 {
 };
 struct CachedBf16 {
   static constexpr int kBytes = 2;
+  template <int kPart>
+  static Vec Part(Vec word) {
+    return kPart ? HighBf16(word) : LowBf16(word);
+  }
   static constexpr int64_t kBlock = kCachedBlock;
   static constexpr bool kScaled = false;
   template <class Lanes>
@@ -40,6 +51,10 @@ struct CachedBf16 {
 };
 struct CachedInt8 {
   static constexpr int kBytes = 1;
+  template <int kPart>
+  static Vec Part(Vec word) {
+    return SignedByte<kPart>(word);
+  }
   static constexpr int64_t kBlock = kCachedBlock;
   static constexpr bool kScaled = true;
   template <class Lanes>
@@ -50,7 +65,7 @@ struct CachedInt8 {
 
 // Where things lie in the scratch of one call.
 struct CachedScratch {
-  float *q, *scores, *correction;
+  float *q, *scores, *correction, *panel;
   int64_t q_row, size;
 
   CachedScratch(float* base, int64_t rows, int head_dim) {
@@ -59,6 +74,7 @@ struct CachedScratch {
     q = scratch.Take(rows * q_row);
     scores = scratch.Take(rows * kCachedBlock);
     correction = scratch.Take(rows);
+    panel = scratch.Take(q_row * Vec::kLanes);
     size = scratch.used;
   }
 };
@@ -110,7 +126,65 @@ inline void CachedScores(const float* q, int64_t q_row, const char* k, int64_t k
   }
 }
 
-// Keys [j0, j0 + n) of the block at j0: scores of kRows rows.
+// The same of one key in each lane: word w of key u at panel[w · kLanes + u].
+template <class Cache, int kRows>
+inline void PanelScores(const float* q, int64_t q_row, const float* panel, int64_t words, float* scores) {
+  constexpr int kParts = 4 / Cache::kBytes;
+  Vec sums[kRows][2];
+  Unroll<kRows>([&](auto r) { sums[r][0] = sums[r][1] = Zero(); });
+  const auto add = [&](int64_t w, auto side) __attribute__((always_inline)) {
+    const Vec word = Load(panel + w * Vec::kLanes);
+    const float* x = q + w * kParts;
+    Unroll<kParts>([&](auto part) __attribute__((always_inline)) {
+      constexpr int kSum = (decltype(side)::value + decltype(part)::value) % 2;
+      const Vec k = Cache::template Part<decltype(part)::value>(word);
+      Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
+        sums[r][kSum] = Fma(Set1(x[r * q_row + part]), k, sums[r][kSum]);
+      });
+    });
+  };
+  int64_t w = 0;
+  for (; w + 2 <= words; w += 2) {
+    add(w, Index<0>{});
+    add(w + 1, Index<1>{});
+  }
+  if (w < words) add(w, Index<0>{});
+  Unroll<kRows>([&](auto r) { Store(scores + r * kCachedBlock, sums[r][0] + sums[r][1]); });
+}
+
+// f(first, rows at once) for all rows, kMost at once.
+template <int kMost, class F>
+inline __attribute__((always_inline)) void ForCachedRows(int64_t rows, F&& f) {
+  int64_t r = 0;
+  for (; r + kMost <= rows; r += kMost) f(r, Index<kMost>{});
+  if constexpr (kMost > 2) {
+    for (; r + 2 <= rows; r += 2) f(r, Index<2>{});
+  }
+  for (; r < rows; ++r) f(r, Index<1>{});
+}
+
+// Keys [j0, j0 + n): scores of all rows. The values are asked for in parts: so many lines at once would wait
+// for each other.
+template <class Cache>
+inline void PanelScoresOfBlock(const CachedAttention& a, const CachedScratch& s, int64_t j0, int64_t n) {
+  constexpr int64_t kKeys = Vec::kLanes;
+  const int64_t words = (Cache::kBytes == 4 ? a.head_dim : s.q_row) * Cache::kBytes / 4;
+  for (int64_t j = 0; j < n; j += kKeys) {
+    const int64_t keys = AtMost(n - j, kKeys), quarter = keys * a.v_row / 4;
+    const char* values = CachedRow(a.v, a.v_row, a.v_group, j0 + j);
+    PrefetchBytes(values, quarter);
+    TransposeKernel(reinterpret_cast<const float*>(CachedRow(a.k, a.k_row, a.k_group, j0 + j)), a.k_row / 4,
+                    s.panel, kKeys, keys, words);
+    PrefetchBytes(values + quarter, quarter);
+    ForCachedRows<kPanelRows>(a.rows, [&](int64_t r, auto at_once) {
+      PanelScores<Cache, at_once.value>(s.q + r * s.q_row, s.q_row, s.panel, words,
+                                        s.scores + r * kCachedBlock + j);
+    });
+    PrefetchBytes(values + 2 * quarter, keys * a.v_row - 2 * quarter);
+  }
+}
+
+// The same of kRows rows, with keys as they lie.
 template <class Cache, int kRows>
 inline void CachedScoresOfBlock(const CachedAttention& a, const CachedScratch& s, int64_t first, int64_t j0,
                                 int64_t n) {
@@ -131,10 +205,16 @@ inline void CachedScoresOfBlock(const CachedAttention& a, const CachedScratch& s
   }
 }
 
-// The scores of row r become p; its maximum and sum are updated. Keys below `to` of the block are seen, n are
-// there.
+// Keys of the whole cache that row r sees.
+inline Span CachedSeen(const CachedAttention& a, int64_t r) {
+  const int64_t p = a.scores.position + r % a.queries;
+  return {Clamp(p - a.scores.left, 0, a.end), Clamp(p + a.scores.right + 1, 0, a.end)};
+}
+
+// The scores of row r become p; its maximum and sum are updated. Of the n keys of the block those in `seen`
+// are.
 template <class Cache>
-inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int64_t r, int64_t j0, int64_t to,
+inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int64_t r, int64_t j0, Span seen,
                           int64_t n) {
   float* scores = s.scores + r * kCachedBlock;
   const Vec lowest = Set1(-kInfinity);
@@ -142,14 +222,22 @@ inline void CachedSoftmax(const CachedAttention& a, const CachedScratch& s, int6
     return Load(reinterpret_cast<const float*>(base + (j0 + j) / kCacheGroup * group + kCacheGroup * row) +
                 (j0 + j) % kCacheGroup);
   };
+  const bool shaped = Shaped(a.scores);
+  if (shaped) {
+    if constexpr (Cache::kScaled) {
+      for (int64_t j = 0; j < n; j += Vec::kLanes)
+        Store(scores + j, Load(scores + j) * scales(a.k, a.k_row, a.k_group, j));
+    }
+    ShapeScores(OfHead(a.scores, r / a.queries, a.bias_head, a.slope_head), r % a.queries, j0, seen, 1.0f,
+                scores, nullptr);
+  }
   Vec max = lowest;
   for (int64_t j = 0; j < n; j += Vec::kLanes) {
     Vec x = Load(scores + j);
-    if constexpr (Cache::kScaled) x = x * scales(a.k, a.k_row, a.k_group, j);
-    if (j + Vec::kLanes > to) {
-      const Vec lane = Load(kLaneNumbers) + Set1(static_cast<float>(j));
-      x = Select(Less(lane, Set1(static_cast<float>(to))), x, lowest);
+    if constexpr (Cache::kScaled) {
+      if (!shaped) x = x * scales(a.k, a.k_row, a.k_group, j);
     }
+    if (j < seen.begin || j + Vec::kLanes > seen.end) x = KeepSpan(seen, j, x, lowest);
     Store(scores + j, x);
     max = Max(x, max);
   }
@@ -220,22 +308,11 @@ inline void CachedValuesOfBlock(const CachedAttention& a, const CachedScratch& s
     CachedValues<Cache, kRows, 1>(a, s, first, j0, n, d, false, Partial{static_cast<int>(dim - d)});
 }
 
-// f(first, rows at once) for all rows.
-template <class F>
-inline __attribute__((always_inline)) void ForCachedRows(int64_t rows, F&& f) {
-  int64_t r = 0;
-  for (; r + kCachedRows <= rows; r += kCachedRows) f(r, Index<kCachedRows>{});
-  if constexpr (kCachedRows > 2) {
-    for (; r + 2 <= rows; r += 2) f(r, Index<2>{});
-  }
-  for (; r < rows; ++r) f(r, Index<1>{});
-}
-
 template <class Cache>
 void CachedAttentionRun(const CachedAttention& a) {
   const CachedScratch s(a.scratch, a.rows, a.head_dim);
-  const Vec scale = Set1(a.scale * kLog2E);
-  int64_t highest = a.begin;  // keys that any row sees
+  const Vec scale = Set1(QueryFactor(a.scores));
+  int64_t lowest = a.end, highest = a.begin;  // keys that any row sees
   for (int64_t r = 0; r < a.rows; ++r) {
     float* q = s.q + r * s.q_row;
     for (int64_t d = 0; d < s.q_row; d += Vec::kLanes) Store(q + d, Zero());
@@ -243,22 +320,27 @@ void CachedAttentionRun(const CachedAttention& a) {
     ZeroRow(a.o + r * a.o_row, a.o_row);
     a.row_max[r] = -kInfinity;
     a.row_sum[r] = 0;
-    const int64_t to = a.last_seen + r % a.queries * a.seen_step;
-    if (to > highest) highest = to;
+    const Span seen = CachedSeen(a, r);
+    if (seen.begin < lowest) lowest = seen.begin;
+    if (seen.end > highest) highest = seen.end;
   }
-  const int64_t begin = a.begin;
-  const int64_t end = AtMost(highest, a.end);
+  const int64_t begin = a.begin + (lowest > a.begin ? (lowest - a.begin) / Cache::kBlock * Cache::kBlock : 0);
+  const int64_t end = highest;
   if (begin < end)
     PrefetchBytes(CachedRow(a.k, a.k_row, a.k_group, begin), AtMost(end - begin, 16) * a.k_row);
   for (int64_t j0 = begin; j0 < end; j0 += Cache::kBlock) {
     const int64_t n = AtMost(end - j0, Cache::kBlock);
-    ForCachedRows(
-        a.rows, [&](int64_t r, auto at_once) { CachedScoresOfBlock<Cache, at_once.value>(a, s, r, j0, n); });
-    for (int64_t r = 0; r < a.rows; ++r) {
-      const int64_t to = a.last_seen + r % a.queries * a.seen_step;
-      CachedSoftmax<Cache>(a, s, r, j0, to - j0, n);
+    if (a.rows >= kPanelledRows) {
+      PanelScoresOfBlock<Cache>(a, s, j0, n);
+    } else {
+      ForCachedRows<2>(a.rows, [&](int64_t r, auto at_once) {
+        CachedScoresOfBlock<Cache, at_once.value>(a, s, r, j0, n);
+      });
     }
-    ForCachedRows(a.rows, [&](int64_t r, auto at_once) {
+    for (int64_t r = 0; r < a.rows; ++r) {
+      CachedSoftmax<Cache>(a, s, r, j0, CachedSeen(a, r).Within(j0, n), n);
+    }
+    ForCachedRows<kCachedRows>(a.rows, [&](int64_t r, auto at_once) {
       CachedValuesOfBlock<Cache, at_once.value>(a, s, r, j0, n, j0 + Cache::kBlock < end);
     });
   }

@@ -164,6 +164,11 @@ inline Vec HighNibbles(Vec a) {
 inline Vec DotShorts(Vec a, Vec b, Vec sum) {
   return FromInts(_mm256_add_epi32(ToInts(sum), _mm256_madd_epi16(ToInts(a), ToInts(b))));
 }
+template <int kByte>
+inline Vec SignedByte(Vec a) {
+  const __m256i up = _mm256_slli_epi32(ToInts(a), 24 - 8 * kByte);
+  return {_mm256_cvtepi32_ps(_mm256_srai_epi32(up, 24))};
+}
 inline Vec IntsToFloats(Vec a) { return {_mm256_cvtepi32_ps(ToInts(a))}; }
 inline void StoreShorts(float* p, Vec a) {
   const __m256i x = _mm256_cvtps_epi32(a.v), packed = _mm256_packs_epi32(x, x);

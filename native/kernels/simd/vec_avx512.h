@@ -181,6 +181,11 @@ inline Vec HighNibbles(Vec a) {
 inline Vec DotShorts(Vec a, Vec b, Vec sum) {
   return FromInts(_mm512_add_epi32(ToInts(sum), _mm512_madd_epi16(ToInts(a), ToInts(b))));
 }
+template <int kByte>
+inline Vec SignedByte(Vec a) {
+  const __m512i up = _mm512_slli_epi32(ToInts(a), 24 - 8 * kByte);
+  return {_mm512_cvtepi32_ps(_mm512_srai_epi32(up, 24))};
+}
 inline Vec IntsToFloats(Vec a) { return {_mm512_cvtepi32_ps(ToInts(a))}; }
 inline void StoreShorts(float* p, Vec a) {
   const __m256i x = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a.v));

@@ -139,6 +139,11 @@ inline Vec DotShorts(Vec a, Vec b, Vec sum) {
   const int16x8_t products = vmulq_s16(vreinterpretq_s16_f32(a.v), vreinterpretq_s16_f32(b.v));
   return {vreinterpretq_f32_s32(vpadalq_s16(vreinterpretq_s32_f32(sum.v), products))};
 }
+template <int kByte>
+inline Vec SignedByte(Vec a) {
+  const int32x4_t up = vshlq_n_s32(vreinterpretq_s32_f32(a.v), 24 - 8 * kByte);
+  return {vcvtq_f32_s32(vshrq_n_s32(up, 24))};
+}
 inline Vec IntsToFloats(Vec a) { return {vcvtq_f32_s32(vreinterpretq_s32_f32(a.v))}; }
 inline void StoreShorts(float* p, Vec a) {
   const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v)), y = vuzp1_s16(x, x), z = vuzp2_s16(x, x);

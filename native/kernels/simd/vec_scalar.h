@@ -18,7 +18,8 @@
 //   Lanes as 32-bit integers, in the same Vec: LoadF16(p): kLanes numbers in f16 from memory; EvenBytes
 //   OddBytes (of each lane, as two 16-bit integers), LowNibbles HighNibbles (of each byte); DotShorts(a, b,
 //   sum) = sum + the two products of 16-bit integers, b from 0 to 255, |a| ≤ 127; IntsToFloats;
-//   StoreShorts(p, x): whole numbers, each four of them as 16-bit integers in the order 0, 2, 1, 3.
+//   SignedByte<i>: byte i of each lane as a number; StoreShorts(p, x): whole numbers, each four of them as
+//   16-bit integers in the order 0, 2, 1, 3.
 #pragma once
 
 #include <stdint.h>
@@ -169,6 +170,10 @@ inline Vec HighNibbles(Vec a) { return {AsFloats(AsWords(a.v) >> 4 & 0x0f0f0f0f)
 inline Vec DotShorts(Vec a, Vec b, Vec sum) {
   const Words x = AsWords(a.v), y = AsWords(b.v);
   return {AsFloats(AsWords(sum.v) + (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16))};
+}
+template <int kByte>
+inline Vec SignedByte(Vec a) {
+  return {__builtin_convertvector(AsWords(a.v) << (24 - 8 * kByte) >> 24, Floats)};
 }
 inline Vec IntsToFloats(Vec a) { return {__builtin_convertvector(AsWords(a.v), Floats)}; }
 inline void StoreShorts(float* p, Vec a) {

@@ -19,7 +19,7 @@ const places = { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) 
 const decoderInputs = options({ tokens: tokenIds }, places)
 const hiddenStates = tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] })
 
-const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0, 1), seed }
+const sampling = { temperature: number(0, 1e6), topK: integer(1, any), topP: number(0, 1), minP: number(0, 1), seed }
 
 /** Opens a model. */
 const loading = {
@@ -122,7 +122,7 @@ export const models: Readonly<Record<string, Call>> = {
     ...on(make.gpt),
     named: /^(DecoderModel|embedding|add|linearCrossEntropy)/,
   },
-  'DecoderModel#logitsOfRow': {
+  'DecoderModel#logitsOfRows': {
     args: [hiddenStates, tensorOf([1], { dtype: 'i32' })],
     ...on(make.gpt),
     named: /^(embedding|matmul)/,

@@ -38,6 +38,10 @@ const queries = tensorOf([1, 2, 3, 4], {
 const gate = tensorOf([2, 3], { wrongShapes: [[3], [2, 4]] })
 const vector3 = optional(tensorOf([3], { wrongShapes: [[], [2], [1, 3]] }))
 
+/** One number of each row. */
+const row = (dtype: 'f32' | 'i32'): Kind => tensorOf([1], { dtype, wrongShapes: [[], [2], [1, 1]] })
+const copied = tensorOf([1], { dtype: 'i32', wrongShapes: [[], [1, 1]] })
+
 const window: Kind = {
   valid: () => 2,
   wrong: [
@@ -130,8 +134,37 @@ export const operations: Readonly<Record<string, Call>> = {
       heads,
       options(
         { keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) },
-        { causal: boolean, scale: number() },
+        {
+          causal: boolean,
+          scale: number(),
+          window,
+          softcap: number(0),
+          slots: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }),
+          offsets: tensorOf([2], { dtype: 'i32', wrongShapes: [[], [0], [3], [2, 1]] }),
+          bias: tensorOf([2, 3], { wrongShapes: [[], [3], [2, 4], [1, 3]] }),
+          alibiSlopes: tensorOf([2], { wrongShapes: [[], [3], [2, 1]] }),
+        },
       ),
+    ],
+  },
+  'ops.sample': {
+    args: [
+      tensorOf([1, 4], { wrongShapes: [[], [4], [1, 1, 4]] }),
+      options(
+        { seed: row('i32'), step: row('i32') },
+        { temperature: row('f32'), topK: row('i32'), topP: row('f32'), minP: row('f32') },
+      ),
+    ],
+  },
+  'ops.cacheCopy': {
+    args: [
+      tensorOf([2, 2, 4, 4], {
+        wrongShapes: [
+          [2, 4, 4],
+          [2, 2, 4],
+        ],
+      }),
+      options({ from: copied, to: copied, lengths: copied }),
     ],
   },
   'ops.attention': attention,
@@ -153,6 +186,7 @@ export const operations: Readonly<Record<string, Call>> = {
         ],
       }),
       intScalar,
+      options({}, { slots: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }) }),
     ],
   },
   'ops.embedding': {

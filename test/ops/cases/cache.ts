@@ -2,7 +2,7 @@ import * as ops from '../../../lib/ops/index.ts'
 import { cacheFormats, QuantizedCache, quantizedCacheWords } from '../../../lib/ops/cache.ts'
 import type { Shape } from '../../../lib/tensor/shape.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
-import { define, indices, normal, values, type Case, type Input } from '../case.ts'
+import { define, indices, normal, uniform, values, type Case, type Input } from '../case.ts'
 
 /** A cache as an input: numbers, or the words that they are rounded to. */
 const emptyCache = (shape: Shape, format: ops.CacheFormat): Input => {
@@ -24,11 +24,15 @@ interface Sizes {
   readonly lengths?: readonly number[]
   readonly causal?: boolean
   readonly scale?: number
+  readonly window?: number
+  readonly softcap?: number
+  readonly alibi?: boolean
+  readonly bias?: boolean
 }
 
 function attends(format: ops.CacheFormat, sizes: Sizes): Case {
   const { batch = 1, heads = 2, kvHeads = heads, queries, capacity, dim = 8, valueDim = dim } = sizes
-  const { lengths = Array.from({ length: batch }, () => capacity), causal, scale } = sizes
+  const { lengths = Array.from({ length: batch }, () => capacity), causal, scale, window, softcap } = sizes
   const [keyShape, valueShape] = [dim, valueDim].map((d) => [batch, kvHeads, capacity, d]) as unknown as [Shape, Shape]
   const longest = Math.max(0, ...lengths)
   const described = Object.entries(sizes).map(([name, size]) => `${name} ${String(size)}`)
@@ -42,21 +46,114 @@ function attends(format: ops.CacheFormat, sizes: Sizes): Case {
       values: emptyCache(valueShape, format),
       start: indices([0], []),
       keyLengths: indices(lengths, [batch]),
+      ...((sizes.alibi && { slopes: uniform([heads], 0.01, 0.2) }) as { slopes: Input }),
+      ...((sizes.bias && { bias: normal([heads, capacity]) }) as { bias: Input }),
     },
-    run: ({ q, k, v, keys, values: held, start, keyLengths }) => {
+    run: ({ q, k, v, keys, values: held, start, keyLengths, slopes, bias }) => {
       const rows = (x: Tensor, d: number): Tensor =>
         ops.transpose(ops.reshape(x, [batch, longest, kvHeads, d]), [0, 2, 1, 3])
       return ops.cachedAttention(
         q,
         ops.cacheWrite(asCache(keys, keyShape, format), rows(k, dim), start),
         ops.cacheWrite(asCache(held, valueShape, format), rows(v, valueDim), start),
-        { keyLengths, ...(causal !== undefined && { causal }), ...(scale !== undefined && { scale }) },
+        {
+          keyLengths,
+          ...(causal !== undefined && { causal }),
+          ...(scale !== undefined && { scale }),
+          ...(window !== undefined && { window }),
+          ...(softcap !== undefined && { softcap }),
+          ...(sizes.alibi && { alibiSlopes: slopes }),
+          ...(sizes.bias && { bias }),
+        },
       )
     },
     gradient: [],
     ulps: 8 + 2 * Math.sqrt(dim),
+    cancels: cancels(format),
   })
 }
+
+/** Values of about 1 are added up, and f64 runs can't change those that are words, to see what that costs. */
+const cancels = (format: ops.CacheFormat): number => (format === 'f32' ? 0 : 0.1)
+
+/** Sequences of several lengths in the slots of a cache: their last `queries[s]` tokens, packed. */
+function packed(
+  format: ops.CacheFormat,
+  name: string,
+  sizes: {
+    queries: readonly number[]
+    lengths: readonly number[]
+    capacity: number
+    slots?: readonly number[]
+    cacheRows?: number
+    kvHeads?: number
+    spare?: number
+    window?: number
+    bias?: boolean
+  },
+): Case {
+  const { queries, lengths, capacity, slots, kvHeads = 2, spare = 0, window } = sizes
+  const [heads, dim, count] = [4, 16, queries.length]
+  const { cacheRows = count } = sizes
+  const tokens = queries.reduce((sum, n) => sum + n, 0) + spare
+  const offsetsOf = (counts: readonly number[]): Input => {
+    const offsets = counts.reduce<number[]>((all, n) => [...all, all.at(-1)! + n], [0])
+    return indices(offsets)
+  }
+  const stored = lengths.reduce((sum, n) => sum + n, 0)
+  const shape = [cacheRows, kvHeads, capacity, dim]
+  return define({
+    name: `cachedAttention ${format}, packed, ${name}`,
+    inputs: {
+      q: normal([tokens, heads * dim]),
+      k: normal([stored, kvHeads * dim]),
+      v: normal([stored, kvHeads * dim]),
+      keys: emptyCache(shape, format),
+      values: emptyCache(shape, format),
+      starts: indices(lengths.map(() => 0)),
+      stored: offsetsOf(lengths),
+      offsets: offsetsOf(queries),
+      keyLengths: indices(lengths),
+      ...((slots && { slots: indices(slots) }) as { slots: Input }),
+      ...((sizes.bias && { bias: normal([heads, capacity]) }) as { bias: Input }),
+    },
+    run: ({ q, k, v, keys, values: held, starts, stored: storedOffsets, offsets, keyLengths, slots: given, bias }) => {
+      const rows = (x: Tensor): Tensor => ops.transpose(ops.reshape(x, [1, x.shape[0]!, -1, dim]), [0, 2, 1, 3])
+      const where = { ...(slots && { slots: given }) }
+      const write = (cache: Tensor, x: Tensor): Tensor | QuantizedCache =>
+        ops.cacheWrite(asCache(cache, shape, format), rows(x), starts, { offsets: storedOffsets, ...where })
+      return ops.cachedAttention(rows(q), write(keys, k), write(held, v), {
+        keyLengths,
+        offsets,
+        ...where,
+        ...(window !== undefined && { window }),
+        ...(sizes.bias && { bias }),
+      })
+    },
+    gradient: [],
+    ulps: 16,
+    cancels: cancels(format),
+  })
+}
+
+const copies = (format: ops.CacheFormat): Case =>
+  define({
+    name: `cacheCopy ${format}`,
+    inputs: {
+      x: normal([4, 2, 23, 5]),
+      cache: emptyCache([4, 2, 23, 5], format),
+      zero: indices([0], []),
+      from: indices([2, 2, 0]),
+      to: indices([3, 1, 0]),
+      lengths: indices([17, 23, 0]),
+    },
+    run: ({ x, cache: empty, zero, from, to, lengths }) => {
+      const held = ops.cacheWrite(asCache(empty, [4, 2, 23, 5], format), x, zero)
+      const copied = ops.cacheCopy(held, { from, to, lengths })
+      return ops.cachedAttention(x, copied, copied, { keyLengths: ops.fill([4], 23, 'i32') })
+    },
+    gradient: [],
+  })
 
 /** Blocks are 64 or 128 keys, groups 16; rows go by four, two and one; up to 16 rows are streamed. */
 const sizes: readonly Sizes[] = [
@@ -73,6 +170,20 @@ const sizes: readonly Sizes[] = [
   { queries: 30, capacity: 90, causal: false, scale: 0.7 },
   // Several runs: of 512 KiB.
   { heads: 1, queries: 1, capacity: 2700, dim: 256, lengths: [2651] },
+  // What changes scores; each streamed and by many queries.
+  ...[1, 3, 40].flatMap((queries) => [
+    { queries, capacity: 140, window: 1 },
+    { queries, capacity: 300, window: 100, lengths: [290] },
+    { queries, capacity: 140, softcap: 2, scale: 1 },
+    { queries, capacity: 140, alibi: true, heads: 4, kvHeads: 2 },
+    { queries, capacity: 140, bias: true, heads: 4, kvHeads: 2, lengths: [131] },
+    { queries, capacity: 140, bias: true, alibi: true, softcap: 5, window: 70, lengths: [20] },
+  ]),
+  { batch: 2, heads: 1, queries: 1, capacity: 2700, dim: 256, lengths: [2651, 700], window: 300 },
+  // More heads that share keys than rows go together.
+  { heads: 37, kvHeads: 1, queries: 1, capacity: 150, alibi: true },
+  { heads: 37, kvHeads: 1, queries: 2, capacity: 70 },
+  { queries: 5, capacity: 12, lengths: [3], bias: true },
   { queries: 0, capacity: 7 },
   { queries: 2, capacity: 0 },
   { batch: 0, queries: 2, capacity: 7 },
@@ -98,5 +209,21 @@ const notANumber = cacheFormats.map((format) =>
 
 export const cache: readonly Case[] = [
   ...cacheFormats.flatMap((format) => sizes.map((given) => attends(format, given))),
+  ...cacheFormats.flatMap((format) => [
+    packed(format, 'of one token each', { queries: [1, 1, 1], lengths: [5, 140, 33], capacity: 150 }),
+    packed(format, 'ragged', { queries: [1, 0, 40, 3, 1], lengths: [9, 7, 60, 3, 1], capacity: 61 }),
+    packed(format, 'in slots', {
+      queries: [2, 20, 1],
+      lengths: [30, 21, 1],
+      capacity: 33,
+      slots: [4, 0, 2],
+      cacheRows: 5,
+    }),
+    packed(format, 'with spare rows', { queries: [2, 1], lengths: [30, 21], capacity: 33, spare: 3, cacheRows: 6 }),
+    packed(format, 'of no tokens', { queries: [0, 0], lengths: [3, 4], capacity: 33 }),
+    packed(format, 'in a window', { queries: [2, 30, 1], lengths: [80, 31, 1], capacity: 90, window: 20 }),
+    packed(format, 'with a bias', { queries: [2, 30, 1], lengths: [80, 31, 1], capacity: 90, bias: true, kvHeads: 4 }),
+    copies(format),
+  ]),
   ...notANumber,
 ]

@@ -12,6 +12,7 @@ import { optimizer } from './optimizer.ts'
 import { position } from './position.ts'
 import { quantize } from './quantize.ts'
 import { reduce } from './reduce.ts'
+import { sample } from './sample.ts'
 import { softmax } from './softmax.ts'
 import { view } from './view.ts'
 
@@ -30,6 +31,7 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   position,
   quantize,
   reduce,
+  sample,
   softmax,
   view,
 }
