@@ -224,7 +224,9 @@ struct AttentionBackward {
   float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
 };
 
-struct AttentionKernels {
+// In one precision of products: operands as they are, or rounded to bfloat16 as by Bf16Products. Statistics of the
+// softmax are f32 in both, and so are o, lse and p.
+struct AttentionProducts {
   // What several blocks of queries read in common, floats. packed_size(a) ≤ packed_size(a + b), and
   // packed_size(a) + packed_size(b) ≤ packed_size(a + b) + packed_size(1).
   int64_t (*packed_size)(int64_t keys, int head_dim, int value_dim);
@@ -234,6 +236,10 @@ struct AttentionKernels {
   void (*forward)(const AttentionForward&);
   int64_t (*backward_scratch)(int64_t queries, int64_t keys, int head_dim, int value_dim);
   void (*backward)(const AttentionBackward&);
+};
+
+struct AttentionKernels {
+  AttentionProducts f32, bf16;
   // y[2 halves or pairs] = rotation of x by angle; cosine and sine are [rotary_dim / 2]. y may be x.
   // Elements beyond rotary_dim are copied.
   void (*rotate)(const float* x, float* y, const float* cosine, const float* sine, int rotary_dim, int head_dim,
@@ -357,6 +363,7 @@ struct KernelExtension {
   const char* name;
   PanelKernels panels[kPanelFormatCount];
   Bf16Products products;
+  AttentionProducts attention;  // bf16
 #define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK

@@ -5,13 +5,15 @@
 //   cap times 1 − tanh²;  dQ = dS · k;  dK = dSᵀ · q
 // dK and dV sum over the query heads that share a key-value head, dBias over what bias is broadcast to.
 // q, k, v, o, lse, dO like o, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → dQ, dK, dV, [dBias]
-// like q, k, v, bias {scale, causal, left, right, softcap}. Layouts as for Attention.
+// like q, k, v, bias {scale, causal, left, right, softcap, rounds}. Layouts as for Attention.
 // Contract: o and lse are what Attention gave for the same inputs. k and v are never read beyond the keys of
 // a sequence; gradients of rows that count for nothing are 0. Outputs may not overlap inputs. Accuracy:
-// float. The result does not depend on the number of threads: what adds to one bias runs one after another.
-// Source: FlashAttention-2 (Dao 2023); the kernel is in kernels/simd/attention_backward-inl.h.
+// float. With rounds = 1, q, k, v and dO are rounded to bfloat16, and so are p and dS where they are
+// multiplied, up to 2⁻⁹ of each, which the f64 loops leave as they are. The result does not depend on the
+// number of threads: what adds to one bias runs one after another. Source: FlashAttention-2 (Dao 2023); the
+// kernel is in kernels/simd/attention_backward-inl.h.
 
-#include "ops/attention_shape.h"
+#include "ops/attention_reference.h"
 #include "ops/op_list.h"
 #include "runtime/dispatch.h"
 
@@ -49,9 +51,9 @@ void Check(const Instruction& in) {
   CheckHeadDims(op + ": dBias", bias, d[0], d[1], d[2], d[3]);
 }
 
-int64_t ScratchSize(const AttentionShape& shape, const KernelTable& kernels) {
+int64_t ScratchSize(const Instruction& in, const AttentionShape& shape, const KernelTable& kernels) {
   const int64_t floats =
-      kernels.attention.backward_scratch(shape.queries, shape.keys, shape.head_dim, shape.value_dim);
+      Products(in, kernels).backward_scratch(shape.queries, shape.keys, shape.head_dim, shape.value_dim);
   return (floats + 15) / 16 * 16;
 }
 
@@ -59,7 +61,7 @@ size_t Workspace(const Instruction& in, int threads) {
   const AttentionShape shape(in[kQ], in[kK], in[kV]);
   int64_t floats = 0;
   for (const KernelTable* kernels : AvailableKernels())
-    floats = std::max(floats, ScratchSize(shape, *kernels));
+    floats = std::max(floats, ScratchSize(in, shape, *kernels));
   return sizeof(float) * floats * threads;
 }
 
@@ -77,7 +79,7 @@ void Run(const Instruction& in, Context& context) {
   const AttentionShape shape(q, k, v);
   const AttentionExtras extras(in, kExtras);
   const SequenceList list("attentionGradient", extras, shape);
-  const int64_t scratch_size = ScratchSize(shape, context.kernels), count = list.Count();
+  const int64_t scratch_size = ScratchSize(in, shape, context.kernels), count = list.Count();
 
   const auto run = [&](int64_t sequence, int64_t g, int worker) {
     const Sequence x = list[sequence];
@@ -125,7 +127,7 @@ void Run(const Instruction& in, Context& context) {
     a.value_dim = shape.value_dim;
     a.groups = static_cast<int>(shape.groups);
     a.scratch = reinterpret_cast<float*>(context.workspace) + scratch_size * worker;
-    context.kernels.attention.backward(a);
+    Products(in, context.kernels).backward(a);
   };
 
   // A task is what writes to places of its own.
@@ -147,13 +149,14 @@ void Run(const Instruction& in, Context& context) {
 void Reference(const Instruction& in) {
   const AttentionExtras extras(in, kExtras);
   const SequenceList list("attentionGradient", extras, AttentionShape(in[kQ], in[kK], in[kV]));
-  const auto problem = ReferenceProblem<double>(in, in[kQ], in[kK], in[kV], extras);
+  const ReferenceHeads q(in, in[kQ]), k(in, in[kK]), v(in, in[kV]), d_o(in, in[kGradO]);
+  const auto problem = ReferenceProblem(in, q, k, v, extras);
   const auto d_bias = ViewHeadsIf<double>(in[kGradBias]);
   const auto view = [&](int i) { return ViewHeads<double>(in[i]); };
   for (const int i : {kGradQ, kGradK, kGradV}) reference::SetZero(view(i));
   if (d_bias.data) reference::SetZero(d_bias);
   ForSequences(in, extras, list, [&](const reference::AttentionSequence& s) {
-    reference::AttentionGradient(problem, s, view(kO), ReferenceView<double>(in[kLse]), view(kGradO),
+    reference::AttentionGradient(problem, s, view(kO), ReferenceView<double>(in[kLse]), d_o.View(),
                                  view(kGradQ), view(kGradK), view(kGradV), d_bias);
   });
 }

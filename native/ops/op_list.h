@@ -33,7 +33,7 @@ namespace heedful {
   X(EmbeddingGradient)      /* ids i32, dy, [base] → dTable {paddingIndex}                                      */ \
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse}                         */ \
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
-                               [probabilities] {scale, causal, left, right, softcap}                            */ \
+                               [probabilities] {scale, causal, left, right, softcap, rounds}                    */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
   X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
   X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \

@@ -14,13 +14,15 @@ export class Subject {
   readonly inputs: Readonly<Record<string, Input>>
   readonly call: (inputs: TensorRecord, dtype: FloatType) => readonly Tensor[]
   readonly #seed: string
+  readonly #precision: Case['precision']
   #data: Readonly<Record<string, Float32Array | Int32Array>> | undefined
 
-  constructor(name: string, given: Pick<Case, 'name' | 'inputs'>, call: Subject['call']) {
+  constructor(name: string, given: Pick<Case, 'name' | 'inputs' | 'precision'>, call: Subject['call']) {
     this.name = name
     this.inputs = given.inputs
     this.call = call
     this.#seed = given.name
+    this.#precision = given.precision
   }
 
   get data(): Readonly<Record<string, Float32Array | Int32Array>> {
@@ -29,7 +31,7 @@ export class Subject {
   }
 
   program(dtype: FloatType): GuardedProgram {
-    return new GuardedProgram((tensors) => this.call(tensors, dtype), typesOf(this.inputs, dtype))
+    return new GuardedProgram((tensors) => this.call(tensors, dtype), typesOf(this.inputs, dtype), this.#precision)
   }
 }
 
@@ -53,7 +55,7 @@ export function gradientOf(given: Case): Subject | undefined {
           .reduce((a, b) => add(a, b)),
       wrt.map((key) => tensors[key]!),
     )({})
-  return new Subject('gradient', { name: given.name, inputs }, call)
+  return new Subject('gradient', { ...given, inputs }, call)
 }
 
 export const differentiated = ({ gradient, inputs }: Case): readonly string[] =>
