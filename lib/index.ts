@@ -27,12 +27,15 @@ export { loadDecoder, saveDecoder } from './models/pretrained.ts'
 export {
   AutoModel,
   AutoModelForMaskedLM,
+  AutoModelForPreTraining,
   AutoModelForQuestionAnswering,
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from './models/auto.ts'
-export type { EncoderForTask, ModelOutputs, TaskRunOptions } from './models/encoder-for-task.ts'
+export type { EncoderForTask } from './models/encoder-for-task.ts'
+export type { ModelOutputs, TaskRunOptions } from './models/packed-task-model.ts'
 export type { ModelInputs } from './models/model-inputs.ts'
+export type { TaskLabels } from './models/objectives.ts'
 export { GPT, type GptOptions } from './models/gpt.ts'
 export { generate, type GenerateOptions } from './generate/generate.ts'
 export type { Checkpoint, CheckpointOptions, CheckpointTensor, ReadOptions } from './checkpoint/checkpoint.ts'
@@ -41,6 +44,13 @@ export { ggufModel, type GgufModel, type GgufTensorName } from './checkpoint/ggu
 export { resolveModel, type ResolveModelOptions } from './checkpoint/resolve-model.ts'
 export type { OnProgress, Progress } from './files/progress.ts'
 export { writeCheckpoint, type WriteCheckpointOptions } from './checkpoint/write-checkpoint.ts'
+export { pipeline, type PipelineOf, type TaskName } from './pipelines/pipeline.ts'
+export type { AggregationStrategy, EntityGroup, TokenEntity } from './pipelines/entities.ts'
+export type { FillMaskOptions, MaskFilling } from './pipelines/fill-mask.ts'
+export type { Answer, Question, QuestionAnsweringOptions } from './pipelines/question-answering.ts'
+export type { Classification, TextClassificationOptions } from './pipelines/text-classification.ts'
+export type { GeneratedText, Prompt, TextGenerationOptions } from './pipelines/text-generation.ts'
+export type { TokenClassificationOptions } from './pipelines/token-classification.ts'
 export { readSafetensors, writeSafetensors } from './checkpoint/safetensors.ts'
 export { CharTokenizer } from './text/char-tokenizer.ts'
 export type { ChatMessage, ChatTemplateOptions } from './text/chat-template.ts'

@@ -63,11 +63,6 @@ export class ModelCache {
   }
 }
 
-export const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )
 /** True for a file of exactly this size. */
 export const hasSize = (path: string, size: number): Promise<boolean> =>
   stat(path).then(

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { FileError } from '../errors.ts'
 import { fileError } from './file-error.ts'
 import { OpenFile } from './open-file.ts'
@@ -15,6 +16,14 @@ export async function withFile<T>(operation: string, path: string, read: (file: 
   } finally {
     await file.close()
   }
+}
+
+/** True for a file or folder that is there. */
+export function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** The text of a UTF-8 file of up to 256 MB. Throws FileError. */

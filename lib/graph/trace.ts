@@ -43,6 +43,12 @@ export class TracedTensor<D extends DType = DType> extends Tensor<D> {
   override dispose(): void {}
 }
 
+/** The shape of a tensor as `reshape` takes it: the dimension that follows the number of rows is −1. */
+export const openShape = (tensor: Tensor): Shape =>
+  tensor instanceof TracedTensor
+    ? tensor.shape.map((d, axis) => (tensor.value.rowFactors[axis] === 0 ? d : -1))
+    : tensor.shape
+
 /** The recording of one call of a function: nodes in the order in which they were made. */
 export class Trace {
   readonly nodes: Node[] = []

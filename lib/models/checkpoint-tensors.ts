@@ -1,27 +1,48 @@
+import type { CheckpointTensor } from '../checkpoint/checkpoint.ts'
 import { DTypeError, FileError, ShapeError } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import type { Family, WeightEntry } from './families/index.ts'
+
+/** A tensor of a checkpoint, as it is told before it is read. */
+type Told = Pick<CheckpointTensor, 'shape' | 'dtype' | 'fileType'>
+
+export interface MatchedTensors {
+  /** The name in the checkpoint of each entry. */
+  readonly matched: ReadonlyMap<WeightEntry, string>
+  /** What is there a second time, and has to hold the same numbers: the model has it once. */
+  readonly copies: readonly TensorCopy[]
+}
+
+export interface TensorCopy {
+  readonly name: string
+  readonly original: WeightEntry
+  /** What is to be thrown when it doesn't. */
+  readonly error: () => FileError
+}
 
 /**
  * Finds the tensor of each entry among those of a checkpoint. Throws FileError for tensors that are missing, that no
  * model of the family has, or that contradict each other, ShapeError and DTypeError for those of the wrong kind; all name the
- * tensor. `where` begins their messages.
+ * tensor. `where` begins their messages. Nothing is read.
  */
 export function matchTensors(
   family: Family,
   entries: readonly WeightEntry[],
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Told>,
   where: string,
-): Map<WeightEntry, Tensor> {
+): MatchedTensors {
   const withoutPrefix = (name: string): string =>
     name.startsWith(family.prefix) ? name.slice(family.prefix.length) : name
-  const nameInFile = (name: string): string => (tensors.has(name) ? name : withoutPrefix(name))
+  const nameInFile = (name: string): string =>
+    [name, ...olderSpellings(family, name)]
+      .flatMap((one) => [one, withoutPrefix(one)])
+      .find((one) => tensors.has(one)) ?? withoutPrefix(name)
   const missing = entries.filter(({ name }) => !tensors.has(nameInFile(name)))
   if (missing.length)
     throw new FileError(`${where}: ${list(missing.map(({ name }) => name))} missing for this config.json`)
 
-  const wanted = new Set(entries.map(({ name }) => nameInFile(name)))
+  const matched = new Map(entries.map((entry) => [entry, nameInFile(entry.name)]))
+  const wanted = new Set(matched.values())
   // A task takes no notice of what the checkpoint has for others.
   const ofHeads = Object.values(family.heads ?? {}).flatMap((head) => Object.keys(head.weights))
   const ignored = new Set([...(family.ignored ?? []), ...ofHeads].map(withoutPrefix))
@@ -32,40 +53,38 @@ export function matchTensors(
   })
   if (extra.length) throw new FileError(`${where}: ${list(extra)} not known for this config.json`)
 
-  const matched = new Map(entries.map((entry) => [entry, tensors.get(nameInFile(entry.name))!]))
-  for (const [{ name, shape, parameter }, tensor] of matched) {
-    if (!sameShape(tensor.shape, shape))
+  for (const [{ name, shape }, inFile] of matched) {
+    const told = tensors.get(inFile)!
+    if (!sameShape(told.shape, shape))
       throw new ShapeError(
-        `${where}: ${name} should have shape ${formatShape(shape)} by config.json, got ${formatShape(tensor.shape)}`,
+        `${where}: ${name} should have shape ${formatShape(shape)} by config.json, got ${formatShape(told.shape)}`,
       )
-    if (tensor.dtype === 'i32') throw new DTypeError(`${where}: ${name} should hold floating-point numbers, got i32`)
-    if (!parameter && tensor.data().some((value) => value !== 0))
-      throw new FileError(`${where}: ${name} should be zeros, for config.json says that the model has no biases`)
+    if (told.dtype === undefined || told.dtype === 'i32')
+      throw new DTypeError(`${where}: ${name} should hold floating-point numbers, got ${told.fileType}`)
   }
-  checkCopies()
-  return matched
+  return { matched, copies: findCopies() }
 
-  /** What is there twice has to be the same: the model has it once. */
-  function checkCopies(): void {
-    const byName = new Map([...matched].map(([{ name }, tensor]) => [withoutPrefix(name), tensor]))
-    for (const [name, tensor] of tensors) {
-      const original = wanted.has(name) ? undefined : copies.get(withoutPrefix(name))
+  function findCopies(): TensorCopy[] {
+    const byName = new Map([...matched.keys()].map((entry) => [withoutPrefix(entry.name), entry]))
+    const found: TensorCopy[] = []
+    for (const [name, told] of tensors) {
+      const of = wanted.has(name) ? undefined : copies.get(withoutPrefix(name))
       // What belongs to another task's head is not looked at.
-      const same = original === undefined || ignored.has(original) ? tensor : byName.get(original)
-      if (!same || !sameShape(tensor.shape, same.shape) || !sameNumbers(tensor, same))
-        throw new FileError(
-          `${where}: ${name} should equal ${original}, for config.json says that the model has it once (tie_word_embeddings)`,
+      if (of === undefined || ignored.has(of)) continue
+      const original = byName.get(of)
+      const error = (): FileError =>
+        new FileError(
+          `${where}: ${name} should equal ${of}, for config.json says that the model has it once (tie_word_embeddings)`,
         )
+      if (!original?.parameter || !sameShape(told.shape, original.shape) || told.dtype === undefined) throw error()
+      found.push({ name, original, error })
     }
+    return found
   }
 }
 
-function sameNumbers(a: Tensor, b: Tensor): boolean {
-  if (a === b) return true
-  const [x, y] = [a.data(), b.data()]
-  for (let i = 0; i < x.length; i++) if (!Object.is(x[i], y[i])) return false
-  return true
-}
+const olderSpellings = ({ olderNames = {} }: Family, name: string): string[] =>
+  Object.entries(olderNames).flatMap(([end, older]) => (name.endsWith(end) ? [name.slice(0, -end.length) + older] : []))
 
 const list = (names: readonly string[]): string =>
   `${names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ')} ${names.length > 1 ? 'are' : 'is'}`

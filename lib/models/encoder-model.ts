@@ -1,7 +1,7 @@
 import { checkInteger, checkOptions } from '../errors.ts'
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { generatorOf, type Initialised } from '../nn/init.ts'
-import { Embedding } from '../nn/linear.ts'
+import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import { LayerNorm } from '../nn/norms.ts'
 import { checkTensor } from '../ops/define-op.ts'
@@ -18,8 +18,13 @@ export interface EncoderConfig extends LayerConfig {
   context: number
   /** Kinds of segments, each with an embedding of its own; 0: none. */
   typeVocabSize?: number
-  /** The row of the position embedding that the first token has: 2 for RoBERTa. */
-  firstPosition?: number
+  /**
+   * −1: positions are the columns where tokens stand. Otherwise positions count the tokens that are not this one, and
+   * begin behind its id, the position of the padding (RoBERTa).
+   */
+  paddingToken?: number
+  /** Width of the embeddings, projected to hiddenSize where it is another (ELECTRA); hiddenSize unless said. */
+  embeddingSize?: number
 }
 
 const known = {
@@ -27,7 +32,8 @@ const known = {
   vocabSize: 'any',
   context: 'any',
   typeVocabSize: 'any',
-  firstPosition: 'any',
+  paddingToken: 'any',
+  embeddingSize: 'any',
 } as const satisfies Record<keyof EncoderConfig, unknown>
 
 export type ResolvedEncoderConfig = Required<EncoderConfig>
@@ -40,24 +46,27 @@ export function resolveEncoderConfig(config: EncoderConfig): ResolvedEncoderConf
     ...layerDefaults,
     normEpsilon: 1e-12,
     typeVocabSize: 0,
-    firstPosition: 0,
+    paddingToken: -1,
+    embeddingSize: config.hiddenSize,
     ...derivedSizes('EncoderConfig', config),
     ...config,
   }
   checkLayerConfig('EncoderConfig', resolved)
-  for (const name of ['typeVocabSize', 'firstPosition'] as const) checkInteger('EncoderConfig', name, resolved[name], 0)
+  checkInteger('EncoderConfig', 'typeVocabSize', resolved.typeVocabSize, 0)
+  checkInteger('EncoderConfig', 'embeddingSize', resolved.embeddingSize, 1)
+  checkInteger('EncoderConfig', 'paddingToken', resolved.paddingToken, -1)
   return resolved
 }
 
 export interface EncoderInputs {
-  /** i32 [batch, length]. */
+  /** i32 [tokens]: sequences one after another. */
   tokens: Tensor
-  /** i32 [batch, length]: rows of the position embedding. */
+  /** i32 [tokens]: rows of the position embedding. */
   positions: Tensor
-  /** i32 [batch, length]: kinds of segments, where the model has them. */
+  /** i32 [tokens]: kinds of segments, where the model has them. */
   types?: Tensor | undefined
-  /** i32 [batch]: tokens beyond are padding, which no token sees. */
-  keyLengths?: Tensor | undefined
+  /** i32 [sequences + 1]: where sequences begin and end. */
+  offsets: Tensor
 }
 
 /**
@@ -69,6 +78,7 @@ export class EncoderModel extends Module {
   readonly positionEmbedding: Embedding
   readonly typeEmbedding?: Embedding
   readonly embeddingNorm: LayerNorm
+  readonly embeddingProjection?: Linear
   readonly layers: readonly TransformerLayer[]
   readonly #config: ResolvedEncoderConfig
 
@@ -76,12 +86,13 @@ export class EncoderModel extends Module {
     super()
     checkOptions('EncoderModel', options, ['random'])
     const resolved = resolveEncoderConfig(config)
-    const { vocabSize, hiddenSize, context, typeVocabSize, firstPosition, numLayers, normEpsilon: epsilon } = resolved
+    const { vocabSize, hiddenSize, embeddingSize, typeVocabSize, numLayers, normEpsilon: epsilon } = resolved
     const random = generatorOf('EncoderModel', options)
-    this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
-    this.positionEmbedding = new Embedding(firstPosition + context, hiddenSize, { random })
-    if (typeVocabSize) this.typeEmbedding = new Embedding(typeVocabSize, hiddenSize, { random })
-    this.embeddingNorm = new LayerNorm(hiddenSize, { epsilon })
+    this.tokenEmbedding = new Embedding(vocabSize, embeddingSize, { random })
+    this.positionEmbedding = new Embedding(resolved.paddingToken + 1 + resolved.context, embeddingSize, { random })
+    if (typeVocabSize) this.typeEmbedding = new Embedding(typeVocabSize, embeddingSize, { random })
+    this.embeddingNorm = new LayerNorm(embeddingSize, { epsilon })
+    if (embeddingSize !== hiddenSize) this.embeddingProjection = new Linear(embeddingSize, hiddenSize, { random })
     this.layers = Array.from(
       { length: numLayers },
       () => new TransformerLayer(resolved, { normPlacement: 'post', random }),
@@ -93,21 +104,23 @@ export class EncoderModel extends Module {
     return this.#config
   }
 
-  /** The embeddings and what each layer makes of them: numLayers + 1 tensors [batch, length, hiddenSize]. */
+  /** The embeddings and what each layer makes of them: numLayers + 1 tensors [tokens, hiddenSize]. */
   hiddenStates(inputs: EncoderInputs, options: Dropping = {}): Tensor[] {
-    checkOptions('EncoderModel', inputs, ['tokens', 'positions', 'types', 'keyLengths'])
+    checkOptions('EncoderModel', inputs, ['tokens', 'positions', 'types', 'offsets'])
     checkOptions('EncoderModel', options, ['dropout'])
-    const { tokens, positions, types, keyLengths } = inputs
+    const { tokens, positions, types, offsets } = inputs
     const { dropout } = options
     checkTensor('EncoderModel', 'tokens', tokens)
     checkTensor('EncoderModel', 'positions', positions)
+    checkTensor('EncoderModel', 'offsets', offsets)
     if (types !== undefined) checkTensor('EncoderModel', 'types', types)
     checkSource('EncoderModel', dropout)
     let x = add(this.tokenEmbedding.forward(tokens), this.positionEmbedding.forward(positions))
     if (this.typeEmbedding && types) x = add(x, this.typeEmbedding.forward(types))
     x = dropWith(this.embeddingNorm.forward(x), this.#config.dropout, { dropout })
+    if (this.embeddingProjection) x = this.embeddingProjection.forward(x)
     const states = [x]
-    for (const layer of this.layers) states.push((x = layer.forward(x, { dropout, keyLengths })))
+    for (const layer of this.layers) states.push((x = layer.forward(x, { dropout, offsets })))
     return states
   }
 }

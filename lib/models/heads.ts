@@ -3,10 +3,11 @@ import { constant, generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import { LayerNorm } from '../nn/norms.ts'
 import { activate } from '../ops/matmul.ts'
-import { add, embedding, matmul, reshape, transpose, type Activation } from '../ops/index.ts'
+import { add, matmul, transpose, type Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import type { EncoderModel } from './encoder-model.ts'
 import type { HeadKind } from './families/family.ts'
+import { pool, type Sequences } from './pooling.ts'
 
 /**
  * What turns hidden states into scores: y = output(norm(f(dense(x)))), of which only the output is always there. The
@@ -25,10 +26,11 @@ export class Head extends Module {
     super()
     const { hiddenSize, vocabSize, normEpsilon: epsilon, activation } = config
     const random = generatorOf('Head', options)
-    if (kind.dense) this.dense = new Linear(hiddenSize, hiddenSize, { random })
-    if (kind.dense?.norm) this.norm = new LayerNorm(hiddenSize, { epsilon })
+    const width = config[kind.dense?.width ?? 'hiddenSize']
+    if (kind.dense) this.dense = new Linear(hiddenSize, width, { random })
+    if (kind.dense?.norm) this.norm = new LayerNorm(width, { epsilon })
     if (kind.output === 'tied') this.bias = constant([vocabSize], 0)
-    else this.output = new Linear(hiddenSize, kind.output === 'labels' ? labels : kind.output, { random })
+    else this.output = new Linear(width, kind.output === 'labels' ? labels : kind.output, { random })
     this.#kind = kind
     this.#activation = kind.dense && kind.dense.activation !== 'activation' ? kind.dense.activation : activation
   }
@@ -39,12 +41,11 @@ export class Head extends Module {
   }
 
   /**
-   * hidden [batch, length, hiddenSize], tokenEmbedding [vocabSize, hiddenSize] → scores [batch·length, outputs], or
-   * [batch, outputs] of the tokens whose numbers `first` (i32 [batch]) gives.
+   * hidden [tokens, hiddenSize], tokenEmbedding [vocabSize, embeddingSize] → scores [tokens, outputs], or
+   * [sequences, outputs] of whole sequences.
    */
-  forward(hidden: Tensor, tokenEmbedding: Tensor, first: Tensor): Tensor {
-    let x = reshape(hidden, [-1, hidden.shape.at(-1)!])
-    if (!this.isForTokens) x = embedding(x, first)
+  forward(hidden: Tensor, tokenEmbedding: Tensor, sequences: Sequences): Tensor {
+    let x = this.#kind.rows === 'each' ? hidden : pool(hidden, this.#kind.rows, sequences)
     if (this.dense) x = activate('Head', this.#activation, this.dense.forward(x))
     if (this.norm) x = this.norm.forward(x)
     return this.output ? this.output.forward(x) : add(matmul(x, transpose(tokenEmbedding)), this.bias!)

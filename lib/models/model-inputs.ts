@@ -9,59 +9,61 @@ export interface ModelInputs {
   tokenTypeIds?: readonly (readonly number[])[] | undefined
 }
 
-/** Sequences as programs take them: [batch, length], shorter ones filled up at their ends. */
-export interface PaddedBatch {
+/** Sequences as programs take them: the tokens of all of them, one sequence after another, without padding. */
+export interface PackedBatch {
   readonly batch: number
-  readonly length: number
+  /** The ids that were given, those that are left out too. */
+  readonly rows: readonly (readonly number[])[]
   readonly tokens: Int32Array
   /** Where the tokens stood in their rows. */
-  readonly positions: Int32Array
+  readonly columns: Int32Array
   readonly types: Int32Array
-  readonly keyLengths: Int32Array
-  /** The number of each sequence's first token among all of them. */
-  readonly first: Int32Array
+  /** batch + 1 of them: sequence n is the tokens offsets[n] … offsets[n + 1] − 1. */
+  readonly offsets: Int32Array
   /** Columns of the longest row that was given. */
-  readonly columns: number
+  readonly width: number
+  /** The number of tokens of the longest sequence. */
+  readonly longest: number
 }
 
-/** Leaves padding out and puts the rows side by side. Throws ArgumentError and ShapeError for rows that are none. */
-export function padBatch(operation: string, inputs: ModelInputs): PaddedBatch {
-  checkOptions(operation, inputs, ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels'])
+const inputNames = ['inputIds', 'attentionMask', 'tokenTypeIds'] as const
+
+/**
+ * Leaves padding out and puts the sequences one after another. Throws ArgumentError and ShapeError for rows that are
+ * none. `more`: names of what else the inputs may have.
+ */
+export function packBatch(operation: string, inputs: ModelInputs, more: readonly string[] = []): PackedBatch {
+  checkOptions(operation, inputs, [...inputNames, ...more])
   const { inputIds, attentionMask, tokenTypeIds } = inputs
   checkRows(operation, 'inputIds', inputIds)
   if (inputIds.length === 0) throw new ArgumentError(`${operation}: inputIds should have at least one row`)
   for (const [name, rows] of Object.entries({ attentionMask, tokenTypeIds }))
     if (rows !== undefined) checkRows(operation, name, rows, inputIds)
-  const kept = inputIds.map((row, i) => [...row.keys()].filter((j) => (attentionMask?.[i]![j] ?? 1) !== 0))
-  const empty = kept.findIndex((columns) => columns.length === 0)
-  if (empty >= 0) throw new ArgumentError(`${operation}: row ${empty} has no tokens`)
-  const batch = kept.length
-  const length = Math.max(...kept.map((columns) => columns.length))
-  const [tokens, positions, types] = [0, 1, 2].map(() => new Int32Array(batch * length)) as [
-    Int32Array,
-    Int32Array,
-    Int32Array,
-  ]
-  kept.forEach((columns, i) =>
-    columns.forEach((column, j) => {
-      tokens[i * length + j] = inputIds[i]![column]!
-      positions[i * length + j] = column
-      types[i * length + j] = tokenTypeIds?.[i]![column] ?? 0
-    }),
-  )
-  return {
-    batch,
-    length,
-    tokens,
-    positions,
-    types,
-    keyLengths: Int32Array.from(kept, (columns) => columns.length),
-    first: Int32Array.from(kept, (_, i) => i * length),
-    columns: Math.max(...inputIds.map((row) => row.length)),
-  }
+  const size = inputIds.reduce((sum, row) => sum + row.length, 0)
+  const [tokens, columns, types] = [new Int32Array(size), new Int32Array(size), new Int32Array(size)]
+  const offsets = new Int32Array(inputIds.length + 1)
+  let [count, width, longest] = [0, 0, 0]
+  inputIds.forEach((row, i) => {
+    const [mask, segments] = [attentionMask?.[i], tokenTypeIds?.[i]]
+    for (let column = 0; column < row.length; column++) {
+      if (mask && mask[column] === 0) continue
+      tokens[count] = row[column]!
+      columns[count] = column
+      types[count++] = segments ? segments[column]! : 0
+    }
+    offsets[i + 1] = count
+    const length = count - offsets[i]!
+    if (length === 0) throw new ArgumentError(`${operation}: row ${i} has no tokens`)
+    width = Math.max(width, row.length)
+    longest = Math.max(longest, length)
+  })
+  const kept = (values: Int32Array): Int32Array => values.subarray(0, count)
+  const [batch, all] = [inputIds.length, { tokens: kept(tokens), columns: kept(columns), types: kept(types) }]
+  return { batch, rows: inputIds, ...all, offsets, width, longest }
 }
 
-function checkRows(
+/** Throws ArgumentError and ShapeError unless these are rows of whole numbers, as long as those of inputIds. */
+export function checkRows(
   operation: string,
   name: string,
   rows: readonly (readonly number[])[],
@@ -69,21 +71,23 @@ function checkRows(
 ): void {
   if (!Array.isArray(rows) || !rows.every(Array.isArray))
     throw new ArgumentError(`${operation}: ${name} should be rows of numbers, got ${describe(rows)}`)
-  const wrong = (rows as readonly (readonly unknown[])[]).flat().find((value) => !Number.isInteger(value))
-  if (wrong !== undefined)
-    throw new ArgumentError(`${operation}: ${name} should hold whole numbers, got ${describe(wrong)}`)
+  for (const row of rows as readonly (readonly unknown[])[])
+    for (const value of row)
+      if (!Number.isInteger(value))
+        throw new ArgumentError(`${operation}: ${name} should hold whole numbers, got ${describe(value)}`)
   if (like && (rows.length !== like.length || rows.some((row, i) => row.length !== like[i]!.length)))
     throw new ShapeError(`${operation}: ${name} should have rows as long as those of inputIds`)
 }
 
-/** Numbers [batch·length, width] of a padded batch at the places where their tokens were given; zero elsewhere. */
-export function unpad(padded: PaddedBatch, rows: Float32Array, width: number): Float32Array {
-  const { batch, length, keyLengths, positions, columns } = padded
-  const placed = new Float32Array(batch * columns * width)
+/** Numbers [tokens, size] of a packed batch at the places [batch, width, size] where they were given; zero elsewhere. */
+export function placeRows(
+  { batch, offsets, columns, width }: PackedBatch,
+  rows: Float32Array,
+  size: number,
+): Float32Array {
+  const placed = new Float32Array(batch * width * size)
   for (let i = 0; i < batch; i++)
-    for (let j = 0; j < keyLengths[i]!; j++) {
-      const from = (i * length + j) * width
-      placed.set(rows.subarray(from, from + width), (i * columns + positions[i * length + j]!) * width)
-    }
+    for (let row = offsets[i]!; row < offsets[i + 1]!; row++)
+      placed.set(rows.subarray(row * size, (row + 1) * size), (i * width + columns[row]!) * size)
   return placed
 }

@@ -1,117 +1,43 @@
-import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
-import { readSafetensors } from '../checkpoint/safetensors.ts'
-import { ArgumentError, checkOptions, FileError, ShapeError } from '../errors.ts'
-import { checkPath } from '../files/file-error.ts'
-import { readJson } from '../files/read-file.ts'
-import { withoutValues } from '../nn/init.ts'
-import type { Module } from '../nn/module.ts'
+import { ArgumentError, checkOptions, ShapeError } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import { allocateMemory, Tensor } from '../tensor/tensor.ts'
-import { matchTensors } from './checkpoint-tensors.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { checkModel, decoder, type DecoderModel } from './decoder-model.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
-import {
-  familyOfConfig,
-  familyOfFile,
-  readConfig,
-  weightEntries,
-  type Family,
-  type HeadName,
-  type WeightEntry,
-} from './families/index.ts'
+import { familyOfConfig, weightEntries, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
 import { labelsOf } from './labels.ts'
-import { configFile, saveFolder, weightsFile, type SaveOptions } from './save-folder.ts'
-
-type Json = Readonly<Record<string, unknown>>
-
-/** A model without values, and the tensors that it waits for. */
-interface Made<M extends Module> {
-  readonly model: M
-  readonly entries: readonly WeightEntry[]
-}
-
-export interface LoadOptions {
-  signal?: AbortSignal
-}
+import { loadModel, loadOptions, type LoadOptions } from './load-model.ts'
+import { saveFolder, type SaveOptions } from './save-folder.ts'
 
 /**
- * Opens a model folder as Hugging Face's transformers writes it: config.json and model.safetensors. Half-precision
- * weights become f32; f32 ones are taken as they were read, without a copy.
+ * Opens a GPT-2, a Llama or a relative as a model that generates and trains: a folder of Hugging Face's transformers
+ * (config.json with model.safetensors, or with its parts and their index), a GGUF file, or an id of the Hub
+ * (`resolveModel` tells of both ids and options). Narrower and quantized weights become f32; f32 ones are taken as
+ * they were read, without a copy.
  *
- * Throws ArgumentError for what is not supported, FileError for files that are missing, damaged or don't belong
- * together, ShapeError for a tensor of the wrong shape; each names the file and the key or tensor. Memory for the model
- * is taken only when everything fits, and given back when it fails.
+ * Throws ArgumentError for what is not supported, FileError and ShapeError for files that are missing, damaged or don't
+ * belong together, HubError; each names the file and the key or tensor.
  */
-async function load<M extends Module>(
-  operation: string,
-  folder: string,
-  options: LoadOptions,
-  make: (family: Family, config: object, json: Json, told: HeadName | undefined) => Made<M>,
-): Promise<M> {
-  const configPath = join(checkPath(operation, folder), configFile)
-  const weightsPath = join(folder, weightsFile)
-  const json = await readJson(configPath, operation)
-  const { family, head } = familyOfFile(json, `${operation}: ${configPath}`)
-  const config = readConfig(family, json, `${operation}: ${configPath}`) as { numLayers: number }
-  const { tensors } = await readSafetensors(weightsPath, options)
-  try {
-    // Before layers are made for that many.
-    if (config.numLayers > tensors.size)
-      throw new FileError(
-        `${operation}: ${configPath}: asks for ${config.numLayers} layers, but ${weightsPath} holds ${tensors.size} tensors`,
-      )
-    const { model, entries } = withoutValues(() => make(family, config, json, head))
-    try {
-      const matched = matchTensors(family, entries, tensors, `${operation}: ${weightsPath}`)
-      for (const [{ parameter }, tensor] of matched) {
-        options.signal?.throwIfAborted()
-        if (parameter) await take(operation, parameter, tensor)
-      }
-      return model
-    } catch (error) {
-      model.dispose()
-      throw error
-    }
-  } finally {
-    for (const tensor of tensors.values()) tensor.dispose()
-  }
-}
-
-/** Gives a parameter the values of a tensor: its memory where that has the right type. */
-async function take(operation: string, parameter: Tensor, tensor: Tensor): Promise<void> {
-  if (tensor.dtype === parameter.dtype) {
-    parameter.bind(tensor.memory(operation))
-    return
-  }
-  parameter.bind(allocateMemory(operation, parameter.shape, parameter.dtype))
-  parameter.data().set(tensor.data())
-  tensor.dispose()
-  await setImmediate()
-}
-
-/** Opens the folder of a GPT-2, a Llama or a relative as a model that generates and trains. */
-export async function loadDecoder(folder: string, options: LoadOptions = {}): Promise<DecoderModel> {
-  checkOptions('loadDecoder', options, { signal: 'signal' })
-  return load('loadDecoder', folder, options, (family, config) => {
+export async function loadDecoder(model: string, options: LoadOptions = {}): Promise<DecoderModel> {
+  checkOptions('loadDecoder', options, loadOptions)
+  return loadModel('loadDecoder', model, options, (family, config) => {
     if (family.assembly !== decoder)
-      throw new ArgumentError(`loadDecoder: ${folder}: ${family.modelType} is no decoder; open it with AutoModel…`)
-    const model: DecoderModel = family.assembly.make(config, { random: 'zeros' })
-    return { model, entries: weightEntries(family, model) }
+      throw new ArgumentError(`loadDecoder: ${model}: ${family.modelType} is no decoder; open it with AutoModel…`)
+    const made: DecoderModel = family.assembly.make(config, { random: 'zeros' })
+    return { model: made, entries: weightEntries(family, made) }
   })
 }
 
-/** Opens the folder of a BERT or a relative for a task; undefined: the one that config.json tells. */
+/** Opens a BERT or a relative, as loadDecoder its kin, for a task; undefined: the one that config.json tells. */
 export async function loadEncoder(
   operation: string,
   folder: string,
   task: HeadName | undefined,
   options: LoadOptions,
 ): Promise<EncoderForTask> {
-  checkOptions(operation, options, { signal: 'signal' })
-  return load(operation, folder, options, (family, config, json, told) => {
+  checkOptions(operation, options, loadOptions)
+  return loadModel(operation, folder, options, (family, config, json, told) => {
     if (family.assembly !== encoder)
       throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder; open it with loadDecoder`)
     const name = task ?? told ?? 'none'
@@ -119,7 +45,7 @@ export async function loadEncoder(
     if (!head && name !== 'none')
       throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
     const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
-    const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${join(folder, configFile)}`) : []
+    const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${folder}`) : []
     const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
     return { model, entries: model.entries() }
   })

@@ -1,4 +1,4 @@
-import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
+import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { checkTensor } from '../ops/define-op.ts'
 import { checkSoftcap, windowExtents } from '../ops/attention.ts'
 import {
@@ -10,6 +10,7 @@ import {
   split,
   transpose,
   type AttentionOptions,
+  type RotaryOptions,
 } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { fromData, Tensor } from '../tensor/tensor.ts'
@@ -24,7 +25,10 @@ export interface RotaryConfig {
   theta?: number
   /** How many elements of each head are turned, an even number; all unless said. */
   dim?: number
-  interleaved?: boolean
+  /** In place of theta and dim: the frequency of each pair, which turns as many first pairs of each head. */
+  frequencies?: readonly number[]
+  interleaved?: RotaryOptions['interleaved']
+  scale?: RotaryOptions['scale']
 }
 
 export interface MultiHeadAttentionOptions extends Initialised {
@@ -116,9 +120,9 @@ export class MultiHeadAttention extends Module {
   readonly #kvHeads: number
   readonly #headDim: number
   readonly #dropout: number
-  /** Of the rotary embedding: θ^(−2i/d). */
+  /** Of the rotary embedding. */
   readonly frequencies?: Tensor
-  readonly #interleaved: boolean
+  readonly #rotary: RotaryOptions
   readonly #rules: Pick<AttentionOptions, 'window' | 'softcap'>
   /** Of ALiBi: [heads]. */
   readonly slopes?: Tensor
@@ -155,8 +159,8 @@ export class MultiHeadAttention extends Module {
     this.output = new Linear(width, dim, { ...linear, bias: outputBias })
     if (options.rope !== undefined && cross)
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
-    this.#interleaved = options.rope?.interleaved ?? false
     if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
+    this.#rotary = { interleaved: options.rope?.interleaved ?? false, scale: options.rope?.scale ?? 1 }
     const { window, softcap } = options
     if (window !== undefined) windowExtents('MultiHeadAttention', window, false)
     if (softcap !== undefined) checkSoftcap('MultiHeadAttention', softcap)
@@ -177,8 +181,8 @@ export class MultiHeadAttention extends Module {
     let [q, k, v] = this.#project(x, memory)
     if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
-      q = rotaryEmbedding(q, positions, this.frequencies, { interleaved: this.#interleaved })
-      k = rotaryEmbedding(k, positions, this.frequencies, { interleaved: this.#interleaved })
+      q = rotaryEmbedding(q, positions, this.frequencies, this.#rotary)
+      k = rotaryEmbedding(k, positions, this.frequencies, this.#rotary)
     }
     const rules = {
       ...this.#rules,
@@ -269,15 +273,42 @@ export class MultiHeadAttention extends Module {
 }
 
 function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
-  checkOptions('MultiHeadAttention: rope', config, { theta: 'any', dim: 'any', interleaved: 'boolean' })
-  const { theta = 1e4, dim } = config
+  checkOptions('MultiHeadAttention: rope', config, {
+    theta: 'any',
+    dim: 'any',
+    frequencies: 'any',
+    interleaved: 'boolean',
+    scale: 'any',
+  })
+  const { theta = 1e4, dim, frequencies, scale = 1 } = config
+  checkNumber('MultiHeadAttention', 'rope.scale', scale)
+  if (frequencies !== undefined) {
+    if (config.theta !== undefined || dim !== undefined)
+      throw new ArgumentError('MultiHeadAttention: rope takes frequencies or theta and dim, not both')
+    return givenFrequencies(frequencies, headDim)
+  }
   checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
   const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
   if (turned % 2 !== 0)
     throw new ShapeError(
       `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
     )
-  const frequencies = Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned))
+  return fromData(
+    Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned)),
+    { dtype: 'f32' },
+  )
+}
+
+function givenFrequencies(frequencies: readonly number[], headDim: number): Tensor {
+  if (!Array.isArray(frequencies))
+    throw new ArgumentError(
+      `MultiHeadAttention: rope.frequencies should be an array of numbers, got ${describe(frequencies)}`,
+    )
+  frequencies.forEach((f, i) => checkNumber('MultiHeadAttention', `rope.frequencies[${i}]`, f))
+  if (2 * frequencies.length > headDim)
+    throw new ShapeError(
+      `MultiHeadAttention: ${frequencies.length} rope.frequencies turn ${2 * frequencies.length} elements, but heads have ${headDim}`,
+    )
   return fromData(frequencies, { dtype: 'f32' })
 }
 

@@ -1,4 +1,4 @@
-import { ShapeError, checkOptions } from '../errors.ts'
+import { ShapeError, checkNumber, checkOptions } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import { formatShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -33,18 +33,21 @@ const rotaryOp = defineOp({
     undefined,
     undefined,
   ],
-  lowering: { kind: 'instruction', instruction: 'rotary', attributes: numbers('interleaved', 'inverse') },
+  lowering: { kind: 'instruction', instruction: 'rotary', attributes: numbers('interleaved', 'inverse', 'scale') },
 })
 
 export interface RotaryOptions {
   /** Pairs (2i, 2i + 1), as in the paper; otherwise (i, i + n), n the number of frequencies, as Llama's checkpoints have it. */
   interleaved?: boolean
+  /** What the turned elements are multiplied by, 1 unless said: the attention factor of YaRN and LongRoPE. */
+  scale?: number
 }
 
 /**
- * Rotary position embedding (Su et al. 2021): turns pair i of each head by positions[t] · frequencies[i].
- * x [batch, heads, length, headDim]; positions i32 [length] or [batch, length]; frequencies [n], 2n ≤ headDim. Elements
- * from 2n on stay as they are. frequencies get no gradient.
+ * Rotary position embedding (Su et al. 2021): turns pair i of each head by positions[t] · frequencies[i], and multiplies
+ * it by `scale`: (a, b) ↦ scale · (a · cos − b · sin, b · cos + a · sin).
+ * x [batch, heads, length, headDim]; positions i32 [length] or [batch, length]; frequencies [n], 2n ≤ headDim: any table,
+ * of the paper θ^(−2i/d). Elements from 2n on stay as they are. frequencies get no gradient.
  */
 export function rotaryEmbedding(
   x: Tensor,
@@ -55,6 +58,8 @@ export function rotaryEmbedding(
   checkTensor('rotaryEmbedding', 'x', x)
   checkTensor('rotaryEmbedding', 'positions', positions)
   checkTensor('rotaryEmbedding', 'frequencies', frequencies)
-  checkOptions('rotaryEmbedding', options, { interleaved: 'boolean' })
-  return apply(rotaryOp, [x, positions, frequencies], { interleaved: options.interleaved ?? false, inverse: false })[0]!
+  checkOptions('rotaryEmbedding', options, { interleaved: 'boolean', scale: 'any' })
+  const { interleaved = false, scale = 1 } = options
+  checkNumber('rotaryEmbedding', 'scale', scale)
+  return apply(rotaryOp, [x, positions, frequencies], { interleaved, inverse: false, scale })[0]!
 }

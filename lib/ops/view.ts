@@ -1,6 +1,7 @@
 import { ArgumentError, DTypeError, ShapeError, checkInteger, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
 import type { TensorType, View } from '../graph/op.ts'
+import { openShape } from '../graph/trace.ts'
 import { broadcastShapes, checkAxis, checkShape, formatShape, sameShape, sizeOf, type Shape } from '../tensor/shape.ts'
 import { gradientType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -51,7 +52,7 @@ const reshapeOp = defineOp({
   operands: [{ name: 'x', kind: 'any' }],
   outputs: [{ name: 'y' }],
   infer: ([x], { shape }) => [like(x!, resolveShape('reshape', x!.shape, shape as Shape))],
-  gradient: ({ inputs, gradOutputs }) => [reshape(gradOutputs[0]!, inputs[0]!.shape)],
+  gradient: ({ inputs, gradOutputs }) => [reshape(gradOutputs[0]!, openShape(inputs[0]!))],
   lowering: {
     kind: 'view',
     view: (input, output) => reshapeView(input, output.shape),

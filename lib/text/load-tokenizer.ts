@@ -1,8 +1,7 @@
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileError } from '../errors.ts'
 import { checkPath } from '../files/file-error.ts'
-import { isObject, readJson, readText, withFile } from '../files/read-file.ts'
+import { exists, isObject, readJson, readText, withFile } from '../files/read-file.ts'
 import { CharTokenizer } from './char-tokenizer.ts'
 import { configFile, PretrainedTokenizer } from './pretrained-tokenizer.ts'
 import { tokenizerFromSentencePiece } from './sentencepiece.ts'
@@ -55,11 +54,4 @@ const templateFile = 'chat_template.jinja'
 
 async function readIfThere(path: string, operation: string): Promise<Record<string, unknown>> {
   return (await exists(path)) ? readJson(path, operation) : {}
-}
-
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
 }

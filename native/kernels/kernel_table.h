@@ -66,7 +66,7 @@ struct ElementwiseKernels {
 
 // ---- matrix product ---------------------------------------------------------------------------------------------
 
-// Memory that is wanted soon, told to the second-level cache line by line, one step for each k of a tile:
+// Memory that is wanted soon, told to the caches line by line, one step for each k of a tile:
 // `runs` of consecutive bytes. All zero: nothing is.
 struct GemmPrefetch {
   const char* at = nullptr;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ops/gemm_plan.h"
+#include "ops/gemm_prefetch.h"
 
 namespace heedful {
 namespace {
@@ -67,16 +68,16 @@ class Item {
     if (plan_.stream) return Stream();
     tile_.next = &prefetch_;
     columns_ = item_columns_;
+    if (packed_ && plan_.copy_rows) first_ = FirstPanel();
     RunColumns();
     if (plan_.transposed) FinishTransposed();
   }
 
  private:
-  // Panel by panel. Where one tile has all rows, prefetching would only disturb what the hardware does by
-  // itself.
+  // Panel by panel. With very few rows, prefetching would only disturb what the hardware does by itself.
   void Stream() {
     rows_ = item_rows_;
-    if (rows_.size() > plan_.mr) tile_.next = &prefetch_;
+    if (rows_.size() > kUnaskedRows) tile_.next = &prefetch_;
     if (plan_.copy_rows) CopyRows({0, plan_.steps});
     for (int64_t j = item_columns_.begin; j < item_columns_.end; j += plan_.panel) {
       columns_ = {j, std::min(item_columns_.end, j + plan_.panel)};
@@ -101,18 +102,6 @@ class Item {
     }
   }
 
-  // A part of a matrix: `runs` rows of `floats` consecutive elements.
-  struct Region {
-    const float* at;
-    int64_t runs, floats, stride;
-    int64_t Steps(int64_t step) const { return runs * CeilDiv(floats * kFloatBytes, step); }
-    GemmPrefetch Walk(int64_t step) const {
-      const int64_t run = CeilDiv(floats * kFloatBytes, step);
-      return {reinterpret_cast<const char*>(at), step,      run, run,
-              stride * kFloatBytes - run * step, runs * run};
-    }
-  };
-
   // Elements of k.
   int64_t Terms(Range depth) const {
     return std::min(g_.k, depth.end * plan_.elements) - depth.begin * plan_.elements;
@@ -124,7 +113,7 @@ class Item {
     return view_.columns + j * view_.column_stride + k * column_elements_ * view_.column_k;
   }
 
-  Region ColumnsRegion(Range columns, Range depth) const {
+  MatrixRegion ColumnsRegion(Range columns, Range depth) const {
     const float* at = ColumnsAt(columns.begin, depth.begin);
     // As large a part of each step as the columns are of the panel.
     const auto part = [&](int64_t count) { return count * view_.column_k / kPanelColumns; };
@@ -139,7 +128,7 @@ class Item {
     return view_.rows + i * view_.row_stride + step * plan_.elements * view_.row_k;
   }
 
-  Region RowsRegion(Range rows, Range depth) const {
+  MatrixRegion RowsRegion(Range rows, Range depth) const {
     const float* at = RowsAt(rows.begin, depth.begin);
     if (view_.row_k != 1) return {at, Terms(depth), rows.size(), view_.row_k};
     return {at, rows.size(), depth.size() * plan_.elements, view_.row_stride};
@@ -150,7 +139,7 @@ class Item {
   void PrefetchNext() {
     const int64_t width = plan_.group * plan_.nr;
     const Range next_depth = {depth_.end, std::min(plan_.steps, depth_.end + plan_.depth)};
-    Region columns = {}, rows = {};
+    MatrixRegion columns = {}, rows = {};
     if (group_.end < columns_.end) {
       columns = ColumnsRegion({group_.end, std::min(columns_.end, group_.end + width)}, depth_);
     } else if (next_depth.size() > 0) {
@@ -166,10 +155,18 @@ class Item {
     const int64_t tiles =
         CeilDiv(group_.size(), plan_.nr) * blocks_ * CeilDiv(CeilDiv(item_rows_.size(), blocks_), plan_.mr);
     const int64_t steps = tiles * depth_.size() * plan_.lines;
-    int64_t step = kCacheLine;
-    while (step > kFinestStep && columns.Steps(step / 2) + rows.Steps(step / 2) <= steps) step /= 2;
-    prefetch_ = columns.Walk(step);
-    prefetch_then_ = rows.Walk(step);
+    int shift = kLineShift;
+    while (shift > kFinestShift && columns.Steps(shift - 1) + rows.Steps(shift - 1) <= steps) --shift;
+    prefetch_ = columns.Walk(shift);
+    prefetch_then_ = rows.Walk(shift);
+  }
+
+  // No tile asks for what the first tiles read: what prepares their rows does.
+  GemmPrefetch FirstPanel() const {
+    const int64_t j = item_columns_.begin;
+    return ColumnsRegion({j, std::min(item_columns_.end, j + plan_.nr)},
+                         {0, std::min(plan_.steps, plan_.depth)})
+        .Walk(kLineShift);
   }
 
   // Where the rows of this block are read.
@@ -203,8 +200,10 @@ class Item {
       tile_.a_k = inner;
       return;
     }
+    const int64_t lines = CeilDiv(first_.total, std::max<int64_t>(1, outer));
     for (int64_t i = 0; i < outer; ++i) {
       float* row = scratch_.rows + i * padded;
+      Ask(first_, lines);
       if (convert_) {
         convert_(source + i * stride, inner, row);
         continue;
@@ -285,7 +284,7 @@ class Item {
     FinishBlock(g_, kernels_, i, j, rows, columns);
   }
 
-  static constexpr int64_t kFloatBytes = sizeof(float), kCacheLine = 64, kFinestStep = 4;
+  static constexpr int kFinestShift = 2, kUnaskedRows = 5;
 
   const Gemm& g_;
   const GemmPlan& plan_;
@@ -303,7 +302,7 @@ class Item {
   const int64_t blocks_;                                      // of rows
   Range columns_ = {}, depth_ = {}, group_ = {}, rows_ = {};  // depth_: steps
   GemmTile tile_ = {};
-  GemmPrefetch prefetch_ = {}, prefetch_then_ = {};
+  GemmPrefetch prefetch_ = {}, prefetch_then_ = {}, first_ = {};
   const float* a_ = nullptr;
 };
 

@@ -31,7 +31,7 @@ namespace heedful {
   X(LinearCrossEntropy)     /* hidden, weight, targets, [bias] → loss, [dHidden], [dWeight], [dBias] {as above} */ \
   X(Embedding)              /* table, ids i32 → y                                                               */ \
   X(EmbeddingGradient)      /* ids i32, dy, [base] → dTable {paddingIndex}                                      */ \
-  X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse}                         */ \
+  X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse, scale}                  */ \
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
                                [probabilities] {scale, causal, left, right, softcap, rounds}                    */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \

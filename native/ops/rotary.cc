@@ -1,13 +1,13 @@
 // Rotary embedding: pairs of x turn by angle(t, i) = position(t) · frequencies[i].
 //
-//   (y0, y1) = (x0 · cos − x1 · sin, x1 · cos + x0 · sin)
+//   (y0, y1) = scale · (x0 · cos − x1 · sin, x1 · cos + x0 · sin)
 //   pair i of R / 2 is (i, i + R / 2), or (2i, 2i + 1) when interleaved; elements ≥ R are copied; inverse:
 //   −angle.
 // x [B, H, T, D], positions i32 [T] or [B, T], frequencies [R / 2], R ≤ D → y [B, H, T, D] {interleaved,
-// inverse} Layouts: x, y: last dimension contiguous, other strides arbitrary; positions and frequencies any
-// strides. Contract: y is x (same strides) or does not overlap it. The inverse is the gradient. Accuracy:
-// angles, sines and cosines in double, rounded to float; the rotation in float. Source: RoFormer (Su et al.
-// 2021), equation 34.
+// inverse, scale} Layouts: x, y: last dimension contiguous, other strides arbitrary; positions and
+// frequencies any strides. Contract: y is x (same strides) or does not overlap it. The inverse is the
+// gradient. Accuracy: angles, sines and cosines in double, rounded to float; the rotation in float. Source:
+// RoFormer (Su et al. 2021), equation 34.
 
 #include "kernels/reference/rotary.h"
 
@@ -20,7 +20,7 @@ namespace heedful {
 namespace {
 
 enum { kX, kPositions, kFrequencies, kY };
-enum { kInterleaved, kInverse };
+enum { kInterleaved, kInverse, kScale };
 
 // Positions of one task: for the sines, and for the rows of all heads.
 constexpr int64_t kTaskPositions = 16;
@@ -57,7 +57,7 @@ void Run(const Instruction& in, Context& context) {
   const int64_t batch = x.dims[0], heads = x.dims[1], length = x.dims[2], pairs = frequencies.dims[0];
   if (x.Size() == 0) return;
   const bool shared = positions.rank == 1, interleaved = in.attributes[kInterleaved] != 0;
-  const double sign = in.attributes[kInverse] != 0 ? -1 : 1;
+  const double sign = in.attributes[kInverse] != 0 ? -1 : 1, scale = in.attributes[kScale];
   float* const cosine = reinterpret_cast<float*>(context.workspace);
   float* const sine = cosine + TableRows(in) * pairs;
   const int64_t blocks = (length + kTaskPositions - 1) / kTaskPositions;
@@ -72,8 +72,8 @@ void Run(const Instruction& in, Context& context) {
       const double position = sign * positions.As<int32_t>()[PositionOffset(positions, b, t)];
       for (int64_t i = 0; i < pairs; ++i) {
         const double angle = position * frequencies.As<float>()[i * frequencies.strides[0]];
-        cosine[(b * length + t) * pairs + i] = static_cast<float>(std::cos(angle));
-        sine[(b * length + t) * pairs + i] = static_cast<float>(std::sin(angle));
+        cosine[(b * length + t) * pairs + i] = static_cast<float>(scale * std::cos(angle));
+        sine[(b * length + t) * pairs + i] = static_cast<float>(scale * std::sin(angle));
       }
     });
   });
@@ -95,11 +95,12 @@ void Reference(const Instruction& in) {
       ViewHeads<double>(in[kX]),
       [&](int64_t b, int64_t t) { return positions.As<int32_t>()[PositionOffset(positions, b, t)]; },
       [&](int64_t i) { return frequencies.As<double>()[i * frequencies.strides[0]]; }, frequencies.dims[0],
-      ViewHeads<double>(in[kY]), in.attributes[kInterleaved] != 0, in.attributes[kInverse] != 0);
+      ViewHeads<double>(in[kY]), in.attributes[kInterleaved] != 0, in.attributes[kInverse] != 0,
+      in.attributes[kScale]);
 }
 
 }  // namespace
 
-const OpInfo kRotaryOp = {"rotary", 3, 1, 2, Check, Workspace, Run, Reference};
+const OpInfo kRotaryOp = {"rotary", 3, 1, 3, Check, Workspace, Run, Reference};
 
 }  // namespace heedful

@@ -3,7 +3,7 @@
 //   - an instruction set's object shares nothing: it defines no weak symbol, which the linker might hand to code for
 //     an older CPU, exports its table only and runs no code when it is loaded;
 //   - the loops of the GEMM micro-kernels, but for those of scalar, keep their accumulators in registers (not under
-//     sanitizers).
+//     sanitizers), and ask for the memory that is wanted next.
 //
 //   node native/scripts/check-isa.mjs [build directory]     one line per object, exit 1 when one is bad
 //
@@ -49,6 +49,7 @@ const isAvx = (text) => /%[yz]mm|^v[a-z]+\S*\s.*%xmm/.test(text)
 const isAvx512 = (text) => /%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b/.test(text)
 const isVnni = (text) => text.startsWith('vpdpbusd')
 const isBf16 = (text) => /^v\w+bf16/.test(text)
+const isPrefetch = (text) => /^(prefetch|prfm)/.test(text)
 const isMultiplyAdd = (text) => /^(vfmadd|vdpbf16|vpdpbusd|vpmaddwd|fmla|sadalp)/.test(text)
 // A vector to or from the frame. Clang keeps ordinary pointers in %rbp; frames lie below it.
 const isSpill = (text) =>
@@ -74,6 +75,7 @@ function checkMicroKernels(functions) {
     const name = /\w*MicroKernel<[^>]*>/.exec(kernel.name)[0]
     const loops = innerLoops(kernel)
     if (!loops.length) problems.push(`${name}: no loop of fused multiply-adds`)
+    else if (!loops.flat().some(isPrefetch)) problems.push(`${name}: no prefetch in its loop`)
     const spills = loops.flat().filter(isSpill)
     if (spills.length) problems.push(`${name} spills: ${spills[0]} (${spills.length}×)`)
   }

@@ -215,7 +215,7 @@ describe('heedful generate', () => {
     await writeFile(join(other, 'tokenizer.json'), tokenizer.replace('"\\n"', '"~"'))
     const args = ['generate', '--model', other, '--temperature', '0', '--max-new-tokens', '6']
     expect(await heedful(...args, '--prompt', 'The quick')).toMatchObject({ code: 0, out: ' brown\n' })
-    expect(await heedful(...args)).toMatchObject({ code: 1, err: expect.stringContaining('give a --prompt') })
+    expect(await heedful(...args)).toMatchObject({ code: 1, err: expect.stringContaining('give a prompt') })
   })
 
   const endless = (): string[] => ['generate', '--model', model, '--max-new-tokens', '100000000']

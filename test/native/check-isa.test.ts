@@ -15,7 +15,8 @@ const table = (isa: string): string =>
 const kernel = (loop: string): string =>
   `namespace { template <int M> void GemmMicroKernel() { __asm__ volatile("1: ${loop}\\n dec %%rax\\n jnz 1b" ::: "rax"); } }
    static void (*volatile keep)() = &GemmMicroKernel<4>;\n`
-const clean = kernel('vfmadd231ps %%ymm2, %%ymm0, %%ymm1')
+const multiplies = 'prefetcht0 (%%rsp)\\n vfmadd231ps %%ymm2, %%ymm0, %%ymm1'
+const clean = kernel(multiplies)
 
 /** What an object file of an instruction set may not hold, and how that is told. */
 const cases: readonly { name: string; isa: string; code: string; told: string | undefined }[] = [
@@ -54,7 +55,7 @@ const cases: readonly { name: string; isa: string; code: string; told: string | 
   {
     name: 'an accumulator that is spilled',
     isa: 'avx2',
-    code: kernel('vfmadd231ps %%ymm2, %%ymm0, %%ymm1\\n vmovaps %%ymm1, -32(%%rsp)'),
+    code: kernel(`${multiplies}\\n vmovaps %%ymm1, -32(%%rsp)`),
     told: 'GemmMicroKernel<4> spills: vmovaps %ymm1,-0x20(%rsp)',
   },
   {
@@ -62,6 +63,12 @@ const cases: readonly { name: string; isa: string; code: string; told: string | 
     isa: 'avx2',
     code: kernel('nop'),
     told: 'GemmMicroKernel<4>: no loop of fused multiply-adds',
+  },
+  {
+    name: 'a micro-kernel that asks for nothing ahead',
+    isa: 'avx2',
+    code: kernel('vfmadd231ps %%ymm2, %%ymm0, %%ymm1'),
+    told: 'GemmMicroKernel<4>: no prefetch in its loop',
   },
   { name: 'no micro-kernel', isa: 'avx512', code: '', told: 'no GemmMicroKernel found' },
 ]

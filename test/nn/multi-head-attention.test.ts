@@ -114,25 +114,32 @@ it("attention that is causal from the 'start' lets one query see one key, in f32
 })
 
 describe('rotary positions', () => {
-  /** Turns pair p of the first `turned` elements by t · θ^(−2p / turned) (Su et al. 2021). */
-  const turn =
-    (turned: number, theta: number, interleaved: boolean) =>
+  /** Turns pair p of the first ones by t · frequencies[p] (Su et al. 2021). */
+  const turnBy =
+    (frequencies: readonly number[], interleaved: boolean, scale = 1) =>
     (head: number[], t: number): number[] => {
       const y = [...head]
-      for (let p = 0; p < turned / 2; p++) {
-        const [a, b] = interleaved ? [2 * p, 2 * p + 1] : [p, p + turned / 2]
-        const angle = t * Math.fround(theta ** ((-2 * p) / turned))
-        y[a] = head[a]! * Math.cos(angle) - head[b]! * Math.sin(angle)
-        y[b] = head[b]! * Math.cos(angle) + head[a]! * Math.sin(angle)
+      for (const [p, frequency] of frequencies.entries()) {
+        const [a, b] = interleaved ? [2 * p, 2 * p + 1] : [p, p + frequencies.length]
+        const [cos, sin] = [Math.cos, Math.sin].map((f) => scale * f(t * Math.fround(frequency)))
+        y[a] = head[a]! * cos! - head[b]! * sin!
+        y[b] = head[b]! * cos! + head[a]! * sin!
       }
       return y
     }
+  const turn = (turned: number, theta: number, interleaved: boolean) =>
+    turnBy(
+      Array.from({ length: turned / 2 }, (_, p) => theta ** ((-2 * p) / turned)),
+      interleaved,
+    )
 
   it.each([
     [{}, turn(6, 1e4, false)],
     [{ interleaved: true }, turn(6, 1e4, true)],
     [{ theta: 500, dim: 4 }, turn(4, 500, false)],
     [{ theta: 500, dim: 2, interleaved: true }, turn(2, 500, true)],
+    [{ frequencies: [0.7, 0.3] }, turnBy([0.7, 0.3], false)],
+    [{ frequencies: [0.7, 0.3], interleaved: true, scale: 1.2 }, turnBy([0.7, 0.3], true, 1.2)],
   ])('%j turn queries and keys', (rope, turned) => {
     const layer = layerOf({ heads: 4, kvHeads: 2, rope })
     const options = { heads: 4, kvHeads: 2, headDim: 6, sees: (_: number, i: number, j: number) => j <= i }
@@ -151,10 +158,22 @@ describe('rotary positions', () => {
       () => layerOf({ heads: 8, rope: {} }),
       () => layerOf({ heads: 4, rope: { dim: 3 } }),
       () => layerOf({ heads: 4, headDim: 9, rope: {} }),
+      () => layerOf({ heads: 4, rope: { frequencies: [1, 0.5, 0.2, 0.1] } }),
     ])
       expect(make).toThrow(ShapeError)
     expect(() => layerOf({ heads: 8, rope: {} })).toThrow('headDim should be even, got 3')
-    for (const rope of [{ dim: 8 }, { dim: 0 }, { theta: 0 }, { theta: NaN }, { tehta: 1 } as never])
+    for (const rope of [
+      { dim: 8 },
+      { dim: 0 },
+      { theta: 0 },
+      { theta: NaN },
+      { tehta: 1 } as never,
+      { scale: NaN },
+      { frequencies: [NaN] },
+      { frequencies: 1 } as never,
+      { frequencies: [1], theta: 10 },
+      { frequencies: [1], dim: 2 },
+    ])
       expect(() => layerOf({ heads: 4, rope })).toThrow(ArgumentError)
   })
 })

@@ -7,6 +7,7 @@ import { tensor } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { deviation } from '../reference/deviation.ts'
 import { expectSummary, type Summary } from '../reference/summary.ts'
+import { namedNumbers } from '../reference/weight-values.ts'
 
 /** What make-transformer.py writes. */
 interface Case {
@@ -28,14 +29,7 @@ const { dims, cases } = JSON.parse(readFileSync(new URL('../reference/transforme
 const tolerance = 5e-6
 
 /** The numbers that make-transformer.py makes of a name. */
-function numbers(name: string, size: number): number[] {
-  let state = 0x811c9dc5
-  for (const byte of Buffer.from(name)) state = Math.imul(state ^ byte, 0x01000193)
-  return Array.from({ length: size }, () => {
-    state = (Math.imul(1664525, state) + 1013904223) | 0
-    return (state >>> 16) / 2 ** 17 - 0.25
-  })
-}
+const numbers = (name: string, size: number): number[] => [...namedNumbers(name, [size])]
 
 /** Where the values of PyTorch's parameter `name` stand among tensors by field path: one after the other. */
 function locate(name: string, tensors: ReadonlyMap<string, Tensor>): Float32Array[] {

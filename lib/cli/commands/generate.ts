@@ -1,5 +1,3 @@
-import { ArgumentError } from '../../errors.ts'
-import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Command } from '../command.ts'
 import { withInterrupt } from '../interrupt.ts'
 import { integer, number } from '../options.ts'
@@ -8,7 +6,7 @@ interface Options {
   model: string
   prompt: string
   maxNewTokens: number
-  temperature: number
+  temperature?: number
   topK?: number
   topP?: number
   cacheDtype: 'f32' | 'bf16' | 'int8'
@@ -21,10 +19,10 @@ export const generateCommand: Command = {
   describe: 'continue a prompt with a model',
   register(program) {
     program
-      .requiredOption('--model <folder>', 'folder of the model')
+      .requiredOption('--model <model>', 'folder, .gguf file or org/name of the Hugging Face Hub')
       .option('--prompt <text>', 'what to continue; empty: from the beginning', '')
       .option('--max-new-tokens <n>', 'tokens to make at most', integer(0), 200)
-      .option('--temperature <t>', '0 is greedy', number(0), 1)
+      .option('--temperature <t>', '0 is greedy; as generation_config.json says unless given, else 1', number(0))
       .option('--top-k <k>', 'only the k most likely tokens', integer(1))
       .option('--top-p <p>', 'only the likeliest tokens with this probability together', number(0, 1))
       .addOption(
@@ -38,27 +36,9 @@ export const generateCommand: Command = {
   },
 }
 
-async function generateText({ model: folder, prompt, ...sampling }: Options, signal: AbortSignal): Promise<void> {
-  const { generate, loadDecoder, loadTokenizer } = await import('../../index.ts')
-  const tokenizer = await loadTokenizer(folder)
-  using model = await loadDecoder(folder, { signal })
-  const ids = prompt === '' ? beginning(tokenizer) : tokenizer.encode(prompt)
-  const stopTokens = tokenizer.eosTokenId === undefined ? [] : [tokenizer.eosTokenId]
-  const decoder = tokenizer.decoder()
-  for await (const id of generate(model, ids, { ...sampling, stopTokens, signal }))
-    process.stdout.write(decoder.push(id))
-  process.stdout.write(`${decoder.flush()}\n`)
-}
-
-/** Without a beginning-of-sequence token a line break is as good a beginning as there is. */
-function beginning(tokenizer: Tokenizer): Int32Array {
-  if (tokenizer.bosTokenId !== undefined) return Int32Array.of(tokenizer.bosTokenId)
-  try {
-    return tokenizer.encode('\n')
-  } catch (cause) {
-    throw new ArgumentError(
-      'generate: the tokenizer has neither a beginning-of-sequence token nor line breaks to begin with; give a --prompt',
-      { cause },
-    )
-  }
+async function generateText({ model, prompt, ...options }: Options, signal: AbortSignal): Promise<void> {
+  const { pipeline } = await import('../../index.ts')
+  await using write = await pipeline('text-generation', model, { signal })
+  for await (const piece of write.stream(prompt, { ...options, signal })) process.stdout.write(piece)
+  process.stdout.write('\n')
 }

@@ -32,6 +32,7 @@ export function readConfig<Config extends object>(family: Family<Config>, json: 
     if (value === undefined) throw new FileError(`${where}: ${key} is missing`)
     if (found !== undefined || value !== 'derived') config[rule.field] = fromJson(rule, value, found ?? key, where)
   }
+  for (const part of family.parts ?? []) Object.assign(config, part.read(json, config as Partial<Config>, where))
   try {
     return family.assembly.resolve(config as Config)
   } catch (cause) {
@@ -87,6 +88,7 @@ export function writeConfig<Config extends object>(
     for (const name of [key, ...(rule.also ?? [])])
       put(name, rule.kind === 'activation' ? activationName(value) : value)
   }
+  for (const part of family.parts ?? []) Object.assign(json, part.write(config))
   for (const [key, value] of Object.entries(family.constants)) put(key, value)
   const read = readConfig(family, json, family.modelType)
   const fields = Object.keys(config) as (keyof Config & string)[]

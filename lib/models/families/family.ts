@@ -1,6 +1,7 @@
 import type { Initialised } from '../../nn/init.ts'
 import type { Module } from '../../nn/module.ts'
 import type { Activation } from '../../ops/index.ts'
+import type { Pooling } from '../pooling.ts'
 
 /** One of the assembled models (decoder, encoder, encoder-decoder), as something that a configuration describes. */
 export interface Assembly<Config extends object, Model extends Module> {
@@ -21,18 +22,44 @@ export interface ConfigKey<Config> {
   readonly own?: true
 }
 
+/** Keys that say fields together. */
+export interface ConfigPart<Config> {
+  /** `fields`: what the keys of `config` said; `where` begins the message of every error. */
+  read(json: Readonly<Record<string, unknown>>, fields: Partial<Config>, where: string): Partial<Config>
+  write(config: Required<Config>): Readonly<Record<string, unknown>>
+}
+
 /** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
 export type HeadName =
-  'none' | 'causal-lm' | 'masked-lm' | 'sequence-classification' | 'token-classification' | 'question-answering'
+  | 'none'
+  | 'causal-lm'
+  | 'masked-lm'
+  | 'sequence-classification'
+  | 'token-classification'
+  | 'question-answering'
+  | 'replaced-tokens'
 
 /** What a head makes of hidden states. */
 export interface HeadKind {
-  /** It sees each token, or the first one of each sequence. */
-  readonly rows: 'each' | 'first'
-  /** A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. */
-  readonly dense?: { readonly activation: Activation | 'activation'; readonly norm: boolean }
+  /** It sees each token, or one vector of each sequence. */
+  readonly rows: 'each' | Pooling
+  /**
+   * A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. Its width
+   * is that of the hidden states or of the embeddings.
+   */
+  readonly dense?: {
+    readonly activation: Activation | 'activation'
+    readonly norm: boolean
+    readonly width?: 'embeddingSize'
+  }
   /** How many numbers: one for each label or token of the vocabulary ('tied': by the token embedding), or so many. */
   readonly output: 'labels' | 'tied' | number
+}
+
+/** A head, and the tensors of the checkpoint with their field paths in it. */
+export interface HeadSpec {
+  readonly kind: HeadKind
+  readonly weights: Readonly<Record<string, string>>
 }
 
 /**
@@ -47,6 +74,7 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>
   readonly config: Readonly<Record<string, ConfigKey<Config>>>
+  readonly parts?: readonly ConfigPart<Config>[]
   /** Fields that are the same in every model of the family. */
   readonly fixed: Partial<Config>
   /** Keys that change the mathematics, with the only value that does not; undefined: none but null. */
@@ -56,13 +84,13 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** Tensors of the checkpoint and the field paths of their parameters. A path that a configuration lacks is left out. */
   readonly weights: Readonly<Record<string, string>>
   /** What stands on the model for each task, and the tensors of that. */
-  readonly heads?: Partial<
-    Readonly<Record<HeadName, { readonly kind: HeadKind; readonly weights: Readonly<Record<string, string>> }>>
-  >
+  readonly heads?: Partial<Readonly<Record<HeadName, HeadSpec>>>
   /** Names may come without it. */
   readonly prefix: string
   /** Tensors that may be there and that are no weights of the model; '#' stands for any number. */
   readonly ignored?: readonly string[]
+  /** Ends of names, and how older checkpoints spell them. */
+  readonly olderNames?: Readonly<Record<string, string>>
   /** Tensors that may be there as copies of others, where the model has no parameter of their own for them. */
   readonly copies?: Readonly<Record<string, string>>
   /** A model without biases is written with biases of zero. */

@@ -3,15 +3,18 @@ import type { Module } from '../../nn/module.ts'
 import { writeConfig } from './config-mapping.ts'
 import type { Assembly, Family, HeadName } from './family.ts'
 import { bert } from './bert.ts'
+import { distilbert } from './distilbert.ts'
+import { electra } from './electra.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
+import { roberta, xlmRoberta } from './roberta.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
 /** Every family that is known. */
-export const families: readonly Family[] = [bert, gpt2, llama]
+export const families: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, gpt2, llama]
 
 /**
  * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which

@@ -73,7 +73,7 @@ inline const char* CachedRow(const char* base, int64_t row, int64_t group, int64
 
 // Asks for `bytes` from p on.
 inline void PrefetchBytes(const char* p, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) Prefetch(reinterpret_cast<const float*>(p + i));
+  for (int64_t i = 0; i < bytes; i += 64) Prefetch(p + i);
 }
 
 // scores[r · kCachedBlock + u] = q[r] · k[u], u < kLanes / kRows, of keys that lie k_row bytes apart; those

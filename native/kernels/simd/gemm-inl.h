@@ -126,7 +126,7 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
     b += b_row;
     // Clang would put off the products behind the branch, their operands waiting, and spill.
     Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-    PrefetchFar(wanted);
+    Prefetch(wanted);
     wanted += step;
     if (--left == 0) {
       wanted += tile.next->jump;

@@ -91,7 +91,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         });
       });
       Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-      PrefetchFar(wanted);
+      Prefetch(wanted);
       wanted += step;
       if (--left == 0) {
         wanted += tile.next->jump;

@@ -26,8 +26,8 @@ inline Vec Pin(Vec a) {
   return a;
 }
 inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
-inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
-inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+// Volatile: GCC takes a function that only prefetches for one without effect, and drops the calls.
+inline void Prefetch(const void* p) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p))); }
 inline Vec Load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm256_maskload_ps(p, FirstLanes(n))}; }

@@ -25,8 +25,8 @@ inline Vec Pin(Vec a) {
 }
 // Pinned, else every use becomes a load of its own ({1to16}).
 inline Vec Broadcast(const float* p) { return Pin(Set1(*p)); }
-inline void Prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
-inline void PrefetchFar(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+// Volatile: GCC takes a function that only prefetches for one without effect, and drops the calls.
+inline void Prefetch(const void* p) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p))); }
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }

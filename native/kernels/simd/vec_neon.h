@@ -23,8 +23,10 @@ inline Vec Pin(Vec a) {
   return a;
 }
 inline Vec Broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
-inline void Prefetch(const float* p) { __builtin_prefetch(p); }
-inline void PrefetchFar(const char* p) { __builtin_prefetch(p, 0, 2); }
+// Volatile: GCC takes a function that only prefetches for one without effect, and drops the calls.
+inline void Prefetch(const void* p) {
+  asm volatile("prfm pldl1keep, %0" : : "Q"(*static_cast<const char*>(p)));
+}
 inline Vec Load(const float* p) { return {vld1q_f32(p)}; }
 inline void Store(float* p, Vec a) { vst1q_f32(p, a.v); }
 // Lane by lane, in registers: a loop would become a call of memcpy.

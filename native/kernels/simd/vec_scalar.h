@@ -9,7 +9,7 @@
 //   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
 //   Broadcast(p): all lanes *p, in a register of its own for several uses; Pin(v): v, in a register, computed
 //   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
-//   soon, PrefetchFar(p): later, into the second-level cache; TransposeBlock(src, src_ld, dst, dst_ld):
+//   soon; TransposeBlock(src, src_ld, dst, dst_ld):
 //   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
 //   upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest even (NaN
 //   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
@@ -55,8 +55,7 @@ inline Vec Pin(Vec a) {
   return a;
 }
 inline Vec Broadcast(const float* p) { return Set1(*p); }
-inline void Prefetch(const float*) {}
-inline void PrefetchFar(const char*) {}
+inline void Prefetch(const void*) {}
 inline Vec Load(const float* p) {
   Vec r;
   memcpy(&r.v, p, sizeof r.v);

@@ -22,7 +22,7 @@ const sequence = tensorOf([1, 3, dim], { wrongShapes: [[], [dim], [1, 3, 5], [1,
 const layer: Readonly<Record<string, Kind>> = {
   ffn: integer(1, any),
   kvHeads: integer(1, 2),
-  rope: options({}, { theta: number(0), dim: integer(2, 2), interleaved: boolean }),
+  rope: options({}, { theta: number(0), dim: integer(2, 2), interleaved: boolean, scale: number() }),
   window: integer(1, 2 ** 31 - 1),
   softcap: number(0, Infinity, 1),
   alibi: boolean,

@@ -1,4 +1,17 @@
-import { tensorOf, but, integer, number, boolean, oneOf, signal, path, tokens, instance, options } from '../kinds.ts'
+import {
+  tensorOf,
+  but,
+  integer,
+  number,
+  boolean,
+  oneOf,
+  signal,
+  path,
+  fn,
+  tokens,
+  instance,
+  options,
+} from '../kinds.ts'
 import { on, any, folder, activation, seed, random, dropProbability, gpt, dropping, make, type Call } from './call.ts'
 
 const tokenIds = tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 5]] })
@@ -6,6 +19,16 @@ const decoderInputs = options({ tokens: tokenIds }, { positions: tensorOf([3], {
 const hiddenStates = tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] })
 
 const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0, 1), seed }
+
+/** Opens a model. */
+const loading = {
+  args: [
+    path(folder),
+    options({}, { revision: path(() => 'main'), signal, onProgress: fn(() => () => {}), cache: path(folder) }),
+  ],
+  named: /^(AutoModel\w*\.fromPretrained|loadDecoder|resolveModel)/,
+  fails: /expected model\.safetensors/,
+}
 
 export const models: Readonly<Record<string, Call>> = {
   DecoderModel: {
@@ -74,12 +97,22 @@ export const models: Readonly<Record<string, Call>> = {
     named: /^(GPT|DecoderConfig|DecoderModel|Parameter)/,
   },
   ...Object.fromEntries(
-    ['', 'ForMaskedLM', 'ForQuestionAnswering', 'ForSequenceClassification', 'ForTokenClassification'].map((task) => [
-      `AutoModel${task}.fromPretrained`,
-      { args: [path(folder), options({}, { signal })], fails: /no such file/ },
-    ]),
+    [
+      '',
+      'ForMaskedLM',
+      'ForPreTraining',
+      'ForQuestionAnswering',
+      'ForSequenceClassification',
+      'ForTokenClassification',
+    ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
-  loadDecoder: { args: [path(folder), options({}, { signal })], fails: /no such file/ },
+  loadDecoder: loading,
+  pipeline: {
+    ...loading,
+    args: [oneOf('text-classification', 'text-generation'), ...loading.args],
+    named: /^(pipeline|resolveModel)/,
+    fails: /no such file/,
+  },
   saveDecoder: {
     args: [
       gpt,

@@ -245,7 +245,7 @@ export const operations: Readonly<Record<string, Call>> = {
       }),
       tensorOf([3], { dtype: 'i32', wrongShapes: [[], [2], [2, 3]] }),
       tensorOf([2], { wrongShapes: [[], [3], [1, 2]] }),
-      options({}, { interleaved: boolean }),
+      options({}, { interleaved: boolean, scale: number(-Infinity, Infinity, 1) }),
     ],
   },
   'ops.cast': { args: [tensorOf([2], { wrongDTypes: [] }), dtype] },

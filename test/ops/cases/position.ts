@@ -42,6 +42,13 @@ const rotaryCases = [false, true].flatMap((interleaved) => [
     gradient: ['x'],
   }),
   define({
+    name: `rotaryEmbedding, scaled${interleaved ? ', interleaved' : ''}`,
+    inputs: { x: normal([1, 2, 5, 40]), positions: indices([0, 1, 7, 100, 2047]), frequencies: uniform([12], 1e-4, 1) },
+    run: ({ x, positions, frequencies }) =>
+      ops.rotaryEmbedding(x, positions, frequencies, { interleaved, scale: 1.25 }),
+    gradient: ['x'],
+  }),
+  define({
     name: `rotaryEmbedding of many rows${interleaved ? ', interleaved' : ''}`,
     inputs: {
       x: normal([2, 4, 130, 32]),

@@ -1,0 +1,109 @@
+import { stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import type { Checkpoint, CheckpointTensor, ReadOptions } from '../checkpoint/checkpoint.ts'
+import { ggufModel, type GgufTensorName } from '../checkpoint/gguf-model.ts'
+import { openCheckpoint } from '../checkpoint/open-checkpoint.ts'
+import { resolveModel, type ResolveModelOptions } from '../checkpoint/resolve-model.ts'
+import { checkPath } from '../files/file-error.ts'
+import { readJson } from '../files/read-file.ts'
+import { allocate, type Tensor } from '../tensor/tensor.ts'
+import { configFile } from './save-folder.ts'
+
+/** The files of a model in the words of Hugging Face's transformers, whatever their format. Close it. */
+export interface ModelFiles extends AsyncDisposable {
+  /** What config.json says. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** For messages: where `config` and the tensors come from. */
+  readonly configPath: string
+  readonly weightsPath: string
+  /** By the names, and of the shapes, of transformers. */
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>
+  /** One tensor as numbers; it belongs to the caller. */
+  read(name: string, options?: ReadOptions): Promise<Tensor>
+}
+
+/**
+ * Opens a model: a folder or file that `openCheckpoint` opens, or an id of the Hub (`resolveModel` takes the options).
+ * Beside safetensors stands config.json; a GGUF file says everything itself. Only headers are read. Throws FileError,
+ * HubError.
+ */
+export async function openModelFiles(
+  operation: string,
+  model: string,
+  options: ResolveModelOptions,
+): Promise<ModelFiles> {
+  const path = await resolveModel(checkPath(operation, model), options)
+  const { signal, onProgress } = options
+  const checkpoint = await openCheckpoint(path, { ...(signal && { signal }), ...(onProgress && { onProgress }) })
+  try {
+    if (checkpoint.format === 'gguf') return ggufFiles(checkpoint)
+    const folder = (await stat(path)).isDirectory() ? path : dirname(path)
+    const configPath = join(folder, configFile)
+    return {
+      config: await readJson(configPath, operation),
+      configPath,
+      weightsPath: path,
+      tensors: checkpoint.tensors,
+      read: (name, given) => checkpoint.read(name, given),
+      [Symbol.asyncDispose]: () => checkpoint.close(),
+    }
+  } catch (error) {
+    await checkpoint.close()
+    throw error
+  }
+}
+
+function ggufFiles(checkpoint: Checkpoint): ModelFiles {
+  const { config, names } = ggufModel(checkpoint)
+  const headDim = Number(config['head_dim'] ?? Number(config['hidden_size']) / Number(config['num_attention_heads']))
+  const tensors = [...names].map(([name, { name: inFile, transposed }]): [string, CheckpointTensor] => {
+    const stored = checkpoint.tensors.get(inFile)!
+    return [name, transposed ? { ...stored, shape: [...stored.shape].reverse() } : stored]
+  })
+  return {
+    config,
+    configPath: checkpoint.path,
+    weightsPath: checkpoint.path,
+    tensors: new Map(tensors),
+    read: async (name, options) => relayed(await checkpoint.read(names.get(name)!.name, options), names.get(name)!),
+    [Symbol.asyncDispose]: () => checkpoint.close(),
+  }
+
+  async function relayed(tensor: Tensor, { transposed, interleaved }: GgufTensorName): Promise<Tensor> {
+    if (interleaved && tensor.dtype === 'f32') await splitPairs(tensor, headDim)
+    return transposed && tensor.rank === 2 ? transpose(tensor) : tensor
+  }
+}
+
+/** Rows 2i and 2i + 1 of each head, in place, become rows i and headDim / 2 + i. */
+async function splitPairs(tensor: Tensor, headDim: number): Promise<void> {
+  const data = tensor.data()
+  const width = tensor.size / tensor.shape[0]!
+  const size = headDim * width
+  // What is no whole number of heads has no shape of the model, and is refused for that.
+  if (headDim % 2 || data.length % size) return
+  for (let at = 0; at < data.length; at += size) {
+    const head = data.slice(at, at + size)
+    for (let row = 0; row < headDim; row++) {
+      const target = (row >> 1) + (row & 1 ? headDim / 2 : 0)
+      data.set(head.subarray(row * width, (row + 1) * width), at + target * width)
+    }
+    await setImmediate()
+  }
+}
+
+/** Rows that are turned between two turns of the event loop. */
+const transposedRows = 64
+
+async function transpose(tensor: Tensor): Promise<Tensor> {
+  const [rows, columns] = tensor.shape as [number, number]
+  const result = allocate('transpose', [columns, rows], tensor.dtype)
+  const [from, to] = [tensor.data(), result.data()]
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j]!
+    if (i % transposedRows === 0) await setImmediate()
+  }
+  tensor.dispose()
+  return result
+}

@@ -1,0 +1,19 @@
+import { sizeOf, type Shape } from '../../lib/tensor/shape.ts'
+
+/** Multiples of 2^-17 in [-1/4, 1/4): FNV-1a of the name seeds an LCG (Numerical Recipes), as in make-encoders.py. */
+export function namedNumbers(name: string, shape: Shape): Float32Array {
+  let state = 0x811c9dc5
+  for (const byte of Buffer.from(name)) state = Math.imul(state ^ byte, 0x01000193)
+  return Float32Array.from({ length: sizeOf(shape) }, () => {
+    state = Math.imul(1664525, state) + 1013904223
+    return (state >>> 16) / 2 ** 17 - 0.25
+  })
+}
+
+/** The weights of reference models that are not stored, by their names: those of norms stand around 1. */
+export function weightValues(name: string, shape: Shape): Float32Array {
+  const layer = name.toLowerCase().split('.').at(-2) ?? ''
+  const isScale = name.endsWith('.weight') && (layer.includes('norm') || layer.endsWith('_ln'))
+  const values = namedNumbers(name, shape)
+  return isScale ? values.map((value) => value + 1) : values
+}
