@@ -13,6 +13,8 @@ interface StepInputs {
   before: Tensor
   after: Tensor
   last: Tensor
+  /** Of rotary positions, where they depend on the length of the sequence. */
+  frequencies?: Tensor
 }
 
 /**
@@ -23,6 +25,7 @@ export class Decoding implements Disposable {
   readonly capacity: number
   readonly #cache: KeyValueCache
   readonly #step: Compiled<StepInputs, Tensor>
+  readonly #model: DecoderModel
   #length = 0
 
   constructor(model: DecoderModel, capacity: number = model.config.context, cacheDtype: CacheFormat = 'f32') {
@@ -30,10 +33,11 @@ export class Decoding implements Disposable {
     this.capacity = checkInteger('Decoding', 'capacity', capacity, 1, context)
     const cache = new KeyValueCache({ layers, kvHeads, headDim, capacity, dtype: cacheDtype })
     this.#cache = cache
+    this.#model = model
     this.#step = compile(
-      ({ tokens, positions, before, after, last }: StepInputs) => {
+      ({ tokens, positions, before, after, last, frequencies }: StepInputs) => {
         const hidden = model.hidden(
-          { tokens, positions },
+          { tokens, positions, frequencies },
           { cached: { cache, position: reshape(before, []), keyLengths: after } },
         )
         return model.logitsOfRow(hidden, last)
@@ -62,6 +66,7 @@ export class Decoding implements Disposable {
     checkInteger('append', 'number of tokens', tokens.length, 1, this.capacity - this.#length)
     const before = this.#length
     const after = before + tokens.length
+    const frequencies = this.#model.rotaryFrequencies(after)
     using logits = await this.#step.run(
       {
         tokens,
@@ -69,6 +74,7 @@ export class Decoding implements Disposable {
         before: Int32Array.of(before),
         after: Int32Array.of(after),
         last: Int32Array.of(tokens.length - 1),
+        ...(frequencies && { frequencies }),
       },
       options,
     )

@@ -55,6 +55,9 @@ export async function* generate(
     if (decoding.length + pending.length > decoding.capacity) {
       decoding.reset()
       pending = sequence.slice(-Math.ceil(decoding.capacity / 2))
+    } else if (model.outgrows(decoding.length, decoding.length + pending.length)) {
+      pending = sequence.slice(-(decoding.length + pending.length))
+      decoding.reset()
     }
     const token = choose(await decoding.append(Int32Array.from(pending), signal ? { signal } : {}))
     if (stops.has(token)) return

@@ -1,74 +1,41 @@
-import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
 import { fillNormal, generatorOf, type Initialised } from '../nn/init.ts'
 import type { KeyValueCache } from '../nn/key-value-cache.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
+import type { RotaryConfig } from '../nn/multi-head-attention.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { add, embedding, linearCrossEntropy, matmul, reshape, transpose } from '../ops/index.ts'
-import { fromData, type Tensor } from '../tensor/tensor.ts'
 import {
-  checkChoice,
-  checkLayerConfig,
-  derivedSizes,
-  knownLayerConfig,
-  layerDefaults,
-  type LayerConfig,
-} from './layer-config.ts'
+  add,
+  crossEntropy,
+  embedding,
+  linearCrossEntropy,
+  matmul,
+  multiply,
+  reshape,
+  tanh,
+  transpose,
+} from '../ops/index.ts'
+import { fromData, type Tensor } from '../tensor/tensor.ts'
+import { resolveDecoderConfig, type DecoderConfig, type ResolvedDecoderConfig } from './decoder-config.ts'
 import type { Assembly } from './families/family.ts'
-import { makeNorm, TransformerLayer, type Norm } from './transformer-layer.ts'
+import { attentionFactorOf, dependsOnLength, ropeFrequencies, type RopeScaling } from './rope-scaling.ts'
+import { makeNorm, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
 
-/** Everything that tells one decoder family from another. */
-export interface DecoderConfig extends LayerConfig {
-  vocabSize: number
-  /** Most tokens of a sequence. */
-  context: number
-  positions?: 'learned' | 'rotary'
-  ropeTheta?: number
-  /** The output projection is the token embedding. */
-  tieEmbeddings?: boolean
-}
-
-const known = {
-  ...knownLayerConfig,
-  vocabSize: 'any',
-  context: 'any',
-  positions: 'any',
-  ropeTheta: 'any',
-  tieEmbeddings: 'boolean',
-} as const satisfies Record<keyof DecoderConfig, unknown>
-
-export type ResolvedDecoderConfig = Required<DecoderConfig>
-
-/** Fills in defaults; throws ArgumentError for what makes no sense. Learned positions come with GPT-2's layout of weights. */
-export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConfig {
-  checkOptions('DecoderConfig', config, known)
-  for (const name of ['vocabSize', 'context'] as const) checkInteger('DecoderConfig', name, config[name], 1)
-  const likeGpt2 = (config.positions ?? 'learned') === 'learned'
-  const resolved: ResolvedDecoderConfig = {
-    ...layerDefaults,
-    positions: 'learned',
-    ropeTheta: 1e4,
-    tieEmbeddings: true,
-    joined: likeGpt2,
-    inputsFirst: likeGpt2,
-    ...derivedSizes('DecoderConfig', config),
-    ...config,
-  }
-  checkLayerConfig('DecoderConfig', resolved)
-  checkNumber('DecoderConfig', 'ropeTheta', resolved.ropeTheta, 1)
-  checkChoice('DecoderConfig', 'positions', resolved.positions, ['learned', 'rotary'])
-  if (resolved.positions === 'rotary' && resolved.headDim % 2 !== 0)
-    throw new ArgumentError(`DecoderConfig: rotary positions need an even headDim, got ${resolved.headDim}`)
-  return resolved
-}
+export type { DecoderConfig, ResolvedDecoderConfig } from './decoder-config.ts'
 
 export interface DecoderInputs {
-  /** i32 [batch, length]; [length] with a cache. */
+  /** i32 [batch, length]; [length] with a cache; [tokens] with offsets. */
   tokens: Tensor
-  /** i32 [length]; 0, 1, … unless said. */
-  positions?: Tensor
+  /** i32 [length] or [batch, length]; 0, 1, … unless said. With offsets: i32 [tokens]. */
+  positions?: Tensor | undefined
+  /** i32 [sequences + 1]: sequences one after another, as ops.attention takes them; with positions. */
+  offsets?: Tensor | undefined
+  /** f32 [n]: `rotaryFrequencies` of the longest sequence, where it gives some; those of the length of tokens unless said. */
+  frequencies?: Tensor | undefined
 }
+const inputNames = ['tokens', 'positions', 'offsets', 'frequencies'] as const
 
 /** With a key-value cache: where this piece of the sequence stands. */
 export interface CacheInputs {
@@ -77,6 +44,11 @@ export interface CacheInputs {
   position: Tensor
   /** i32 [1]: how many it holds then. */
   keyLengths: Tensor
+}
+
+export interface DecoderModelOptions extends Initialised {
+  /** Whether there is an output projection, where it is not the token embedding; true unless said. */
+  head?: boolean
 }
 
 /** `model` if it is one, else ArgumentError. */
@@ -95,23 +67,21 @@ export class DecoderModel extends Module {
   readonly head?: Linear
   readonly #config: ResolvedDecoderConfig
   readonly #counts = new Map<number, Tensor>()
+  readonly #frequencies = new Map<number, Tensor>()
 
-  constructor(config: DecoderConfig, options: Initialised = {}) {
+  constructor(config: DecoderConfig, options: DecoderModelOptions = {}) {
     super()
-    checkOptions('DecoderModel', options, ['random'])
+    checkOptions('DecoderModel', options, { random: 'any', head: 'boolean' })
     const resolved = resolveDecoderConfig(config)
-    const { vocabSize, hiddenSize, numLayers, context, positions, tieEmbeddings } = resolved
+    const { vocabSize, hiddenSize, context, positions, tieEmbeddings } = resolved
     const random = generatorOf('DecoderModel', options)
     this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
     if (positions === 'learned') this.positionEmbedding = new Embedding(context, hiddenSize, { random })
-    const layer = {
-      normPlacement: 'pre',
-      rope: positions === 'rotary' ? { theta: resolved.ropeTheta } : undefined,
-      random,
-    } as const
-    this.layers = Array.from({ length: numLayers }, () => new TransformerLayer(resolved, layer))
-    this.norm = makeNorm(resolved)
-    if (!tieEmbeddings) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
+    this.layers = resolved.windowLayers.map(
+      (windowed) => new TransformerLayer(resolved, { ...layerOptions(resolved, windowed), random }),
+    )
+    this.norm = makeNorm(resolved, resolved)
+    if (!tieEmbeddings && (options.head ?? true)) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
     this.#config = resolved
   }
 
@@ -140,39 +110,70 @@ export class DecoderModel extends Module {
     return this
   }
 
-  /** The last hidden states: [batch, length, hiddenSize], or [length, hiddenSize] with a cache. */
+  /**
+   * Frequencies of the rotary positions of sequences of `length` tokens, where they depend on it (dynamic scaling,
+   * LongRoPE); else undefined.
+   */
+  rotaryFrequencies(length: number): Float32Array | undefined {
+    const { positions, ropeTheta, ropeDim, ropeScaling, context } = this.#config
+    checkInteger('DecoderModel', 'length', length, 0, context)
+    if (positions !== 'rotary' || !dependsOnLength(ropeScaling)) return undefined
+    return Float32Array.from(ropeFrequencies(ropeTheta, ropeDim, ropeScaling, length))
+  }
+
+  /** Whether keys of `before` tokens are of no use to a sequence that grows to `after`: they were turned for short ones (LongRoPE). */
+  outgrows(before: number, after: number): boolean {
+    for (const [name, length] of Object.entries({ before, after })) checkInteger('DecoderModel', name, length, 0)
+    const { positions, ropeScaling } = this.#config
+    if (positions !== 'rotary' || ropeScaling.type !== 'longrope') return false
+    return before > 0 && before <= ropeScaling.originalContext && after > ropeScaling.originalContext
+  }
+
+  /** The last hidden states: [batch, length, hiddenSize], or [tokens, hiddenSize] with a cache or offsets. */
   hidden(inputs: DecoderInputs, options: Dropping & { cached?: CacheInputs } = {}): Tensor {
-    checkOptions('DecoderModel', inputs, ['tokens', 'positions'])
+    return this.hiddenStates(inputs, options).at(-1)!
+  }
+
+  /** The embeddings, what each layer but the last makes of them, and the last hidden states. */
+  hiddenStates(inputs: DecoderInputs, options: Dropping & { cached?: CacheInputs } = {}): Tensor[] {
+    checkOptions('DecoderModel', inputs, inputNames)
     checkOptions('DecoderModel', options, ['dropout', 'cached'])
-    const { tokens, positions } = inputs
+    const { tokens, positions, offsets } = inputs
     const { cached, dropout } = options
     checkTensor('DecoderModel', 'tokens', tokens)
-    if (positions !== undefined) checkTensor('DecoderModel', 'positions', positions)
+    for (const name of ['positions', 'offsets', 'frequencies'] as const)
+      if (inputs[name] !== undefined) checkTensor('DecoderModel', name, inputs[name])
+    if (offsets && !positions) throw new ArgumentError('DecoderModel: offsets need positions, those of the tokens')
     checkSource('DecoderModel', dropout)
+    const frequencies = inputs.frequencies ?? this.#frequenciesOf(tokens.shape.at(-1)!)
+    const { scaleEmbedding, hiddenSize, localRopeTheta, windowLayers, dropout: probability } = this.#config
     let x = this.tokenEmbedding.forward(tokens)
+    if (scaleEmbedding) x = multiply(x, Math.sqrt(hiddenSize))
     if (this.positionEmbedding)
-      x = add(
-        x,
-        positions
-          ? this.positionEmbedding.forward(positions)
-          : this.positionEmbedding.forward(this.#counting(tokens.shape.at(-1)!)),
-      )
-    x = dropWith(x, this.#config.dropout, { dropout })
+      x = add(x, this.positionEmbedding.forward(positions ?? this.#counting(tokens.shape.at(-1)!)))
+    x = dropWith(x, probability, { dropout })
+    const states = [x]
     this.layers.forEach((layer, index) => {
       x = layer.forward(x, {
         causal: true,
         positions,
+        offsets,
+        frequencies: localRopeTheta && windowLayers[index] ? undefined : frequencies,
         dropout,
         keyLengths: cached?.keyLengths,
         cache: cached?.cache.layer(index, cached.position),
       })
+      states.push(x)
     })
-    return this.norm.forward(x)
+    states[states.length - 1] = this.norm.forward(x)
+    return states
   }
 
   /** hidden […, hiddenSize] → logits […, vocabSize]. */
   logits(hidden: Tensor): Tensor {
-    return this.head ? this.head.forward(hidden) : matmul(hidden, transpose(this.tokenEmbedding.weight))
+    const logits = this.head ? this.head.forward(hidden) : matmul(hidden, transpose(this.tokenEmbedding.weight))
+    const { logitSoftcap } = this.#config
+    return logitSoftcap ? multiply(tanh(multiply(logits, 1 / logitSoftcap)), logitSoftcap) : logits
   }
 
   /** Logits of every position: [batch, length, vocabSize]. */
@@ -182,11 +183,19 @@ export class DecoderModel extends Module {
 
   /** Mean cross-entropy of the targets (i32, as many as tokens; −100 counts for nothing). */
   loss(inputs: DecoderInputs & { targets: Tensor }, options: Dropping = {}): Tensor {
-    checkOptions('DecoderModel', inputs, ['tokens', 'positions', 'targets'])
+    checkOptions('DecoderModel', inputs, [...inputNames, 'targets'])
     const { targets, ...given } = inputs
     checkTensor('DecoderModel', 'targets', targets)
-    const hidden = reshape(this.hidden(given, options), [-1, this.#config.hiddenSize])
-    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, reshape(targets, [-1]))
+    return this.lossOfHidden(
+      reshape(this.hidden(given, options), [-1, this.#config.hiddenSize]),
+      reshape(targets, [-1]),
+    )
+  }
+
+  /** The same of hidden states [tokens, hiddenSize] and targets [tokens]; logits are never stored unless they are capped. */
+  lossOfHidden(hidden: Tensor, targets: Tensor): Tensor {
+    if (this.#config.logitSoftcap) return crossEntropy(this.logits(hidden), targets)
+    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, targets)
   }
 
   /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */
@@ -196,8 +205,18 @@ export class DecoderModel extends Module {
 
   override dispose(): void {
     super.dispose()
-    for (const positions of this.#counts.values()) positions.dispose()
-    this.#counts.clear()
+    for (const kept of [this.#counts, this.#frequencies]) {
+      for (const tensor of kept.values()) tensor.dispose()
+      kept.clear()
+    }
+  }
+
+  /** Kept, as every program for this length reads it. */
+  #frequenciesOf(length: number): Tensor | undefined {
+    const kept = this.#frequencies.get(length)
+    const made = kept ? undefined : this.rotaryFrequencies(length)
+    if (made) this.#frequencies.set(length, fromData(made))
+    return this.#frequencies.get(length)
   }
 
   /** 0, 1, …: kept, as every program for this length reads it. */
@@ -206,6 +225,37 @@ export class DecoderModel extends Module {
     let positions = this.#counts.get(length)
     if (!positions) this.#counts.set(length, (positions = fromData(Int32Array.from({ length }, (_, i) => i))))
     return positions
+  }
+}
+
+/** What `config` says of a layer with or without the window. */
+function layerOptions(config: ResolvedDecoderConfig, windowed: boolean): LayerOptions {
+  const { normPlacement, normOffset, normEpsilon: epsilon, queryKeyNorm, parallel } = config
+  return {
+    normPlacement,
+    normOffset,
+    parallel,
+    mlpBias: config.mlpBias,
+    rope: config.positions === 'rotary' ? ropeOf(config, windowed) : undefined,
+    attention: {
+      bias: config.qkvBias,
+      outputBias: config.outputBias,
+      byHead: config.qkvByHead,
+      ...(queryKeyNorm !== 'none' && { queryKeyNorm: { of: queryKeyNorm, epsilon, offset: normOffset } }),
+      ...(windowed && { window: config.window }),
+      ...(config.scoreSoftcap && { softcap: config.scoreSoftcap }),
+      ...(config.scoreDim !== config.headDim && { scale: config.scoreDim ** -0.5 }),
+    },
+  }
+}
+
+function ropeOf(config: ResolvedDecoderConfig, windowed: boolean): RotaryConfig {
+  const { ropeTheta, localRopeTheta, ropeDim, context } = config
+  const isLocal = windowed && localRopeTheta !== 0
+  const scaling: RopeScaling = isLocal ? { type: 'none' } : config.ropeScaling
+  return {
+    frequencies: ropeFrequencies(isLocal ? localRopeTheta : ropeTheta, ropeDim, scaling, context),
+    scale: attentionFactorOf(scaling),
   }
 }
 

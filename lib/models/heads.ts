@@ -5,9 +5,17 @@ import { LayerNorm } from '../nn/norms.ts'
 import { activate } from '../ops/matmul.ts'
 import { add, matmul, transpose, type Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
-import type { EncoderModel } from './encoder-model.ts'
 import type { HeadKind } from './families/family.ts'
+import type { LayerConfig } from './layer-config.ts'
 import { pool, type Sequences } from './pooling.ts'
+
+/** What a head stands on. */
+export interface HeadBody {
+  readonly config: Required<Pick<LayerConfig, 'hiddenSize' | 'normEpsilon' | 'activation'>> & {
+    vocabSize: number
+    embeddingSize?: number
+  }
+}
 
 /**
  * What turns hidden states into scores: y = output(norm(f(dense(x)))), of which only the output is always there. The
@@ -22,15 +30,19 @@ export class Head extends Module {
   readonly #kind: HeadKind
   readonly #activation: Activation
 
-  constructor(kind: HeadKind, { config }: EncoderModel, labels: number, options: Initialised = {}) {
+  constructor(kind: HeadKind, { config }: HeadBody, labels: number, options: Initialised = {}) {
     super()
     const { hiddenSize, vocabSize, normEpsilon: epsilon, activation } = config
     const random = generatorOf('Head', options)
-    const width = config[kind.dense?.width ?? 'hiddenSize']
+    const width = config[kind.dense?.width ?? 'hiddenSize'] ?? hiddenSize
     if (kind.dense) this.dense = new Linear(hiddenSize, width, { random })
     if (kind.dense?.norm) this.norm = new LayerNorm(width, { epsilon })
     if (kind.output === 'tied') this.bias = constant([vocabSize], 0)
-    else this.output = new Linear(width, kind.output === 'labels' ? labels : kind.output, { random })
+    else
+      this.output = new Linear(width, kind.output === 'labels' ? labels : kind.output, {
+        random,
+        bias: kind.bias ?? true,
+      })
     this.#kind = kind
     this.#activation = kind.dense && kind.dense.activation !== 'activation' ? kind.dense.activation : activation
   }

@@ -15,6 +15,8 @@ type Json = Readonly<Record<string, unknown>>
 export interface Made<M extends Module> {
   readonly model: M
   readonly entries: readonly WeightEntry[]
+  /** Tensors of other tasks, which may be there. */
+  readonly ignored?: readonly string[]
 }
 
 export interface LoadOptions extends ResolveModelOptions {}
@@ -44,14 +46,26 @@ export async function loadModel<M extends Module>(
     throw new FileError(
       `${where}: asks for ${config.numLayers} layers, but ${files.weightsPath} holds ${files.tensors.size} tensors`,
     )
-  const { model, entries } = withoutValues(() => make(family, config, files.config, head))
+  const { model, entries, ignored } = withoutValues(() => make(family, config, files.config, head))
   try {
-    await bindTensors(operation, files, family, entries, options.signal ? { signal: options.signal } : {})
+    await bindTensors(
+      operation,
+      files,
+      without(family, ignored),
+      entries,
+      options.signal ? { signal: options.signal } : {},
+    )
     return model
   } catch (error) {
     model.dispose()
     throw error
   }
+}
+
+/** The family as if some of its tensors were no weights. */
+function without(family: Family, names: readonly string[] = []): Family {
+  const copies = Object.entries(family.copies ?? {}).filter(([name]) => !names.includes(name))
+  return { ...family, ignored: [...(family.ignored ?? []), ...names], copies: Object.fromEntries(copies) }
 }
 
 async function bindTensors(

@@ -79,6 +79,19 @@ export const tokenClasses: Objective<'targets'> = {
   loss: (logits, { targets }) => crossEntropy(logits, targets),
 }
 
+/** The mean cross-entropy of the token after each one: the label of the column behind it, as transformers shifts them. */
+export const nextTokens: Objective<'targets'> = {
+  ...tokenClasses,
+  name: 'nextTokens',
+  targets: (operation, { labels }, inputs, batch) => {
+    const shifted = (rows: unknown): unknown =>
+      Array.isArray(rows)
+        ? rows.map((row: unknown) => (Array.isArray(row) ? [...row.slice(1), ...row.slice(0, 1).fill(-100)] : row))
+        : rows
+    return { targets: packLabels(operation, shifted(labels), inputs, batch) }
+  },
+}
+
 /** The mean binary cross-entropy of one score z of each token: the cross-entropy of the two classes [0, z]. */
 export const replacedTokens: Objective<'targets'> = {
   ...tokenClasses,

@@ -36,8 +36,10 @@ export interface PackedInputs extends Sequences {
   tokens: Tensor
   positions: Tensor
   types: Tensor
+  /** Of rotary positions, where they depend on how long sequences are. */
+  frequencies?: Tensor
 }
-type PackedArrays = Record<keyof PackedInputs, Int32Array>
+type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies'>, Int32Array> & { frequencies?: Float32Array }
 const rowInputs = ['tokens', 'positions', 'types'] as const
 
 /** What a task model makes of a batch. */
@@ -65,6 +67,16 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     if (this.task === 'question-answering') return answers as Objective
     if (this.scoresTokens) return tokenClasses
     return (this.labels.length === 1 ? sequenceScores : sequenceClasses) as Objective
+  }
+
+  /** The loss of what it made of a batch. */
+  protected loss(
+    objective: Objective,
+    { logits }: Computed,
+    targets: Readonly<Record<string, Tensor>>,
+    batch: PackedInputs,
+  ): Tensor {
+    return objective.loss(logits!, targets, batch)
   }
 
   /** Scores and hidden states of sequences of any lengths, off the event loop. The tensors belong to the caller. */
@@ -137,7 +149,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
 
   #trainingPrograms(objective: Objective) {
     type Given = { batch: PackedInputs; targets: Record<string, Tensor> }
-    const loss = ({ batch, targets }: Given): Tensor => objective.loss(this.compute(batch).logits!, targets, batch)
+    const loss = ({ batch, targets }: Given): Tensor => this.loss(objective, this.compute(batch), targets, batch)
     return this.programs(
       `loss ${objective.name}`,
       (given: Given) => valueAndGrad(loss, this.parameters())(given) as { value: Tensor; grads: Map<string, Tensor> },

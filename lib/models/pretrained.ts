@@ -1,13 +1,14 @@
 import { ArgumentError, checkOptions, ShapeError } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { checkModel, decoder, type DecoderModel } from './decoder-model.ts'
+import { DecoderForTask } from './decoder-for-task.ts'
+import { checkModel, decoder, DecoderModel, type DecoderConfig } from './decoder-model.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
 import { familyOfConfig, weightEntries, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
 import { labelsOf } from './labels.ts'
-import { loadModel, loadOptions, type LoadOptions } from './load-model.ts'
+import { loadModel, loadOptions, type LoadOptions, type Made } from './load-model.ts'
 import { saveFolder, type SaveOptions } from './save-folder.ts'
 
 /**
@@ -29,23 +30,49 @@ export async function loadDecoder(model: string, options: LoadOptions = {}): Pro
   })
 }
 
-/** Opens a BERT or a relative, as loadDecoder its kin, for a task; undefined: the one that config.json tells. */
-export async function loadEncoder(
+/** What a decoder is opened as: what a language model can do is known further up. */
+type DecoderClass<M extends DecoderForTask> = new (...args: ConstructorParameters<typeof DecoderForTask>) => M
+
+/** Opens an encoder or a decoder, as loadDecoder does, for a task; undefined: the one that config.json tells. */
+export async function loadForTask(
   operation: string,
   folder: string,
   task: HeadName | undefined,
   options: LoadOptions,
-): Promise<EncoderForTask> {
+): Promise<EncoderForTask | DecoderForTask>
+export async function loadForTask<M extends DecoderForTask>(
+  operation: string,
+  folder: string,
+  task: 'causal-lm',
+  options: LoadOptions,
+  as: DecoderClass<M>,
+): Promise<M>
+export async function loadForTask(
+  operation: string,
+  folder: string,
+  task: HeadName | undefined,
+  options: LoadOptions,
+  as: DecoderClass<DecoderForTask> = DecoderForTask,
+): Promise<EncoderForTask | DecoderForTask> {
   checkOptions(operation, options, loadOptions)
-  return loadModel(operation, folder, options, (family, config, json, told) => {
-    if (family.assembly !== encoder)
-      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder; open it with loadDecoder`)
+  return loadModel(operation, folder, options, (family, config, json, told): Made<EncoderForTask | DecoderForTask> => {
     const name = task ?? told ?? 'none'
     const head = family.heads?.[name]
-    if (!head && name !== 'none')
+    if (!head && !Object.values(family.architectures).includes(name))
       throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
+    const where = `${operation}: ${folder}`
+    const labels = head?.kind.output === 'labels' ? labelsOf(json, where) : []
+    const isLanguageModel = name === 'causal-lm'
+    if (family.assembly === decoder) {
+      const body = new DecoderModel(config as DecoderConfig, { random: 'zeros', head: isLanguageModel })
+      const top = head && new Head(head.kind, body, labels.length)
+      const model = new as(family, name, body, top, labels, json)
+      const projection = Object.keys(family.weights).filter((key) => family.weights[key]!.startsWith('head.'))
+      return { model, entries: model.entries(), ignored: isLanguageModel ? [] : projection }
+    }
+    if (family.assembly !== encoder)
+      throw new ArgumentError(`${where}: ${family.modelType} is neither an encoder nor a decoder`)
     const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
-    const labels = head?.kind.output === 'labels' ? labelsOf(json, `${operation}: ${folder}`) : []
     const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
     return { model, entries: model.entries() }
   })

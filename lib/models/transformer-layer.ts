@@ -2,7 +2,12 @@ import type { Dropping } from '../nn/dropout.ts'
 import { FeedForward, GatedFeedForward } from '../nn/feed-forward.ts'
 import { generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
-import { MultiHeadAttention, type AttendOptions, type RotaryConfig } from '../nn/multi-head-attention.ts'
+import {
+  MultiHeadAttention,
+  type AttendOptions,
+  type MultiHeadAttentionOptions,
+  type RotaryConfig,
+} from '../nn/multi-head-attention.ts'
 import { LayerNorm, RMSNorm } from '../nn/norms.ts'
 import { add } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -10,15 +15,29 @@ import type { LayerConfig } from './layer-config.ts'
 
 export type Norm = LayerNorm | RMSNorm
 
-export const makeNorm = ({ norm, hiddenSize, normEpsilon: epsilon, bias }: Required<LayerConfig>): Norm =>
-  norm === 'rms' ? new RMSNorm(hiddenSize, { epsilon }) : new LayerNorm(hiddenSize, { epsilon, bias })
+export const makeNorm = (
+  { norm, hiddenSize, normEpsilon: epsilon, bias }: Required<LayerConfig>,
+  { normOffset: offset = 0 }: Pick<LayerOptions, 'normOffset'> = {},
+): Norm =>
+  norm === 'rms' ? new RMSNorm(hiddenSize, { epsilon, offset }) : new LayerNorm(hiddenSize, { epsilon, bias })
 
 export interface LayerOptions extends Initialised {
-  /** Norms stand before each part ('pre') or after its residual sum ('post'). */
-  normPlacement: 'pre' | 'post'
+  /** Norms stand before each part (pre), after its residual sum (post), after it and before the sum (output), or before and after it (both). */
+  normPlacement: 'pre' | 'post' | 'output' | 'both'
+  /** Added to the weights of RMS norms. */
+  normOffset?: number
+  /** The feed-forward part reads what attention reads; with norms before each part. */
+  parallel?: boolean
   rope?: RotaryConfig | undefined
   /** A second attention, to another sequence. */
   cross?: boolean
+  /** More of the attention to its own sequence. */
+  attention?: Pick<
+    MultiHeadAttentionOptions,
+    'bias' | 'outputBias' | 'byHead' | 'queryKeyNorm' | 'window' | 'softcap' | 'scale'
+  >
+  /** Of the feed-forward part; the configuration's unless said. */
+  mlpBias?: boolean
 }
 
 /** What a layer attends to beside its own sequence. */
@@ -29,47 +48,65 @@ export interface CrossOptions {
 
 /**
  * The layer of every model: attention to its own sequence, to another one where it has `crossAttention`, and a
- * feed-forward part, each with a norm and a residual sum. x (tokens, hiddenSize) or (batch, length, hiddenSize).
+ * feed-forward part, each with norms and a residual sum. x (tokens, hiddenSize) or (batch, length, hiddenSize).
  */
 export class TransformerLayer extends Module {
-  readonly attentionNorm: Norm
+  readonly attentionNorm?: Norm
   readonly attention: MultiHeadAttention
+  readonly attentionOutputNorm?: Norm
   readonly crossAttentionNorm?: Norm
   readonly crossAttention?: MultiHeadAttention
-  readonly mlpNorm: Norm
+  readonly crossAttentionOutputNorm?: Norm
+  readonly mlpNorm?: Norm
   readonly mlp: FeedForward | GatedFeedForward
-  readonly #normPlacement: LayerOptions['normPlacement']
+  readonly mlpOutputNorm?: Norm
+  readonly #isPost: boolean
+  readonly #parallel: boolean
 
   constructor(config: Required<LayerConfig>, options: LayerOptions) {
     super()
     const { hiddenSize: dim, activation, bias, dropout, inputsFirst, joined } = config
+    const { normPlacement, mlpBias = bias } = options
     const random = generatorOf('TransformerLayer', options)
     const shared = { dim, bias, dropout, inputsFirst, random }
     const { numHeads: heads, numKeyValueHeads: kvHeads, headDim } = config
     const attention = { ...shared, heads, kvHeads, headDim, separate: !joined }
-    this.#normPlacement = options.normPlacement
-    this.attentionNorm = makeNorm(config)
-    this.attention = new MultiHeadAttention({ ...attention, rope: options.rope })
+    const hasInputNorms = normPlacement !== 'output'
+    const hasOutputNorms = normPlacement === 'output' || normPlacement === 'both'
+    const norm = (): Norm => makeNorm(config, options)
+    this.#isPost = normPlacement === 'post'
+    this.#parallel = options.parallel ?? false
+    if (hasInputNorms) this.attentionNorm = norm()
+    this.attention = new MultiHeadAttention({ ...attention, rope: options.rope, ...options.attention })
+    if (hasOutputNorms) this.attentionOutputNorm = norm()
     if (options.cross) {
-      this.crossAttentionNorm = makeNorm(config)
+      if (hasInputNorms) this.crossAttentionNorm = norm()
       this.crossAttention = new MultiHeadAttention({ ...attention, cross: true })
+      if (hasOutputNorms) this.crossAttentionOutputNorm = norm()
     }
-    this.mlpNorm = makeNorm(config)
-    const mlp = { ...shared, hidden: config.intermediateSize, activation }
+    if (hasInputNorms) this.mlpNorm = norm()
+    const mlp = { ...shared, bias: mlpBias, hidden: config.intermediateSize, activation }
     this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !joined }) : new FeedForward(mlp)
+    if (hasOutputNorms) this.mlpOutputNorm = norm()
   }
 
   forward(x: Tensor, options: AttendOptions, cross?: CrossOptions): Tensor {
     const dropping: Dropping = { dropout: options.dropout }
-    x = this.#residual(x, this.attentionNorm, (input) => this.attention.forward(input, options))
-    if (this.crossAttention && cross)
-      x = this.#residual(x, this.crossAttentionNorm!, (input) =>
-        this.crossAttention!.forward(input, { ...cross.options, ...dropping, memory: cross.memory }),
-      )
-    return this.#residual(x, this.mlpNorm, (input) => this.mlp.forward(input, dropping))
+    const attend = (input: Tensor): Tensor => this.attention.forward(input, options)
+    const feed = (input: Tensor): Tensor => this.mlp.forward(input, dropping)
+    if (this.#parallel) return add(add(x, attend(this.attentionNorm!.forward(x))), feed(this.mlpNorm!.forward(x)))
+    x = this.#residual(x, this.attentionNorm, attend, this.attentionOutputNorm)
+    if (this.crossAttention && cross) {
+      const inform = (input: Tensor): Tensor =>
+        this.crossAttention!.forward(input, { ...cross.options, ...dropping, memory: cross.memory })
+      x = this.#residual(x, this.crossAttentionNorm, inform, this.crossAttentionOutputNorm)
+    }
+    return this.#residual(x, this.mlpNorm, feed, this.mlpOutputNorm)
   }
 
-  #residual(x: Tensor, norm: Norm, part: (input: Tensor) => Tensor): Tensor {
-    return this.#normPlacement === 'pre' ? add(x, part(norm.forward(x))) : norm.forward(add(x, part(x)))
+  #residual(x: Tensor, norm: Norm | undefined, part: (input: Tensor) => Tensor, outputNorm: Norm | undefined): Tensor {
+    if (this.#isPost) return norm!.forward(add(x, part(x)))
+    const made = part(norm ? norm.forward(x) : x)
+    return add(x, outputNorm ? outputNorm.forward(made) : made)
   }
 }

@@ -20,9 +20,10 @@ export {
   MultiHeadAttention,
   type AttendOptions,
   type MultiHeadAttentionOptions,
+  type QueryKeyNorm,
   type RotaryConfig,
 } from './multi-head-attention.ts'
-export { LayerNorm, RMSNorm, type LayerNormOptions } from './norms.ts'
+export { LayerNorm, RMSNorm, type LayerNormOptions, type RMSNormOptions } from './norms.ts'
 export {
   Transformer,
   type TransformerForwardOptions,

@@ -13,22 +13,22 @@ import {
   type RotaryOptions,
 } from '../ops/index.ts'
 import { formatShape } from '../tensor/shape.ts'
-import { fromData, Tensor } from '../tensor/tensor.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
 import { generatorOf, type Initialised } from './init.ts'
 import type { LayerCache } from './key-value-cache.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
+import { RMSNorm } from './norms.ts'
+import { alibiSlopes, counting, rotaryFrequencies, type RotaryConfig } from './positions.ts'
 
-export interface RotaryConfig {
-  /** The base of the frequencies θ^(−2i/d); 10,000 unless said. */
-  theta?: number
-  /** How many elements of each head are turned, an even number; all unless said. */
-  dim?: number
-  /** In place of theta and dim: the frequency of each pair, which turns as many first pairs of each head. */
-  frequencies?: readonly number[]
-  interleaved?: RotaryOptions['interleaved']
-  scale?: RotaryOptions['scale']
+export type { RotaryConfig } from './positions.ts'
+
+export interface QueryKeyNorm {
+  of: 'heads' | 'all'
+  epsilon?: number
+  /** Added to their weights. */
+  offset?: number
 }
 
 export interface MultiHeadAttentionOptions extends Initialised {
@@ -52,6 +52,12 @@ export interface MultiHeadAttentionOptions extends Initialised {
   window?: AttentionOptions['window']
   /** Scores s become softcap · tanh(s / softcap). */
   softcap?: number | undefined
+  /** Of scores; 1/√headDim unless said. */
+  scale?: number | undefined
+  /** RMS norms of queries and keys before they are turned: of each head, or over the width of all (Dehghani et al. 2023). */
+  queryKeyNorm?: QueryKeyNorm | undefined
+  /** In `qkv` the query, key and value of a head lie side by side, instead of all queries first (GPT-NeoX). */
+  byHead?: boolean | undefined
   /** Scores fall with the distance of a key, by a slope for each head (Press, Smith & Lewis 2021). */
   alibi?: boolean | undefined
   /** Of the result; the weights of the keys are not dropped. */
@@ -68,6 +74,8 @@ export interface AttendOptions extends Dropping {
   keyLengths?: Tensor | undefined
   /** i32 [length] or [batch, length]: for rotary embedding; 0, 1, … unless said, and to be said with a cache. */
   positions?: Tensor | undefined
+  /** f32 [n]: those of the rotary embedding in place of the layer's own, where they depend on the length of sequences. */
+  frequencies?: Tensor | undefined
   cache?: LayerCache | undefined
   /** Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. */
   bias?: Tensor | undefined
@@ -96,12 +104,24 @@ const known = {
   rope: 'any',
   window: 'any',
   softcap: 'any',
+  scale: 'any',
+  queryKeyNorm: 'any',
+  byHead: 'boolean',
   alibi: 'boolean',
   dropout: 'any',
   random: 'any',
 } as const
 
-export const attendOptionNames = ['causal', 'keyLengths', 'positions', 'cache', 'bias', 'offsets', 'dropout']
+export const attendOptionNames = [
+  'causal',
+  'keyLengths',
+  'positions',
+  'frequencies',
+  'cache',
+  'bias',
+  'offsets',
+  'dropout',
+]
 
 /**
  * Multi-head attention (Vaswani et al. 2017) with grouped queries and rotary positions. x [batch, length, dim], or
@@ -115,6 +135,8 @@ export class MultiHeadAttention extends Module {
   readonly value?: Linear
   readonly keyValue?: Linear
   readonly output: Linear
+  readonly queryNorm?: RMSNorm
+  readonly keyNorm?: RMSNorm
   readonly #cross: boolean
   readonly #heads: number
   readonly #kvHeads: number
@@ -123,7 +145,9 @@ export class MultiHeadAttention extends Module {
   /** Of the rotary embedding. */
   readonly frequencies?: Tensor
   readonly #rotary: RotaryOptions
-  readonly #rules: Pick<AttentionOptions, 'window' | 'softcap'>
+  readonly #byHead: boolean
+  readonly #normsHeads: boolean = false
+  readonly #rules: Pick<AttentionOptions, 'window' | 'softcap' | 'scale'>
   /** Of ALiBi: [heads]. */
   readonly slopes?: Tensor
 
@@ -161,10 +185,30 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: rope goes with self-attention only')
     if (options.rope !== undefined) this.frequencies = rotaryFrequencies(options.rope, this.#headDim)
     this.#rotary = { interleaved: options.rope?.interleaved ?? false, scale: options.rope?.scale ?? 1 }
-    const { window, softcap } = options
+    this.#byHead = options.byHead ?? false
+    const { queryKeyNorm: norms } = options
+    if (this.#byHead && (!this.qkv || this.#kvHeads !== heads || norms))
+      throw new ArgumentError(
+        'MultiHeadAttention: byHead goes with a joined projection, as many kvHeads as heads, and no queryKeyNorm',
+      )
+    if (norms !== undefined) {
+      checkOptions('MultiHeadAttention: queryKeyNorm', norms, ['of', 'epsilon', 'offset'])
+      const { of, ...rest } = norms
+      if (of !== 'heads' && of !== 'all')
+        throw new ArgumentError(`MultiHeadAttention: queryKeyNorm.of should be one of heads, all, got ${describe(of)}`)
+      this.#normsHeads = of === 'heads'
+      this.queryNorm = new RMSNorm(this.#normsHeads ? this.#headDim : width, rest)
+      this.keyNorm = new RMSNorm(this.#normsHeads ? this.#headDim : kvWidth, rest)
+    }
+    const { window, softcap, scale } = options
+    if (scale !== undefined) checkNumber('MultiHeadAttention', 'scale', scale)
     if (window !== undefined) windowExtents('MultiHeadAttention', window, false)
     if (softcap !== undefined) checkSoftcap('MultiHeadAttention', softcap)
-    this.#rules = { ...(window !== undefined && { window }), ...(softcap !== undefined && { softcap }) }
+    this.#rules = {
+      ...(window !== undefined && { window }),
+      ...(softcap !== undefined && { softcap }),
+      ...(scale !== undefined && { scale }),
+    }
     if (options.alibi) this.slopes = alibiSlopes(heads)
   }
 
@@ -178,11 +222,14 @@ export class MultiHeadAttention extends Module {
     if (cache) this.#checkCached(options)
     if (offsets) this.#checkPacked(x, options)
     else if (memoryOffsets) throw new ArgumentError('MultiHeadAttention: memoryOffsets need offsets, those of x')
+    if (options.frequencies && !this.frequencies)
+      throw new ArgumentError('MultiHeadAttention: frequencies need a layer made with rope')
     let [q, k, v] = this.#project(x, memory)
     if (this.frequencies) {
       const positions = options.positions ?? counting(q.shape[2]!)
-      q = rotaryEmbedding(q, positions, this.frequencies, this.#rotary)
-      k = rotaryEmbedding(k, positions, this.frequencies, this.#rotary)
+      const frequencies = options.frequencies ?? this.frequencies
+      q = rotaryEmbedding(q, positions, frequencies, this.#rotary)
+      k = rotaryEmbedding(k, positions, frequencies, this.#rotary)
     }
     const rules = {
       ...this.#rules,
@@ -212,7 +259,9 @@ export class MultiHeadAttention extends Module {
   ): Tensor {
     const keys = cacheWrite(cache.keys, k, cache.position)
     const values = cacheWrite(cache.values, v, cache.position)
-    if (Object.keys(rules).length === 0) return cachedAttention(q, keys, values, options)
+    const { scale, ...others } = rules
+    if (Object.keys(others).length === 0)
+      return cachedAttention(q, keys, values, { ...options, ...(scale !== undefined && { scale }) })
     if (!(keys instanceof Tensor) || !(values instanceof Tensor))
       throw new ArgumentError(
         `MultiHeadAttention: window, softcap, alibi and bias go with a cache in f32 only; make it with { dtype: 'f32' }`,
@@ -253,6 +302,7 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: memory needs a layer made with { cross: true }')
     if (!memory && this.#cross)
       throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
+    if (this.#byHead) return this.#projectByHead(x)
     const source = memory ?? x
     const [q, k, v] = this.qkv
       ? split(this.qkv.forward(x), [width, kvWidth, kvWidth])
@@ -262,67 +312,28 @@ export class MultiHeadAttention extends Module {
             ? split(this.keyValue.forward(source), 2)
             : [this.key!.forward(source), this.value!.forward(source)]),
         ]
-    return [this.#intoHeads(q!), this.#intoHeads(k!), this.#intoHeads(v!)]
+    return [this.#normalised(q!, this.queryNorm), this.#normalised(k!, this.keyNorm), this.#intoHeads(v!)]
+  }
+
+  #projectByHead(x: Tensor): [Tensor, Tensor, Tensor] {
+    const pieces = split(this.#headsOf(this.qkv!.forward(x), 3 * this.#headDim), 3)
+    return pieces.map((piece) => transpose(piece, [0, 2, 1, 3])) as [Tensor, Tensor, Tensor]
+  }
+
+  /** Into heads, with the norm of queries or keys where there is one. */
+  #normalised(x: Tensor, norm: RMSNorm | undefined): Tensor {
+    if (!norm) return this.#intoHeads(x)
+    if (!this.#normsHeads) return this.#intoHeads(norm.forward(x))
+    return transpose(norm.forward(this.#headsOf(x, this.#headDim)), [0, 2, 1, 3])
+  }
+
+  /** [batch, length, heads·size] → [batch, length, heads, size]; one sequence is a batch of one. */
+  #headsOf(x: Tensor, size: number): Tensor {
+    return reshape(x, [x.rank === 3 ? x.shape[0]! : 1, -1, x.shape.at(-1)! / size, size])
   }
 
   /** [batch, length, heads·headDim] seen as [batch, heads, length, headDim]. */
   #intoHeads(x: Tensor): Tensor {
-    const batch = x.rank === 3 ? x.shape[0]! : 1
-    return transpose(reshape(x, [batch, -1, x.shape.at(-1)! / this.#headDim, this.#headDim]), [0, 2, 1, 3])
+    return transpose(this.#headsOf(x, this.#headDim), [0, 2, 1, 3])
   }
-}
-
-function rotaryFrequencies(config: RotaryConfig, headDim: number): Tensor {
-  checkOptions('MultiHeadAttention: rope', config, {
-    theta: 'any',
-    dim: 'any',
-    frequencies: 'any',
-    interleaved: 'boolean',
-    scale: 'any',
-  })
-  const { theta = 1e4, dim, frequencies, scale = 1 } = config
-  checkNumber('MultiHeadAttention', 'rope.scale', scale)
-  if (frequencies !== undefined) {
-    if (config.theta !== undefined || dim !== undefined)
-      throw new ArgumentError('MultiHeadAttention: rope takes frequencies or theta and dim, not both')
-    return givenFrequencies(frequencies, headDim)
-  }
-  checkNumber('MultiHeadAttention', 'rope.theta', theta, 1)
-  const turned = checkInteger('MultiHeadAttention', 'rope.dim', dim ?? headDim, 1, headDim)
-  if (turned % 2 !== 0)
-    throw new ShapeError(
-      `MultiHeadAttention: rotary embedding turns pairs, so ${dim === undefined ? 'headDim' : 'rope.dim'} should be even, got ${turned}; choose an even ${dim === undefined ? 'headDim, or rope.dim' : 'number'}`,
-    )
-  return fromData(
-    Array.from({ length: turned >> 1 }, (_, i) => theta ** ((-2 * i) / turned)),
-    { dtype: 'f32' },
-  )
-}
-
-function givenFrequencies(frequencies: readonly number[], headDim: number): Tensor {
-  if (!Array.isArray(frequencies))
-    throw new ArgumentError(
-      `MultiHeadAttention: rope.frequencies should be an array of numbers, got ${describe(frequencies)}`,
-    )
-  frequencies.forEach((f, i) => checkNumber('MultiHeadAttention', `rope.frequencies[${i}]`, f))
-  if (2 * frequencies.length > headDim)
-    throw new ShapeError(
-      `MultiHeadAttention: ${frequencies.length} rope.frequencies turn ${2 * frequencies.length} elements, but heads have ${headDim}`,
-    )
-  return fromData(frequencies, { dtype: 'f32' })
-}
-
-/**
- * 2^(−8i/n), i = 1 … n, for n heads; where n is no power of two, those of the one below and every other one of the one
- * above, as in the code of the paper.
- */
-function alibiSlopes(heads: number): Tensor {
-  const geometric = (n: number): number[] => Array.from({ length: n }, (_, i) => 2 ** ((-8 * (i + 1)) / n))
-  const below = 2 ** Math.floor(Math.log2(heads))
-  const between = geometric(2 * below).filter((_, i) => i % 2 === 0)
-  return fromData([...geometric(below), ...between.slice(0, heads - below)], { dtype: 'f32' })
-}
-
-function counting(length: number): Tensor {
-  return fromData(Int32Array.from({ length }, (_, i) => i))
 }

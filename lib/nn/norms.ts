@@ -1,5 +1,5 @@
 import { checkInteger, checkNumber, checkOptions } from '../errors.ts'
-import { layerNorm, rmsNorm } from '../ops/index.ts'
+import { add, layerNorm, rmsNorm } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import { constant } from './init.ts'
 import { Module } from './module.ts'
@@ -29,20 +29,29 @@ export class LayerNorm extends Module {
   }
 }
 
-/** x / √(mean(x²) + ε) ⊙ weight over the last dimension, of size `dim`. */
+export interface RMSNormOptions {
+  epsilon?: number
+  /** Added to the weight, whose first values are 1 − offset (Gemma). */
+  offset?: number
+}
+
+/** x / √(mean(x²) + ε) ⊙ (weight + offset) over the last dimension, of size `dim`; offset is 0 unless said. */
 export class RMSNorm extends Module {
   readonly weight: Parameter
   readonly #epsilon: number
+  readonly #offset: number
 
-  constructor(dim: number, options: { epsilon?: number } = {}) {
+  constructor(dim: number, options: RMSNormOptions = {}) {
     super()
     checkInteger('RMSNorm', 'dim', dim, 1)
-    checkOptions('RMSNorm', options, ['epsilon'])
+    checkOptions('RMSNorm', options, ['epsilon', 'offset'])
     this.#epsilon = checkNumber('RMSNorm', 'epsilon', options.epsilon ?? 1e-5, 0)
-    this.weight = constant([dim], 1)
+    this.#offset = checkNumber('RMSNorm', 'offset', options.offset ?? 0)
+    this.weight = constant([dim], 1 - this.#offset)
   }
 
   forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight, { epsilon: this.#epsilon })
+    const weight = this.#offset === 0 ? this.weight : add(this.weight, this.#offset)
+    return rmsNorm(x, weight, { epsilon: this.#epsilon })
   }
 }

@@ -1,6 +1,5 @@
 import { ArgumentError, checkInteger, describe } from '../errors.ts'
-import { AutoModelForSequenceClassification } from '../models/auto.ts'
-import type { EncoderForTask } from '../models/encoder-for-task.ts'
+import { AutoModelForSequenceClassification, type TextModel } from '../models/auto.ts'
 import { encodeRows, mapRows, rowOf, type TruncationOptions } from './rows.ts'
 import { largest, sigmoid, softmax } from './scores.ts'
 import { inputsOf, isText, mergeOptions, type CallOptions, type Task } from './task.ts'
@@ -34,7 +33,7 @@ const defaults = { functionToApply: 'any', truncation: 'boolean' } as const
 const known = { ...defaults, topK: 'any', signal: 'signal' } as const
 
 /** Labels of whole texts: what a text is about, whether it is spam, how its writer feels. */
-export const textClassification: Task<EncoderForTask, ClassifyText> = {
+export const textClassification: Task<TextModel, ClassifyText> = {
   open: (model, options) => AutoModelForSequenceClassification.fromPretrained(model, options),
   defaults,
   make: ({ model, tokenizer }, given) => {

@@ -1,48 +1,84 @@
 import { join } from 'node:path'
 import { FileError } from '../errors.ts'
 import { checkPath } from '../files/file-error.ts'
-import { exists, isObject, readJson, readText, withFile } from '../files/read-file.ts'
+import { decodeUtf8, exists, isObject, parseJsonObject, readJson, readText, withFile } from '../files/read-file.ts'
 import { CharTokenizer } from './char-tokenizer.ts'
+import { marianFiles, marianTokenizer } from './marian-tokenizer.ts'
 import { configFile, PretrainedTokenizer } from './pretrained-tokenizer.ts'
 import { tokenizerFromSentencePiece } from './sentencepiece.ts'
 import { tokenizerFile, type Tokenizer } from './tokenizer.ts'
+import { filesOfBytePairs, filesOfWordPiece } from './vocabulary-files.ts'
 
 /**
  * The tokenizer of a model folder, whatever its kind: `tokenizer.json`, or else SentencePiece's `tokenizer.model` or
- * `spiece.model`, and beside it `tokenizer_config.json`,
- * `special_tokens_map.json` and `chat_template.jinja` where they are. Throws FileError, which says what is damaged or not supported.
+ * `spiece.model`, Marian's `source.spm` with `vocab.json`, `vocab.json` with `merges.txt`, or `vocab.txt`; and beside it
+ * `tokenizer_config.json`, `special_tokens_map.json` and `chat_template.jinja` where they are. Throws FileError, which says what is damaged or not supported.
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const operation = 'loadTokenizer'
-  const path = join(checkPath(operation, folder), tokenizerFile)
-  for (const name of (await exists(path)) ? [] : sentencePieceFiles)
-    if (await exists(join(folder, name))) return loadSentencePiece(operation, folder, join(folder, name))
+  checkPath(operation, folder)
+  const isThere = (name: string): Promise<boolean> => exists(join(folder, name))
+  if (!(await isThere(tokenizerFile)))
+    for (const { files, open } of olderKinds)
+      if ((await Promise.all(files.map(isThere))).every(Boolean)) {
+        const contents = await Promise.all(files.map((name) => readSmall(join(folder, name))))
+        return open(contents, await readConfig(folder), `${operation}: ${join(folder, files[0]!)}`)
+      }
+  const path = join(folder, tokenizerFile)
   const where = `${operation}: ${path}`
   const tokenizer = await readJson(path, operation)
   const type = isObject(tokenizer['model']) ? tokenizer['model']['type'] : undefined
   if (type === 'WordLevel' && CharTokenizer.describes(tokenizer)) return CharTokenizer.fromJson(tokenizer, where)
-  return new PretrainedTokenizer({ tokenizer, config: await readConfig(operation, folder) }, where)
+  return new PretrainedTokenizer({ tokenizer, config: await readConfig(folder) }, where)
 }
 
-/** What models call their SentencePiece file. (Not XLM-R's: its ids are others than those in the file.) */
-const sentencePieceFiles = ['tokenizer.model', 'spiece.model']
-/** The largest published is 4 MB. */
-const largestModel = 2 ** 26
+const operation = 'loadTokenizer'
 
-async function loadSentencePiece(operation: string, folder: string, path: string): Promise<Tokenizer> {
-  const bytes = await withFile(operation, path, ({ handle, size }) => {
-    if (size > largestModel)
-      throw new FileError(`${operation}: ${path}: expected at most ${largestModel} bytes, got ${size}`)
+/** What tokenizers were kept in before there was tokenizer.json, the kinds with more files first. */
+const olderKinds: readonly {
+  readonly files: readonly string[]
+  readonly open: (contents: readonly Buffer[], config: Record<string, unknown>, where: string) => Tokenizer
+}[] = [
+  {
+    files: marianFiles,
+    open: ([source, target, ids], config, where) =>
+      marianTokenizer({ 'source.spm': source!, 'target.spm': target!, 'vocab.json': ids! }, config, where),
+  },
+  // (Not XLM-R's sentencepiece.bpe.model: its ids are others than those in the file.)
+  ...['tokenizer.model', 'spiece.model'].map((name) => ({
+    files: [name],
+    open: ([bytes]: readonly Buffer[], config: Record<string, unknown>, where: string) =>
+      tokenizerFromSentencePiece(bytes!, config, where),
+  })),
+  {
+    files: ['vocab.json', 'merges.txt'],
+    open: ([ids, merges], config, where) => {
+      const vocab = parseJsonObject(decodeUtf8(ids!, where), where)
+      return new PretrainedTokenizer(filesOfBytePairs(vocab, decodeUtf8(merges!, where), config, where), where)
+    },
+  },
+  {
+    files: ['vocab.txt'],
+    open: ([text], config, where) =>
+      new PretrainedTokenizer(filesOfWordPiece(decodeUtf8(text!, where), config, where), where),
+  },
+]
+
+/** The largest published is 5 MB. */
+const largestFile = 2 ** 26
+
+function readSmall(path: string): Promise<Buffer> {
+  return withFile(operation, path, ({ handle, size }) => {
+    if (size > largestFile)
+      throw new FileError(`${operation}: ${path}: expected at most ${largestFile} bytes, got ${size}`)
     return handle.readFile()
   })
-  return tokenizerFromSentencePiece(bytes, await readConfig(operation, folder), `${operation}: ${path}`)
 }
 
 /** What the files beside the tokenizer say. */
-async function readConfig(operation: string, folder: string): Promise<Record<string, unknown>> {
+async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const [special, config, template] = await Promise.all([
-    readIfThere(join(folder, 'special_tokens_map.json'), operation),
-    readIfThere(join(folder, configFile), operation),
+    readIfThere(join(folder, 'special_tokens_map.json')),
+    readIfThere(join(folder, configFile)),
     exists(join(folder, templateFile)).then((isThere) =>
       isThere ? readText(join(folder, templateFile), operation) : undefined,
     ),
@@ -52,6 +88,6 @@ async function readConfig(operation: string, folder: string): Promise<Record<str
 
 const templateFile = 'chat_template.jinja'
 
-async function readIfThere(path: string, operation: string): Promise<Record<string, unknown>> {
+async function readIfThere(path: string): Promise<Record<string, unknown>> {
   return (await exists(path)) ? readJson(path, operation) : {}
 }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ArgumentError, checkOptions, describe, FileError } from '../errors.ts'
-import { writeTextAtomically } from '../files/atomic-file.ts'
+import { writeFileAtomically, writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath, fileError } from '../files/file-error.ts'
 import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
 import type { Normalizer } from './aligned-text.ts'
@@ -26,6 +26,8 @@ export interface TokenizerFiles {
   readonly config: Record<string, unknown>
   /** What is used instead of parts of tokenizer.json, where the format can not say it. */
   readonly exact?: ExactParts
+  /** By name: the files that are saved, where tokenizer.json can not say it all. */
+  readonly originals?: Readonly<Record<string, Uint8Array>>
 }
 
 export interface ExactParts {
@@ -157,7 +159,7 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
     return this.#tokens[id]
   }
 
-  /** Writes `tokenizer.json` and `tokenizer_config.json` as they were read, each atomically. */
+  /** Writes `tokenizer.json` (or the files that say more) and `tokenizer_config.json` as they were read, each atomically. */
   async save(folder: string): Promise<void> {
     checkPath('save', folder)
     await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
@@ -165,7 +167,9 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
     })
     const text = (json: unknown): string => `${JSON.stringify(json, null, 2)}\n`
     await writeTextAtomically(join(folder, configFile), text(this.#files.config), 'save')
-    await writeTextAtomically(join(folder, tokenizerFile), text(this.#files.tokenizer), 'save')
+    const { originals, tokenizer } = this.#files
+    for (const [name, bytes] of Object.entries(originals ?? { [tokenizerFile]: Buffer.from(text(tokenizer)) }))
+      await writeFileAtomically(join(folder, name), (handle) => handle.writeFile(bytes), 'save')
   }
 
   #tokensOf(text: string, sequence: number): Tokens {

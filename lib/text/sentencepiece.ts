@@ -23,7 +23,7 @@ export function tokenizerFromSentencePiece(
 
 function toFiles(model: SentencePieceModel, config: Readonly<Record<string, unknown>>, where: string): TokenizerFiles {
   const { pieces, type, byteFallback, charsmap, addDummyPrefix, removeExtraWhitespaces } = model
-  const unknownId = pieces.findIndex((piece) => piece.type === pieceType.unknown)
+  const unknownId = unknownIdOf(model)
   const added = pieces.flatMap(({ piece, type: kind }, id) =>
     kind === pieceType.control || kind === pieceType.unknown || kind === pieceType.userDefined
       ? [{ id, content: piece, normalized: false, special: kind !== pieceType.userDefined }]
@@ -88,10 +88,18 @@ function toFiles(model: SentencePieceModel, config: Readonly<Record<string, unkn
     exact: {
       isFoundInText: ({ special }) => special,
       normalizer: sentencePieceNormalizer(model, where),
-      model: type === 'bpe' ? bpe(model, unknownId) : unigram(model, unknownId),
+      model: tokenModelOf(model),
       decoder: sentencePieceDecoder(model),
     },
   }
+}
+
+const unknownIdOf = ({ pieces }: SentencePieceModel): number =>
+  pieces.findIndex((piece) => piece.type === pieceType.unknown)
+
+/** How SentencePiece cuts normalised text. */
+export function tokenModelOf(model: SentencePieceModel): TokenModel {
+  return (model.type === 'bpe' ? bpe : unigram)(model, unknownIdOf(model))
 }
 
 /** The file does not say what is added to a text; tokenizer_config.json does, by itself or by the name of its class. */

@@ -12,8 +12,8 @@ import {
   AutoModelForQuestionAnswering,
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
+  type TextModel,
 } from '../../lib/models/auto.ts'
-import type { EncoderForTask } from '../../lib/models/encoder-for-task.ts'
 import { fromData } from '../../lib/tensor/tensor.ts'
 import { deviation, norm } from '../reference/deviation.ts'
 import { expectSummary, type Summary } from '../reference/summary.ts'
@@ -44,7 +44,7 @@ interface Case {
 /** f32 arithmetic against f64: some rounding errors of 6e-8 in a row, relative to the largest value. */
 const tolerance = 5e-6
 
-const autoClasses: Record<string, { fromPretrained(folder: string): Promise<EncoderForTask> }> = {
+const autoClasses: Record<string, { fromPretrained(folder: string): Promise<TextModel> }> = {
   Model: AutoModel,
   ForMaskedLM: AutoModelForMaskedLM,
   ForSequenceClassification: AutoModelForSequenceClassification,
@@ -58,7 +58,7 @@ const { cases } = JSON.parse(gunzipSync(await readFile(path)).toString()) as { c
 
 describe.each(cases)('$name: what transformers computed', ({ config, weights, inputs, ...expected }) => {
   let folder: string
-  let model: EncoderForTask
+  let model: TextModel
   const given = {
     inputIds: inputs.input_ids,
     attentionMask: inputs.attention_mask,

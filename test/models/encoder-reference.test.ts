@@ -45,7 +45,7 @@ describe.each(models)('%s: what transformers computed', (name, auto) => {
     expected = JSON.parse(await readFile(join(folder, 'expected.json'), 'utf8')) as Expected
     const { input_ids: inputIds, attention_mask: attentionMask, token_type_ids: tokenTypeIds } = expected.inputs
     inputs = { inputIds, attentionMask, tokenTypeIds }
-    model = await auto.fromPretrained(folder)
+    model = (await auto.fromPretrained(folder)) as EncoderForTask
   })
   afterAll(() => model.dispose())
 

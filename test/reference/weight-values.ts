@@ -1,6 +1,6 @@
 import { sizeOf, type Shape } from '../../lib/tensor/shape.ts'
 
-/** Multiples of 2^-17 in [-1/4, 1/4): FNV-1a of the name seeds an LCG (Numerical Recipes), as in make-encoders.py. */
+/** Multiples of 2^-17 in [-1/4, 1/4): FNV-1a of the name seeds an LCG (Numerical Recipes), as in make-encoders.py and make-decoders.py. */
 export function namedNumbers(name: string, shape: Shape): Float32Array {
   let state = 0x811c9dc5
   for (const byte of Buffer.from(name)) state = Math.imul(state ^ byte, 0x01000193)
@@ -12,8 +12,7 @@ export function namedNumbers(name: string, shape: Shape): Float32Array {
 
 /** The weights of reference models that are not stored, by their names: those of norms stand around 1. */
 export function weightValues(name: string, shape: Shape): Float32Array {
-  const layer = name.toLowerCase().split('.').at(-2) ?? ''
-  const isScale = name.endsWith('.weight') && (layer.includes('norm') || layer.endsWith('_ln'))
+  const isScale = shape.length === 1 && name.endsWith('.weight')
   const values = namedNumbers(name, shape)
   return isScale ? values.map((value) => value + 1) : values
 }

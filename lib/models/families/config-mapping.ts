@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { ArgumentError, describe, FileError } from '../../errors.ts'
 import { isObject } from '../../files/read-file.ts'
 import { activationNames, type ConfigKey, type Family, type HeadName } from './family.ts'
@@ -27,6 +28,10 @@ export function readConfig<Config extends object>(family: Family<Config>, json: 
   }
   const config: Record<string, unknown> = { ...family.fixed }
   for (const [key, rule] of Object.entries(family.config)) {
+    if (rule.null !== undefined && json[key] === null) {
+      config[rule.field] = rule.null
+      continue
+    }
     const found = [key, ...(rule.also ?? [])].find((name) => valueAt(json, name) !== undefined)
     const value = found === undefined ? rule.default : valueAt(json, found)
     if (value === undefined) throw new FileError(`${where}: ${key} is missing`)
@@ -86,13 +91,15 @@ export function writeConfig<Config extends object>(
     const value = config[rule.field]
     if (rule.own && value === rule.default) continue
     for (const name of [key, ...(rule.also ?? [])])
-      put(name, rule.kind === 'activation' ? activationName(value) : value)
+      put(name, rule.kind === 'activation' ? activationName(value) : value === rule.null ? null : value)
   }
   for (const part of family.parts ?? []) Object.assign(json, part.write(config))
   for (const [key, value] of Object.entries(family.constants)) put(key, value)
   const read = readConfig(family, json, family.modelType)
   const fields = Object.keys(config) as (keyof Config & string)[]
-  const misfits = fields.filter((field) => config[field] !== read[field] && field !== ignoredField(config))
+  const misfits = fields.filter(
+    (field) => !isDeepStrictEqual(config[field], read[field]) && field !== ignoredField(config),
+  )
   if (misfits.length)
     throw new ArgumentError(
       `${family.modelType}: can not express ${misfits.map((field) => `${field} ${describe(config[field])}`).join(', ')}`,

@@ -16,6 +16,8 @@ export interface ConfigKey<Config> {
   readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation'
   /** What a file without the key means; 'derived': what the model makes of the other fields. None: it is required. */
   readonly default?: unknown
+  /** What null means, which is also written so; as without the key unless said. */
+  readonly null?: unknown
   /** Other keys for the same: read where the first is missing, written as well. */
   readonly also?: readonly string[]
   /** Written only when it is not the default: for keys that only this package knows. */
@@ -54,6 +56,8 @@ export interface HeadKind {
   }
   /** How many numbers: one for each label or token of the vocabulary ('tied': by the token embedding), or so many. */
   readonly output: 'labels' | 'tied' | number
+  /** Whether the output has biases; true unless said. */
+  readonly bias?: boolean
 }
 
 /** A head, and the tensors of the checkpoint with their field paths in it. */
@@ -96,6 +100,12 @@ export interface Family<Config extends object = any, Model extends Module = any>
   /** A model without biases is written with biases of zero. */
   readonly zeroBiases?: true
 }
+
+/** Of decoders: classes of a sequence by its last token, which has seen all of it. */
+export const lastTokenClassifier = {
+  kind: { rows: 'last', output: 'labels', bias: false },
+  weights: { 'score.weight': 'output.weight' },
+} as const
 
 /** Activations by the names of Hugging Face; the first name of each is written. */
 export const activationNames: Readonly<Record<string, Activation>> = {

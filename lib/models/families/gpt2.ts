@@ -1,5 +1,5 @@
 import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
-import type { Family } from './family.ts'
+import { lastTokenClassifier, type Family } from './family.ts'
 
 /** GPT-2 (Radford et al. 2019). Its layers' weights are stored as [inputs, outputs]. */
 export const gpt2: Family<DecoderConfig, DecoderModel> = {
@@ -7,6 +7,7 @@ export const gpt2: Family<DecoderConfig, DecoderModel> = {
   assembly: decoder,
   architectures: {
     GPT2LMHeadModel: 'causal-lm',
+    GPT2ForSequenceClassification: 'sequence-classification',
     GPT2Model: 'none',
   },
   config: {
@@ -50,6 +51,7 @@ export const gpt2: Family<DecoderConfig, DecoderModel> = {
     'transformer.ln_f.bias': 'norm.bias',
     'lm_head.weight': 'head.weight',
   },
+  heads: { 'sequence-classification': lastTokenClassifier },
   // The causal mask.
   ignored: ['transformer.h.#.attn.bias', 'transformer.h.#.attn.masked_bias'],
   copies: { 'lm_head.weight': 'transformer.wte.weight' },

@@ -5,16 +5,24 @@ import type { Assembly, Family, HeadName } from './family.ts'
 import { bert } from './bert.ts'
 import { distilbert } from './distilbert.ts'
 import { electra } from './electra.ts'
+import { gemma2, gemma3 } from './gemma.ts'
+import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
+import { olmo2 } from './olmo2.ts'
+import { phi3 } from './phi3.ts'
+import { qwen2, qwen3 } from './qwen.ts'
 import { roberta, xlmRoberta } from './roberta.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
+const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra]
+const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
 /** Every family that is known. */
-export const families: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, gpt2, llama]
+export const families: readonly Family[] = [...encoders, ...decoders]
 
 /**
  * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which

@@ -8,9 +8,11 @@ namespace {
 
 constexpr int kGemmRows = 14, kGemmVectors = 2, kGemmDepth = 768;
 constexpr int kGemmInPlaceRows = 168, kGemvRows = 16;
+constexpr int kPackVectors = 6;
 
-#include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"
+#include "kernels/simd/pack-inl.h"
+#include "kernels/simd/math-inl.h"
 #include "kernels/simd/lanes-inl.h"
 #include "kernels/simd/functions-inl.h"
 #include "kernels/simd/random-inl.h"

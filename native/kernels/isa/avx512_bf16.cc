@@ -5,10 +5,11 @@
 namespace heedful::avx512_bf16 {
 namespace {
 
-constexpr int kGemmRows = 14, kGemmVectors = 2;
+constexpr int kGemmRows = 14, kGemmVectors = 2, kPackVectors = 6;
 
-#include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"
+#include "kernels/simd/pack-inl.h"
+#include "kernels/simd/math-inl.h"
 #include "kernels/simd/lanes-inl.h"
 #include "kernels/simd/gemm-inl.h"
 #include "kernels/simd/gemm_bf16-inl.h"

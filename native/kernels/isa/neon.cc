@@ -8,9 +8,11 @@ namespace {
 
 constexpr int kGemmRows = 6, kGemmVectors = 4, kGemmDepth = 384;
 constexpr int kGemmInPlaceRows = 24, kGemvRows = 8;
+constexpr int kPackVectors = 4;
 
-#include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"
+#include "kernels/simd/pack-inl.h"
+#include "kernels/simd/math-inl.h"
 #include "kernels/simd/lanes-inl.h"
 #include "kernels/simd/functions-inl.h"
 #include "kernels/simd/random-inl.h"

@@ -8,9 +8,11 @@ namespace {
 
 constexpr int kGemmRows = 4, kGemmVectors = 2, kGemmDepth = 256;
 constexpr int kGemmInPlaceRows = 12, kGemvRows = 8;
+constexpr int kPackVectors = 1;
 
-#include "kernels/simd/math-inl.h"
 #include "kernels/simd/unroll.h"
+#include "kernels/simd/pack-inl.h"
+#include "kernels/simd/math-inl.h"
 #include "kernels/simd/lanes-inl.h"
 #include "kernels/simd/functions-inl.h"
 #include "kernels/simd/random-inl.h"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "kernels/kernel_table.h"
@@ -52,7 +53,8 @@ T Value(Unary f, T x) {
     case Unary::relu:
       return x < 0 ? T(0) : x;
     case Unary::gelu:
-      return x * erfc(-x / sqrt(T(2))) / 2;
+      // The limit at −∞.
+      return x == -std::numeric_limits<T>::infinity() ? T(0) : x * erfc(-x / sqrt(T(2))) / 2;
     case Unary::geluTanh:
       return x * Logistic(2 * GeluTanhArgument(x));
     case Unary::silu:

@@ -4,13 +4,13 @@
 
 template <Unary kFunction>
 void UnaryKernel(const float* x, float* y, int64_t n) {
-  ForLanes(n,
+  ForPacks(n,
            [=](int64_t i, auto lanes) { lanes.Write(y + i, Function<kFunction>::Value(lanes.Read(x + i))); });
 }
 
 template <Unary kFunction>
 void UnaryGradientKernel(const float* x, const float* dy, float* dx, int64_t n) {
-  ForLanes(n, [=](int64_t i, auto lanes) {
+  ForPacks(n, [=](int64_t i, auto lanes) {
     lanes.Write(dx + i, lanes.Read(dy + i) * Function<kFunction>::Derivative(lanes.Read(x + i)));
   });
 }
@@ -37,7 +37,7 @@ void BinaryKernel(const float* a, int64_t a_step, const float* b, int64_t b_step
 
 template <Unary kFunction>
 void GatedKernel(const float* gate, const float* up, float* y, int64_t n) {
-  ForLanes(n, [=](int64_t i, auto lanes) {
+  ForPacks(n, [=](int64_t i, auto lanes) {
     lanes.Write(y + i, Function<kFunction>::Value(lanes.Read(gate + i)) * lanes.Read(up + i));
   });
 }
@@ -45,8 +45,8 @@ void GatedKernel(const float* gate, const float* up, float* y, int64_t n) {
 template <Unary kFunction>
 void GatedGradientKernel(const float* gate, const float* up, const float* dy, float* d_gate, float* d_up,
                          int64_t n) {
-  ForLanes(n, [=](int64_t i, auto lanes) {
-    const Vec g = lanes.Read(gate + i), d = lanes.Read(dy + i), u = lanes.Read(up + i);
+  ForPacks(n, [=](int64_t i, auto lanes) {
+    const auto g = lanes.Read(gate + i), d = lanes.Read(dy + i), u = lanes.Read(up + i);
     lanes.Write(d_gate + i, d * u * Function<kFunction>::Derivative(g));
     lanes.Write(d_up + i, d * Function<kFunction>::Value(g));
   });

@@ -1,4 +1,4 @@
-// The elementwise functions of kernel_table.h: Function<f>::Value and ::Derivative over Vec.
+// The elementwise functions of kernel_table.h: Function<f>::Value and ::Derivative over Vec and Pack.
 // Included inside each instruction set's anonymous namespace.
 //
 // NaN goes through every function. Where a function has a kink the derivative is 0 at it.
@@ -6,20 +6,35 @@
 template <Unary kFunction>
 struct Function;
 
-#define HEEDFUL_FUNCTION(name, value, derivative)                       \
-  template <>                                                           \
-  struct Function<Unary::name> {                                        \
-    static inline Vec Value(Vec x) { value }                            \
-    static inline Vec Derivative([[maybe_unused]] Vec x) { derivative } \
+#define HEEDFUL_FUNCTION(name, value, derivative)                        \
+  template <>                                                            \
+  struct Function<Unary::name> {                                         \
+    template <class V>                                                   \
+    static HEEDFUL_INLINE V Value(const V& x) {                          \
+      value                                                              \
+    }                                                                    \
+    template <class V>                                                   \
+    static HEEDFUL_INLINE auto Derivative([[maybe_unused]] const V& x) { \
+      derivative                                                         \
+    }                                                                    \
   };
 
 inline Vec One() { return Set1(1.0f); }
-inline Vec Step(Vec x) { return Select(Less(Zero(), x), One(), Zero()); }
-inline Vec Sign(Vec x) { return Select(Less(Zero(), x), One(), Select(Less(x, Zero()), Set1(-1.0f), x)); }
+template <class V>
+HEEDFUL_INLINE V Step(const V& x) {
+  return Select(Less(Zero(), x), One(), Zero());
+}
+template <class V>
+HEEDFUL_INLINE V Sign(const V& x) {
+  return Select(Less(Zero(), x), One(), Select(Less(x, Zero()), Set1(-1.0f), x));
+}
 
 // The argument of the logistic function in the tanh form of gelu, 2·√(2/π)·(x + 0.044715·x³), since
 // ½·(1 + tanh u) = σ(2u).
-inline Vec GeluTanhArgument(Vec x) { return x * Fma(x * x, Set1(0.0713548163f), Set1(1.59576912f)); }
+template <class V>
+HEEDFUL_INLINE V GeluTanhArgument(const V& x) {
+  return x * Fma(x * x, Set1(0.0713548163f), Set1(1.59576912f));
+}
 
 HEEDFUL_FUNCTION(identity, return x;, return One();)
 HEEDFUL_FUNCTION(negate, return Set1(-0.0f) - x;, return Set1(-1.0f);)
@@ -36,36 +51,39 @@ HEEDFUL_FUNCTION(sign, return Sign(x);, return Zero();)
 HEEDFUL_FUNCTION(relu, return Max(Zero(), x);, return Step(x);)
 HEEDFUL_FUNCTION(tanh, return Tanh(x);, {
   // 1 − tanh² without its cancellation: 4e / (1 + e)², e = exp(−2|x|).
-  const Vec e = Exp(Set1(-2.0f) * Abs(x));
-  const Vec d = One() + e;
+  const V e = Exp<V>(Set1(-2.0f) * Abs(x));
+  const V d = One() + e;
   return Set1(4.0f) * e / (d * d);
 })
 HEEDFUL_FUNCTION(sigmoid, return Sigmoid(x);, {
-  const Vec e = Exp(Zero() - Abs(x));
-  const Vec d = One() + e;
+  const V e = Exp<V>(Zero() - Abs(x));
+  const V d = One() + e;
   return e / (d * d);
 })
 // x·σ(x);  f' = σ·(1 + x·(1 − σ))
-HEEDFUL_FUNCTION(silu, return x * Sigmoid(x);, {
-  const Vec s = Sigmoid(x);
+HEEDFUL_FUNCTION(silu, return x / (One() + Exp<V>(Zero() - x));, {
+  const V s = Sigmoid(x);
   return s * Fma(x, One() - s, One());
 })
-// x·Φ(x) (Hendrycks & Gimpel 2016);  f' = Φ + x·φ
+// x·Φ(x) = max(x, 0) − |x|·Φ(−|x|) (Hendrycks & Gimpel 2016);  f' = Φ + x·φ
 HEEDFUL_FUNCTION(
     gelu,
     {
-      Vec density;
-      return x * NormalDistribution(x, &density);
+      V e;
+      const V a = Min(Set1(kNormalLimit), Abs(x));
+      return Fnma(a, NormalTail(a, &e), Max(Zero(), x));
     },
     {
-      Vec density;
-      const Vec distribution = NormalDistribution(x, &density);
-      return Fma(x, density, distribution);
+      V e;
+      const V a = Min(Set1(kNormalLimit), Abs(x));
+      const V tail = NormalTail(a, &e);
+      const V distribution = Select(Less(x, Zero()), tail, One() - tail);
+      return Fma(CopySign(a, x) * Set1(0.398942280f), e, distribution);
     })
 // x·σ(w), w(x) as above;  f' = σ·(1 + x·w'·(1 − σ))
-HEEDFUL_FUNCTION(geluTanh, return x * Sigmoid(GeluTanhArgument(x));, {
-  const Vec s = Sigmoid(GeluTanhArgument(x));
-  const Vec slope = Fma(x * x, Set1(0.214064449f), Set1(1.59576912f));
+HEEDFUL_FUNCTION(geluTanh, return x / (One() + Exp<V>(Zero() - GeluTanhArgument(x)));, {
+  const V s = Sigmoid(GeluTanhArgument(x));
+  const V slope = Fma(x * x, Set1(0.214064449f), Set1(1.59576912f));
   return s * Fma(x * slope, One() - s, One());
 })
 #undef HEEDFUL_FUNCTION

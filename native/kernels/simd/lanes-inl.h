@@ -20,10 +20,35 @@ struct Partial {
   }
 };
 
+// A pack of full vectors: what a body makes of it may be a pack or a vector, which is every vector of it
+// then.
+struct Packed {
+  Pack<kPackVectors> Read(const float* p) const {
+    return Each<Pack<kPackVectors>, kPackVectors>([&](int i) __attribute__((always_inline)) {
+      return Load(p + i * Vec::kLanes);
+    });
+  }
+  template <class V>
+  HEEDFUL_INLINE void Write(float* p, const V& x) const {
+    Unroll<kPackVectors>([&](auto i)
+                             __attribute__((always_inline)) { Store(p + i * Vec::kLanes, Part(x, i)); });
+  }
+};
+
 // body(i, lanes) for i = 0, kLanes, 2·kLanes, …
 template <class F>
-inline __attribute__((always_inline)) void ForLanes(int64_t n, F&& body) {
+HEEDFUL_INLINE void ForLanes(int64_t n, F&& body) {
   int64_t i = 0;
+  for (; i + Vec::kLanes <= n; i += Vec::kLanes) body(i, Whole{});
+  if (i < n) body(i, Partial{static_cast<int>(n - i)});
+}
+
+// The same with packs as far as they go, for bodies of more than a few steps.
+template <class F>
+HEEDFUL_INLINE void ForPacks(int64_t n, F&& body) {
+  constexpr int64_t kSize = kPackVectors * Vec::kLanes;
+  int64_t i = 0;
+  for (; i + kSize <= n; i += kSize) body(i, Packed{});
   for (; i + Vec::kLanes <= n; i += Vec::kLanes) body(i, Whole{});
   if (i < n) body(i, Partial{static_cast<int>(n - i)});
 }
@@ -31,8 +56,7 @@ inline __attribute__((always_inline)) void ForLanes(int64_t n, F&& body) {
 // Folds term(i, lanes) with merge(accumulator, term), from `neutral`, in four accumulators: enough to hide
 // the latency of an addition. The order is fixed by n and kLanes alone.
 template <class Term, class Merge>
-inline __attribute__((always_inline)) Vec Fold(int64_t begin, int64_t end, Vec neutral, Term&& term,
-                                               Merge&& merge) {
+HEEDFUL_INLINE Vec Fold(int64_t begin, int64_t end, Vec neutral, Term&& term, Merge&& merge) {
   Vec s0 = neutral, s1 = neutral, s2 = neutral, s3 = neutral;
   int64_t i = begin;
   for (; i + 4 * Vec::kLanes <= end; i += 4 * Vec::kLanes) {
@@ -52,7 +76,7 @@ inline __attribute__((always_inline)) Vec Fold(int64_t begin, int64_t end, Vec n
 // Σ factor ⊙ term(i, lanes) over i < n: blocks of 4096 in single precision, the blocks in double. The error
 // is that of a chain of at most 4096 / (4·kLanes) additions, whatever n.
 template <class Term>
-inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term, Vec factor) {
+HEEDFUL_INLINE double Sum(int64_t n, Term&& term, Vec factor) {
   constexpr int64_t kBlock = 4096;
   double total = 0;
   for (int64_t i = 0; i < n; i += kBlock) {
@@ -64,6 +88,6 @@ inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term, Vec fac
 
 // The same without a factor.
 template <class Term>
-inline __attribute__((always_inline)) double Sum(int64_t n, Term&& term) {
+HEEDFUL_INLINE double Sum(int64_t n, Term&& term) {
   return Sum(n, term, Set1(1.0f));
 }

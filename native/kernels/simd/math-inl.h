@@ -1,4 +1,4 @@
-// Elementary functions over Vec. Included inside each instruction set's anonymous namespace.
+// Elementary functions over Vec and Pack. Included inside each instruction set's anonymous namespace.
 // Errors are the largest of a sweep over all floats (HEEDFUL_SWEEP=1 npx vitest run
 // test/ops/accuracy.test.ts), with FMA; without FMA up to 1 ulp more. The polynomials are minimax fits of our
 // own (Remez).
@@ -29,15 +29,16 @@ inline Vec Exp2Down(Vec x) {
 inline Vec Exp2(Vec x) { return Exp2Down(Min(Set1(160.0f), x)); }
 
 // x = n·ln 2 + r, |r| ≤ ½ ln 2: gives n, rounded by adding and subtracting 1.5·2²³. |x| < 2²¹.
-inline Vec ExpExponent(Vec x) {
+template <class V>
+HEEDFUL_INLINE V ExpExponent(const V& x) {
   const Vec magic = Set1(12582912.0f);
   return Fma(x, Set1(1.44269504f), magic) - magic;
 }
 
 // eʳ, |r| ≤ ½ ln 2: degree 5 (minimax, relative error 9.2e-8).
-inline Vec ExpReduced(Vec r) {
-  Vec p = Set1(8.290147592e-3f);
-  p = Fma(p, r, Set1(4.189802719e-2f));
+template <class V>
+HEEDFUL_INLINE V ExpReduced(const V& r) {
+  V p = Fma(Set1(8.290147592e-3f), r, Set1(4.189802719e-2f));
   p = Fma(p, r, Set1(1.66676408e-1f));
   p = Fma(p, r, Set1(4.999914875e-1f));
   p = Fma(p, r, Set1(9.999997044e-1f));
@@ -45,20 +46,22 @@ inline Vec ExpReduced(Vec r) {
 }
 
 // eˣ within 2 ulp; e^−∞ = 0, e^∞ = ∞, NaN stays NaN.
-inline Vec Exp(Vec x) {
-  const Vec bounded = Min(Set1(89.0f), Max(Set1(-104.0f), x));
-  const Vec n = ExpExponent(bounded);
+template <class V>
+HEEDFUL_INLINE V Exp(const V& x) {
+  const V bounded = Min(Set1(89.0f), Max(Set1(-104.0f), x));
+  const V n = ExpExponent(bounded);
   // ln 2 in two parts; n times the first is exact.
-  const Vec r = Fnma(n, Set1(1.42860677e-6f), Fnma(n, Set1(0.693145752f), bounded));
+  const V r = Fnma(n, Set1(1.42860677e-6f), Fnma(n, Set1(0.693145752f), bounded));
   return ScaleB(ExpReduced(r), n);
 }
 
 // The same for x ≤ 0, or a little above, with ln 2 in one part: relative error 1.4e-7 + 2.8e-9·|x|. What is
 // far below the largest of a sum of exponentials needs no more. e^−∞ = 0, NaN stays NaN.
-inline Vec ExpDown(Vec x) {
-  const Vec bounded = Max(Set1(-104.0f), x);
-  const Vec n = ExpExponent(bounded);
-  return ScaleB(ExpReduced(Fnma(n, Set1(0.693147182f), bounded)), n);
+template <class V>
+HEEDFUL_INLINE V ExpDown(const V& x) {
+  const V bounded = Max(Set1(-104.0f), x);
+  const V n = ExpExponent(bounded);
+  return ScaleB(ExpReduced<V>(Fnma(n, Set1(0.693147182f), bounded)), n);
 }
 
 // ln x within 1 ulp, x = 2ᵉ·(1 + f): f − f²/2 + f³·P(f) + e·ln 2. ln 0 = −∞, ln ∞ = ∞, NaN for x < 0 and NaN.
@@ -85,34 +88,45 @@ inline Vec Log(Vec x) {
   return Select(Less(Zero(), x), y, Select(Equal(x, Zero()), Set1(-kInfinity), Set1(__builtin_nanf(""))));
 }
 
-// tanh x = −t / (2 + t), t = e^(−2|x|) − 1 = 2ⁿ·(eʳ − 1) + (2ⁿ − 1), within 2.5 ulp; exact at 0 and ±∞, NaN
-// stays NaN. (x·P(x²) / Q(x²) takes two thirds of the time, but its roundings add up to 5.4 ulp.)
-inline Vec Tanh(Vec x) {
-  const Vec bounded = Max(Set1(-104.0f), Set1(-2.0f) * Abs(x));
-  const Vec n = ExpExponent(bounded);
-  const Vec r = Fnma(n, Set1(1.42860677e-6f), Fnma(n, Set1(0.693145752f), bounded));
-  Vec p = Set1(1.394655555e-3f);
-  p = Fma(p, r, Set1(8.366643451e-3f));
+// tanh x = −t / (2 + t), t = e^(−2|x|) − 1 = 2ⁿ·w + (2ⁿ − 1) and 2 + t = 2ⁿ·w + (2ⁿ + 1), w = eʳ − 1, each
+// rounded once: within 1.9 ulp; exact at 0 and ±∞, NaN stays NaN. (x·P(x²) / Q(x²) takes two thirds of the
+// time, but its roundings add up to 5.4 ulp.)
+template <class V>
+HEEDFUL_INLINE V Tanh(const V& x) {
+  const V bounded = Max(Set1(-104.0f), Set1(-2.0f) * Abs(x));
+  const V n = ExpExponent(bounded);
+  // ln 2 in one part: where n is not 0, t is large.
+  const V r = Fnma(n, Set1(0.693147182f), bounded);
+  V p = Fma(Set1(1.394655555e-3f), r, Set1(8.366643451e-3f));
   p = Fma(p, r, Set1(4.166628048e-2f));
   p = Fma(p, r, Set1(1.666654199e-1f));
   p = Fma(p, r, Set1(0.5f));
-  const Vec scale = ScaleB(Set1(1.0f), n);
-  const Vec t = Fma(Fma(r * r, p, r), scale, scale - Set1(1.0f));
-  return CopySign(Zero() - t, x) / (Set1(2.0f) + t);
+  const V w = Fma(r * r, p, r);
+  const V scale = ScaleB(Set1(1.0f), n);
+  const V t = Fma(w, scale, scale - Set1(1.0f));
+  return CopySign(Zero() - t, x) / Fma(w, scale, scale + Set1(1.0f));
 }
 
 // 1 / (1 + e^−x) within 3.5 ulp.
-inline Vec Sigmoid(Vec x) { return Set1(1.0f) / (Set1(1.0f) + Exp(Zero() - x)); }
+template <class V>
+HEEDFUL_INLINE V Sigmoid(const V& x) {
+  return Set1(1.0f) / (Set1(1.0f) + Exp<V>(Zero() - x));
+}
 
-// The normal distribution: density e^(−x²/2) / √(2π) and Φ(x) = ½·(1 + erf(x / √2)). The tail is
-// Φ(−|x|) = e^(−x²/2) · t · P(t), t = 1 / (1 + 0.35·|x|), relative error 3e-8 in the polynomial; that of the
-// exponent adds |x|²·2⁻²⁵. Absolute error of Φ ≤ 1e-7. Φ(−∞) = 0, Φ(∞) = 1.
-inline Vec NormalDistribution(Vec x, Vec* density) {
-  const Vec a = Abs(x);
-  const Vec e = ExpDown(Set1(-0.5f) * x * x);
-  const Vec t = Set1(1.0f) / Fma(a, Set1(0.35f), Set1(1.0f));
-  Vec p = Set1(-2.914591506e-2f);
-  p = Fma(p, t, Set1(1.439716220e-1f));
+// Beyond it e^(−x²/2) is 0.
+constexpr float kNormalLimit = 14.5f;
+
+// The tail of the normal distribution, Φ(−a) = ½·(1 − erf(a / √2)), for 0 ≤ a ≤ kNormalLimit, and
+// *e = e^(−a²/2): e · t · P(t), t = 1 / (1 + 0.35·a), relative error 3e-8 in the polynomial; that of the
+// exponent adds a²·2⁻²⁵.
+template <class V>
+HEEDFUL_INLINE V NormalTail(const V& a, V* e) {
+  // First, as it takes longest.
+  const V t = Set1(1.0f) / Fma(a, Set1(0.35f), Set1(1.0f));
+  const V exponent = Set1(-0.5f) * (a * a);
+  const V n = ExpExponent(exponent);
+  *e = ScaleB(ExpReduced<V>(Fnma(n, Set1(0.693147182f), exponent)), n);
+  V p = Fma(Set1(-2.914591506e-2f), t, Set1(1.439716220e-1f));
   p = Fma(p, t, Set1(-2.557141185e-1f));
   p = Fma(p, t, Set1(1.591740102e-1f));
   p = Fma(p, t, Set1(-2.310973592e-2f));
@@ -120,9 +134,7 @@ inline Vec NormalDistribution(Vec x, Vec* density) {
   p = Fma(p, t, Set1(1.198328808e-1f));
   p = Fma(p, t, Set1(1.398618668e-1f));
   p = Fma(p, t, Set1(1.396214068e-1f));
-  const Vec tail = e * t * p;
-  *density = e * Set1(0.398942280f);
-  return Select(Less(x, Zero()), tail, Set1(1.0f) - tail);
+  return *e * t * p;
 }
 
 // f of each lane by itself: for functions that are not worth a vector version.
@@ -166,3 +178,7 @@ inline Vec SineQuarters(Vec x, float quarters) {
 }
 inline Vec Sine(Vec x) { return SineQuarters(x, 0.0f); }
 inline Vec Cosine(Vec x) { return SineQuarters(x, 1.0f); }
+
+HEEDFUL_EACH(Pack, Log)
+HEEDFUL_EACH(Pack, Sine)
+HEEDFUL_EACH(Pack, Cosine)

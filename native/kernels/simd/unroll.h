@@ -1,5 +1,7 @@
 // Unroll<N>(f) calls f(0) … f(N − 1) with compile-time indices, so that arrays indexed by them stay in
 // registers. Included inside each instruction set's anonymous namespace.
+#define HEEDFUL_INLINE inline __attribute__((always_inline))
+
 template <int kIndex>
 struct Index {
   static constexpr int value = kIndex;
@@ -7,7 +9,7 @@ struct Index {
 };
 
 template <int kCount, class F, int kNext = 0>
-inline __attribute__((always_inline)) void Unroll(F&& f) {
+HEEDFUL_INLINE void Unroll(F&& f) {
   if constexpr (kNext < kCount) {
     f(Index<kNext>{});
     Unroll<kCount, F, kNext + 1>(static_cast<F&&>(f));

@@ -15,7 +15,8 @@ import {
 import { on, any, folder, activation, seed, random, dropProbability, gpt, dropping, make, type Call } from './call.ts'
 
 const tokenIds = tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 5]] })
-const decoderInputs = options({ tokens: tokenIds }, { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) })
+const places = { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) }
+const decoderInputs = options({ tokens: tokenIds }, places)
 const hiddenStates = tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] })
 
 const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0, 1), seed }
@@ -51,26 +52,55 @@ export const models: Readonly<Record<string, Call>> = {
           gated: boolean,
           positions: oneOf('learned', 'rotary'),
           ropeTheta: number(1),
+          ropeDim: integer(1, 2, 2),
+          ropeScaling: instance(() => ({ type: 'none' })),
+          localRopeTheta: but(number(1), '0'),
+          window: integer(0, 2 ** 31 - 1),
+          windowLayers: instance(() => [false]),
+          normPlacement: oneOf('pre', 'output', 'both'),
+          normOffset: number(0, 0),
+          parallel: boolean,
+          queryKeyNorm: oneOf('none', 'heads', 'all'),
+          qkvBias: boolean,
+          outputBias: boolean,
+          mlpBias: boolean,
+          qkvByHead: boolean,
+          scoreDim: number(0, undefined, 1),
+          scoreSoftcap: number(0),
+          logitSoftcap: number(0),
+          scaleEmbedding: boolean,
           bias: boolean,
           tieEmbeddings: boolean,
           dropout: dropProbability,
         },
       ),
-      options({}, { random }),
+      options({}, { random, head: boolean }),
     ],
     named: /^(DecoderModel|DecoderConfig|Parameter)/,
   },
   'DecoderModel#initializeAsGpt2': { args: [options({}, { random })], ...on(make.gpt) },
   'DecoderModel#dispose': { args: [], ...on(make.gpt) },
   'DecoderModel#hidden': { args: [decoderInputs, dropping], ...on(make.gpt), named: /^(DecoderModel|embedding|add)/ },
+  'DecoderModel#hiddenStates': {
+    args: [decoderInputs, dropping],
+    ...on(make.gpt),
+    named: /^(DecoderModel|embedding|add)/,
+  },
+  'DecoderModel#lossOfHidden': {
+    args: [
+      tensorOf([3, 4], { wrongShapes: [[], [4], [3, 5]] }),
+      tensorOf([3], { dtype: 'i32', wrongShapes: [[2], []] }),
+    ],
+    ...on(make.gpt),
+    named: /^linearCrossEntropy/,
+  },
+  'DecoderModel#rotaryFrequencies': { args: [integer(0, 4)], ...on(make.gpt), named: /^DecoderModel/ },
+  'DecoderModel#outgrows': { args: [integer(0, any), integer(0, any)], ...on(make.gpt), named: /^DecoderModel/ },
   'DecoderModel#logits': { args: [hiddenStates], ...on(make.gpt), named: /^matmul/ },
   'DecoderModel#forward': { args: [decoderInputs, dropping], ...on(make.gpt), named: /^(DecoderModel|embedding|add)/ },
   'DecoderModel#loss': {
     args: [
-      options(
-        { tokens: tokenIds, targets: tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 2], []] }) },
-        { positions: tensorOf([3], { dtype: 'i32', wrongShapes: [[2]] }) },
-      ),
+      options({ tokens: tokenIds, targets: tensorOf([1, 3], { dtype: 'i32', wrongShapes: [[1, 2], []] }) }, places),
       dropping,
     ],
     ...on(make.gpt),
@@ -99,6 +129,7 @@ export const models: Readonly<Record<string, Call>> = {
   ...Object.fromEntries(
     [
       '',
+      'ForCausalLM',
       'ForMaskedLM',
       'ForPreTraining',
       'ForQuestionAnswering',
