@@ -96,17 +96,17 @@ inline float SeenMaximum(const float* scores, const TileKeys& tile, Span seen) {
   return ReduceMax(max);
 }
 
-// A row's scores become exp2(score · unit + shift), words for the product with the values; zero where it does
-// not see. Gives their sum.
+// A row's scores become exp2((score − max) · unit), words for the product with the values; zero where it does
+// not see. Gives their sum. The largest becomes exactly 1: what only one key is seen of stays as it is.
 template <class Format>
-inline float ExponentiateRow(float* scores, const TileKeys& tile, Span seen, Vec unit, Vec shift) {
+inline float ExponentiateRow(float* scores, const TileKeys& tile, Span seen, Vec max, Vec unit) {
   Vec sum = Zero();
   const auto run = [&](int64_t begin, int64_t end, auto keep) __attribute__((always_inline)) {
     for (int64_t j = begin; j < end; j += kKeysTogether<Format>) {
       Vec p[Format::kTerms];
       Unroll<Format::kTerms>([&](auto term) {
         const int64_t at = j + term * Vec::kLanes;
-        p[term] = keep(at, Exp2Down(Fma(Load(scores + at), unit, shift)));
+        p[term] = keep(at, Exp2Down((Load(scores + at) - max) * unit));
         sum = sum + p[term];
       });
       Format::StoreWords(scores + j / Format::kTerms, p);
@@ -119,26 +119,25 @@ inline float ExponentiateRow(float* scores, const TileKeys& tile, Span seen, Vec
   return ReduceAdd(sum);
 }
 
-// `rows` rows of scores, times `unit` ≥ 0, join their online softmax and become words. Rows take the steps
-// together: their sums across lanes overlap. correction[i]: by what the earlier part of row i must be
-// multiplied.
+// `rows` rows of scores, of which `unit` > 0 makes logarithms to base 2, join their online softmax and become
+// words. Rows take the steps together: their sums across lanes overlap. correction[i]: by what the earlier
+// part of row i must be multiplied.
 template <class Format>
 inline void OnlineSoftmax(float* scores, const TileKeys& tile, const Span* seen, int rows, float unit,
                           float* row_max, float* row_sum, float* correction) {
-  float max[kTileRows], shift[kTileRows], sum[kTileRows];
+  float max[kTileRows], sum[kTileRows];
   for (int i = 0; i < rows; ++i) max[i] = SeenMaximum(scores + i * kScoreRow, tile, seen[i]);
-  const Vec lowest = Set1(-__builtin_inff()), factor = Set1(unit);
+  const Vec factor = Set1(unit);
   ForLanes(rows, [&](int64_t i, auto lanes) {
-    const Vec old = lanes.Read(row_max + i), own = lanes.Read(max + i);
-    const Vec larger = Max(old, Select(Equal(own, lowest), own, own * factor));
+    const Vec old = lanes.Read(row_max + i), larger = Max(old, lanes.Read(max + i));
     // −∞ while there are no keys but those that a bias hides.
-    const Vec shifted = Select(Equal(larger, lowest), Zero(), Zero() - larger);
+    const Vec finite = Select(Equal(larger, Set1(-__builtin_inff())), Zero(), larger);
     lanes.Write(row_max + i, larger);
-    lanes.Write(shift + i, shifted);
-    lanes.Write(correction + i, Exp2Down(old + shifted));
+    lanes.Write(max + i, finite);
+    lanes.Write(correction + i, Exp2Down((old - finite) * factor));
   });
   for (int i = 0; i < rows; ++i)
-    sum[i] = ExponentiateRow<Format>(scores + i * kScoreRow, tile, seen[i], factor, Set1(shift[i]));
+    sum[i] = ExponentiateRow<Format>(scores + i * kScoreRow, tile, seen[i], Set1(max[i]), factor);
   ForLanes(rows, [&](int64_t i, auto lanes) {
     lanes.Write(row_sum + i, Fma(lanes.Read(row_sum + i), lanes.Read(correction + i), lanes.Read(sum + i)));
   });
@@ -152,9 +151,9 @@ HEEDFUL_NOINLINE void FinishProbabilities(const AttentionForward& a, int64_t i, 
   if (row_sum == 0) seen = {0, 0};
   ZeroRow(p - a.p_before, a.p_before + seen.begin);
   ZeroRow(p + seen.end, a.keys + a.p_after - seen.end);
-  const Vec scale = Set1(unit), shift = Set1(-row_max), factor = Set1(1.0f / row_sum);
+  const Vec scale = Set1(unit), max = Set1(row_max), factor = Set1(1.0f / row_sum);
   ForLanes(seen.end - seen.begin, [&](int64_t j, auto lanes) {
-    lanes.Write(p + seen.begin + j, Exp2Down(Fma(lanes.Read(p + seen.begin + j), scale, shift)) * factor);
+    lanes.Write(p + seen.begin + j, Exp2Down((lanes.Read(p + seen.begin + j) - max) * scale) * factor);
   });
 }
 
@@ -174,7 +173,7 @@ inline void FinishRows(const AttentionForward& a, const ForwardScratch<Format>& 
   if (!a.lse) return;
   for (int64_t i = 0; i < rows; i += Vec::kLanes) {
     const Vec max = Load(s.row_max + i), sum = Load(s.row_sum + i);
-    Store(s.row_max + i, Select(Equal(sum, Zero()), max, Fma(max, Set1(kLn2), Log(sum))));
+    Store(s.row_max + i, Select(Equal(sum, Zero()), max, Fma(max, Set1(unit * kLn2), Log(sum))));
   }
   for (int64_t i = 0; i < rows; ++i) a.lse[(first + i) * a.lse_row] = s.row_max[i];
 }
@@ -222,7 +221,8 @@ inline void ForwardBlock(const AttentionForward& a, const ForwardScratch<Format>
     Store(s.row_sum + i, Zero());
   }
   const bool in_place = !Format::kRounds && !a.packed && rows <= kFewQueries, shaped = Shaped(a.scores);
-  const float unit = shaped ? 1.0f : factor;
+  // Not 0: −∞ is to stay what it is.
+  const float unit = shaped ? 1.0f : factor > 1e-30f ? factor : 1e-30f;
   const int64_t tiles = RowTiles(rows);
   bool started[kQueryBlock] = {};  // tiles that have met keys
   const int64_t first_key = SeenKeys(a, first).begin / kGemmColumns * kGemmColumns,
