@@ -34,6 +34,12 @@ export {
 } from './models/auto.ts'
 export type { EncoderForTask } from './models/encoder-for-task.ts'
 export type { ModelOutputs, TaskRunOptions } from './models/packed-task-model.ts'
+export {
+  readEmbeddingRecipe,
+  readRankingFunction,
+  type EmbeddingRecipe,
+  type RankingFunction,
+} from './models/embedding-recipe.ts'
 export type { ModelInputs } from './models/model-inputs.ts'
 export type { TaskLabels } from './models/objectives.ts'
 export { AutoModelForCausalLM, type CausalLM } from './generate/causal-lm.ts'

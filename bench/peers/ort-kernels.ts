@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Random } from '../../lib/tensor/random.ts'
 import { median } from './child.ts'
+import { quantized } from './onnx-encoder.ts'
 import { onnxModel, type Constant, type Node } from './onnx-model.ts'
 
 interface Session {
@@ -26,13 +27,6 @@ const random = new Random(1)
 const normal = (length: number): Float32Array => {
   const block = Float32Array.from({ length: Math.min(length, 4093) }, () => random.normal())
   return Float32Array.from({ length }, (_, i) => block[i % 4093]!)
-}
-
-/** Nearest multiples of a scale for each column, which takes the largest to 127. */
-function quantized(w: Float32Array, k: number, n: number): { values: Int8Array; scales: Float32Array } {
-  const scales = new Float32Array(n)
-  for (let i = 0; i < k * n; i++) scales[i % n] = Math.max(scales[i % n]!, Math.abs(w[i]!) / 127)
-  return { values: Int8Array.from(w, (x, i) => Math.round(x / scales[i % n]!)), scales }
 }
 
 const coldBytes = 160 * 2 ** 20

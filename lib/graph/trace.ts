@@ -86,11 +86,8 @@ export class Trace {
 
   record(definition: OpDefinition, tensors: readonly (Tensor | undefined)[], attributes: Attributes): TracedTensor[] {
     const inputs = tensors.map((t) => t && this.valueOf(definition.name, t))
-    const types = inferTypes(definition, inputs, attributes)
-    const factors = inferRowFactors(definition, inputs, attributes, types)
-    const outputs: Value[] = []
-    const node: Node = { definition, inputs, attributes, outputs }
-    types.forEach((type, index) => outputs.push({ ...type, node, index, rowFactors: factors[index]! }))
+    const node = makeNode(definition, inputs, attributes)
+    const { outputs } = node
     this.nodes.push(node)
     definition.outputs.forEach(({ updates }, index) => {
       const operand = updates === undefined ? -1 : definition.operands.findIndex(({ name }) => name === updates)
@@ -116,8 +113,22 @@ export function withTrace<T>(trace: Trace, body: () => T): T {
   }
 }
 
+/** A node with outputs as the definition's shape rule says; throws for operands that it does not take. */
+export function makeNode(
+  definition: OpDefinition,
+  inputs: readonly (Value | undefined)[],
+  attributes: Attributes,
+): Node & { readonly outputs: readonly Value[] } {
+  const types = inferTypes(definition, inputs, attributes)
+  const factors = inferRowFactors(definition, inputs, attributes, types)
+  const outputs: Value[] = []
+  const node: Node = { definition, inputs, attributes, outputs }
+  types.forEach((type, index) => outputs.push({ ...type, node, index, rowFactors: factors[index]! }))
+  return node
+}
+
 /** Checks operands against the definition, then asks its shape rule. */
-export function inferTypes(
+function inferTypes(
   definition: OpDefinition,
   inputs: readonly (TensorType | undefined)[],
   attributes: Attributes,

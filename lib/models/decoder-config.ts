@@ -1,7 +1,8 @@
-import { ArgumentError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
+import { ArgumentError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import {
   checkChoice,
   checkLayerConfig,
+  checkWindowLayers,
   derivedSizes,
   knownLayerConfig,
   layerDefaults,
@@ -137,24 +138,14 @@ function checkRotary(config: ResolvedDecoderConfig): void {
 }
 
 function checkLayers(config: ResolvedDecoderConfig): void {
-  const { numLayers, window, windowLayers, qkvByHead, joined, numHeads, numKeyValueHeads } = config
+  const { qkvByHead, joined, numHeads, numKeyValueHeads } = config
   checkChoice('DecoderConfig', 'normPlacement', config.normPlacement, ['pre', 'output', 'both'])
   checkChoice('DecoderConfig', 'queryKeyNorm', config.queryKeyNorm, ['none', 'heads', 'all'])
   checkNumber('DecoderConfig', 'normOffset', config.normOffset)
-  checkInteger('DecoderConfig', 'window', window, 0, 2 ** 31 - 1)
+  checkWindowLayers('DecoderConfig', config)
   for (const name of ['scoreSoftcap', 'logitSoftcap'] as const) checkNumber('DecoderConfig', name, config[name], 0)
   if (!(checkNumber('DecoderConfig', 'scoreDim', config.scoreDim, 0) > 0))
     throw new ArgumentError('DecoderConfig: scoreDim should be above 0, got 0')
-  if (
-    !Array.isArray(windowLayers) ||
-    windowLayers.length !== numLayers ||
-    !windowLayers.every((value) => typeof value === 'boolean')
-  )
-    throw new ArgumentError(
-      `DecoderConfig: windowLayers should be ${numLayers} booleans, one for each layer, got ${describe(windowLayers)}`,
-    )
-  if (!window && windowLayers.includes(true))
-    throw new ArgumentError('DecoderConfig: windowLayers need a window, how many tokens they see')
   if (qkvByHead && (!joined || numHeads !== numKeyValueHeads))
     throw new ArgumentError(
       'DecoderConfig: qkvByHead goes with joined projections and as many key-value heads as heads',

@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 import type { DecoderModel } from './decoder-model.ts'
 import type { Family, HeadName } from './families/index.ts'
 import type { Head } from './heads.ts'
-import type { ModelInputs, PackedBatch } from './model-inputs.ts'
+import { hasHoles, type ModelInputs, type PackedBatch } from './model-inputs.ts'
 import { nextTokens, type Objective } from './objectives.ts'
 import { PackedTaskModel, type Computed, type PackedInputs } from './packed-task-model.ts'
 import type { SaveOptions } from './save-folder.ts'
@@ -81,8 +81,3 @@ export class DecoderForTask extends PackedTaskModel<DecoderModel, Head> {
     return { ...super.arraysOf(batch), ...(frequencies && { frequencies }) }
   }
 }
-
-const hasHoles = ({ batch, offsets, columns }: PackedBatch): boolean =>
-  Array.from({ length: batch }, (_, i) => i).some(
-    (i) => columns[offsets[i + 1]! - 1]! - columns[offsets[i]!]! !== offsets[i + 1]! - offsets[i]! - 1,
-  )

@@ -1,16 +1,18 @@
+import { ArgumentError } from '../errors.ts'
 import type { EncoderModel } from './encoder-model.ts'
 import type { Head } from './heads.ts'
-import type { PackedBatch } from './model-inputs.ts'
+import { hasHoles, type ModelInputs, type PackedBatch } from './model-inputs.ts'
 import { replacedTokens, type Objective } from './objectives.ts'
 import { PackedTaskModel, type Computed, type PackedInputs } from './packed-task-model.ts'
 
 /** An encoder with what stands on it for a task. */
 export class EncoderForTask extends PackedTaskModel<EncoderModel, Head> {
-  protected compute({ tokens, positions, types, offsets, results }: PackedInputs): Computed {
+  protected compute({ tokens, positions, types, offsets, results, buckets }: PackedInputs): Computed {
     const states = this.body.hiddenStates({
       tokens,
       positions,
       offsets,
+      buckets,
       ...(this.body.typeEmbedding && { types }),
     })
     const logits = this.head?.forward(states.at(-1)!, this.body.tokenEmbedding.weight, { offsets, results })
@@ -25,6 +27,18 @@ export class EncoderForTask extends PackedTaskModel<EncoderModel, Head> {
   protected override positionsOf(batch: PackedBatch): Int32Array {
     const { paddingToken } = this.body.config
     return paddingToken < 0 ? batch.columns : positionsBehind(paddingToken, batch)
+  }
+  protected override pack(operation: string, inputs: ModelInputs): PackedBatch {
+    const batch = super.pack(operation, inputs)
+    if (this.body.countsDistances && hasHoles(batch))
+      throw new ArgumentError(
+        `${operation}: attentionMask has padding between tokens, which a model whose tokens see distances can not leave out; put the padding at one end`,
+      )
+    return batch
+  }
+  protected override arraysOf(batch: PackedBatch) {
+    const buckets = this.body.bucketsFor(batch.longest)
+    return { ...super.arraysOf(batch), ...(buckets && { buckets }) }
   }
   protected override get objective(): Objective {
     return this.task === 'replaced-tokens' ? (replacedTokens as Objective) : super.objective

@@ -7,13 +7,16 @@ import { add, matmul, transpose, type Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import type { HeadKind } from './families/family.ts'
 import type { LayerConfig } from './layer-config.ts'
-import { pool, type Sequences } from './pooling.ts'
+import { pool, type Pooling, type Sequences } from './pooling.ts'
 
 /** What a head stands on. */
 export interface HeadBody {
-  readonly config: Required<Pick<LayerConfig, 'hiddenSize' | 'normEpsilon' | 'activation'>> & {
+  readonly config: Required<Pick<LayerConfig, 'hiddenSize' | 'normEpsilon' | 'activation' | 'bias'>> & {
     vocabSize: number
     embeddingSize?: number
+    headBias?: boolean
+    headActivation?: Activation
+    headPooling?: Pooling
   }
 }
 
@@ -27,29 +30,35 @@ export class Head extends Module {
   readonly output?: Linear
   /** Of a tied output. */
   readonly bias?: Parameter
-  readonly #kind: HeadKind
+  readonly #rows: 'each' | Pooling
   readonly #activation: Activation
 
   constructor(kind: HeadKind, { config }: HeadBody, labels: number, options: Initialised = {}) {
     super()
-    const { hiddenSize, vocabSize, normEpsilon: epsilon, activation } = config
+    const { hiddenSize, vocabSize, normEpsilon: epsilon, activation, bias, headPooling = 'first' } = config
     const random = generatorOf('Head', options)
     const width = config[kind.dense?.width ?? 'hiddenSize'] ?? hiddenSize
-    if (kind.dense) this.dense = new Linear(hiddenSize, width, { random })
-    if (kind.dense?.norm) this.norm = new LayerNorm(width, { epsilon })
+    if (kind.dense) this.dense = new Linear(hiddenSize, width, { random, bias: config.headBias ?? true })
+    if (kind.dense?.norm) this.norm = new LayerNorm(width, { epsilon, bias })
     if (kind.output === 'tied') this.bias = constant([vocabSize], 0)
     else
       this.output = new Linear(width, kind.output === 'labels' ? labels : kind.output, {
         random,
         bias: kind.bias ?? true,
       })
-    this.#kind = kind
-    this.#activation = kind.dense && kind.dense.activation !== 'activation' ? kind.dense.activation : activation
+    this.#rows = kind.rows === 'headPooling' ? headPooling : kind.rows
+    const chosen = kind.dense?.activation ?? 'activation'
+    this.#activation =
+      chosen === 'activation'
+        ? activation
+        : chosen === 'headActivation'
+          ? (config.headActivation ?? activation)
+          : chosen
   }
 
   /** True for scores of each token, false for scores of each sequence. */
   get isForTokens(): boolean {
-    return this.#kind.rows === 'each'
+    return this.#rows === 'each'
   }
 
   /**
@@ -57,7 +66,7 @@ export class Head extends Module {
    * [sequences, outputs] of whole sequences.
    */
   forward(hidden: Tensor, tokenEmbedding: Tensor, sequences: Sequences): Tensor {
-    let x = this.#kind.rows === 'each' ? hidden : pool(hidden, this.#kind.rows, sequences)
+    let x = this.#rows === 'each' ? hidden : pool(hidden, this.#rows, sequences)
     if (this.dense) x = activate('Head', this.#activation, this.dense.forward(x))
     if (this.norm) x = this.norm.forward(x)
     return this.output ? this.output.forward(x) : add(matmul(x, transpose(tokenEmbedding)), this.bias!)

@@ -82,6 +82,24 @@ export function checkLayerConfig(operation: string, config: Required<LayerConfig
   checkChoice(operation, 'norm', config.norm, ['layer', 'rms'])
 }
 
+/** Throws ArgumentError unless a model's windows make sense. */
+export function checkWindowLayers(
+  operation: string,
+  { numLayers, window, windowLayers }: { numLayers: number; window: number; windowLayers: readonly boolean[] },
+): void {
+  checkInteger(operation, 'window', window, 0, 2 ** 31 - 1)
+  if (
+    !Array.isArray(windowLayers) ||
+    windowLayers.length !== numLayers ||
+    !windowLayers.every((value) => typeof value === 'boolean')
+  )
+    throw new ArgumentError(
+      `${operation}: windowLayers should be ${numLayers} booleans, one for each layer, got ${describe(windowLayers)}`,
+    )
+  if (!window && windowLayers.includes(true))
+    throw new ArgumentError(`${operation}: windowLayers need a window, how many tokens they see`)
+}
+
 export function checkChoice(operation: string, name: string, value: unknown, choices: readonly string[]): void {
   if (!choices.includes(value as string))
     throw new ArgumentError(`${operation}: ${name} should be one of ${choices.join(', ')}, got ${describe(value)}`)

@@ -91,3 +91,9 @@ export function placeRows(
       placed.set(rows.subarray(row * size, (row + 1) * size), (i * width + columns[row]!) * size)
   return placed
 }
+
+/** Whether a row has padding between its tokens. */
+export const hasHoles = ({ batch, offsets, columns }: PackedBatch): boolean =>
+  Array.from({ length: batch }, (_, i) => i).some(
+    (i) => columns[offsets[i + 1]! - 1]! - columns[offsets[i]!]! !== offsets[i + 1]! - offsets[i]! - 1,
+  )

@@ -13,7 +13,8 @@ import {
   type Objective,
   type TaskLabels,
 } from './objectives.ts'
-import type { Sequences } from './pooling.ts'
+import { checkChoice } from './layer-config.ts'
+import { pool, poolings, unitRows, type Pooling, type Sequences } from './pooling.ts'
 import { sequencesFor, type RaggedPrograms } from './ragged-programs.ts'
 import { TaskModel, type Body } from './task-model.ts'
 
@@ -30,6 +31,11 @@ export interface TaskRunOptions extends RunOptions {
   outputHiddenStates?: boolean
 }
 
+export interface EmbedOptions extends RunOptions {
+  pooling?: Pooling
+  normalize?: boolean
+}
+
 /** A packed batch inside a program. */
 export interface PackedInputs extends Sequences {
   /** i32 [tokens] */
@@ -38,8 +44,13 @@ export interface PackedInputs extends Sequences {
   types: Tensor
   /** Of rotary positions, where they depend on how long sequences are. */
   frequencies?: Tensor
+  /** Of relative positions: for the longest sequence. */
+  buckets?: Tensor
 }
-type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies'>, Int32Array> & { frequencies?: Float32Array }
+type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies' | 'buckets'>, Int32Array> & {
+  frequencies?: Float32Array
+  buckets?: Tensor
+}
 const rowInputs = ['tokens', 'positions', 'types'] as const
 
 /** What a task model makes of a batch. */
@@ -135,6 +146,40 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     const loss = value.item()
     value.dispose()
     return { loss, gradients: grads }
+  }
+
+  /** The logits alone, of each token [batch, length, outputs] or of each sequence [batch, outputs]. */
+  async logits(inputs: ModelInputs, options: RunOptions = {}): Promise<Tensor> {
+    checkOptions('logits', options, { signal: 'signal' })
+    if (this.task === 'none') throw new ArgumentError('logits: a bare model has none; open it with a task')
+    const batch = this.pack('logits', inputs)
+    using rows = await this.programs('logits', (given: PackedInputs) => this.compute(given).logits!, rowInputs).run(
+      batch.tokens.length,
+      this.arraysOf(batch),
+      options,
+    )
+    return (this.scoresTokens ? spread : firstRows)(batch, rows)
+  }
+
+  /**
+   * One vector for each sequence [batch, hiddenSize]: the mean of the last hidden states of its tokens unless
+   * `pooling` says otherwise, with `normalize` of length 1. A vector depends on the tokens of its own sequence only.
+   */
+  async embed(inputs: ModelInputs, options: EmbedOptions = {}): Promise<Tensor> {
+    checkOptions('embed', options, { pooling: 'any', normalize: 'boolean', signal: 'signal' })
+    const { pooling = 'mean', normalize = false, signal } = options
+    checkChoice('embed', 'pooling', pooling, poolings)
+    const batch = this.pack('embed', inputs)
+    const build = (given: PackedInputs): Tensor => {
+      const pooled = pool(this.compute(given).states.at(-1)!, pooling, given)
+      return normalize ? unitRows(pooled) : pooled
+    }
+    using rows = await this.programs(`embed ${pooling} ${normalize}`, build, rowInputs).run(
+      batch.tokens.length,
+      this.arraysOf(batch),
+      signal ? { signal } : {},
+    )
+    return firstRows(batch, rows)
   }
 
   #forwardPrograms(allStates: boolean): RaggedPrograms<PackedInputs, Computed> {

@@ -1,8 +1,9 @@
-import { attention, fill, reshape, transpose } from '../ops/index.ts'
+import { attention, divide, fill, maximum, reshape, square, squareRoot, sum, transpose } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** One vector for each sequence: its first token's, its last token's, or the mean of all. */
-export type Pooling = 'first' | 'last' | 'mean'
+export const poolings = ['first', 'last', 'mean'] as const
+export type Pooling = (typeof poolings)[number]
 
 /** Where the sequences of packed rows begin and end. */
 export interface Sequences {
@@ -34,6 +35,10 @@ export function pool(x: Tensor, kind: Pooling, { offsets, results }: Sequences):
   })
   return reshape(transpose(pooled, [0, 2, 1, 3]), [count, size])
 }
+
+/** x / max(‖x‖, 1e-12) of each row. x [rows, size] */
+export const unitRows = (x: Tensor): Tensor =>
+  divide(x, maximum(squareRoot(sum(square(x), { axis: 1, keepDims: true })), 1e-12))
 
 function widestDivisor(size: number): number {
   for (let width = Math.min(widest, size); width > 1; width--) if (size % width === 0) return width

@@ -26,6 +26,8 @@ export interface LayerOptions extends Initialised {
   normPlacement: 'pre' | 'post' | 'output' | 'both'
   /** Added to the weights of RMS norms. */
   normOffset?: number
+  /** x is normalised already: attention has no norm before it. */
+  readsNormalised?: boolean
   /** The feed-forward part reads what attention reads; with norms before each part. */
   parallel?: boolean
   rope?: RotaryConfig | undefined
@@ -38,6 +40,8 @@ export interface LayerOptions extends Initialised {
   >
   /** Of the feed-forward part; the configuration's unless said. */
   mlpBias?: boolean
+  /** Of a gated feed-forward part: gate and up are one projection; the configuration's `joined` unless said. */
+  mlpJoined?: boolean
 }
 
 /** What a layer attends to beside its own sequence. */
@@ -66,7 +70,7 @@ export class TransformerLayer extends Module {
   constructor(config: Required<LayerConfig>, options: LayerOptions) {
     super()
     const { hiddenSize: dim, activation, bias, dropout, inputsFirst, joined } = config
-    const { normPlacement, mlpBias = bias } = options
+    const { normPlacement, mlpBias = bias, mlpJoined = joined } = options
     const random = generatorOf('TransformerLayer', options)
     const shared = { dim, bias, dropout, inputsFirst, random }
     const { numHeads: heads, numKeyValueHeads: kvHeads, headDim } = config
@@ -76,7 +80,7 @@ export class TransformerLayer extends Module {
     const norm = (): Norm => makeNorm(config, options)
     this.#isPost = normPlacement === 'post'
     this.#parallel = options.parallel ?? false
-    if (hasInputNorms) this.attentionNorm = norm()
+    if (hasInputNorms && !options.readsNormalised) this.attentionNorm = norm()
     this.attention = new MultiHeadAttention({ ...attention, rope: options.rope, ...options.attention })
     if (hasOutputNorms) this.attentionOutputNorm = norm()
     if (options.cross) {
@@ -86,7 +90,7 @@ export class TransformerLayer extends Module {
     }
     if (hasInputNorms) this.mlpNorm = norm()
     const mlp = { ...shared, bias: mlpBias, hidden: config.intermediateSize, activation }
-    this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !joined }) : new FeedForward(mlp)
+    this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !mlpJoined }) : new FeedForward(mlp)
     if (hasOutputNorms) this.mlpOutputNorm = norm()
   }
 

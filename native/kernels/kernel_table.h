@@ -289,16 +289,21 @@ struct NormRow {
   float *mean, *rstd;
 };
 
-constexpr int kNormRows = 4;  // fastest in multiples of so many
+struct SoftmaxRow {
+  const float* x;
+  float* y;  // may be x
+};
+
+constexpr int kRowsTogether = 4;  // norms and softmax are fastest in multiples of so many rows
 
 struct RowKernels {
-  // y = softmax(x) or log softmax(x) over n elements. y may be x.
-  void (*softmax)(const float* x, float* y, int64_t n, bool log);
+  // y = softmax(x) or log softmax(x) over the n elements of each row.
+  void (*softmax)(const SoftmaxRow* rows, int count, int64_t n, bool log);
   // softmax: dx = y ⊙ (dy − Σ dy ⊙ y);  log softmax: dx = dy − exp(y) · Σ dy. dx may be dy.
   void (*softmax_gradient)(const float* y, const float* dy, float* dx, int64_t n, bool log);
   // Of each row: s = x + residual (stored to sum when given; residual may be nullptr);
   // y = (s − mean) · rstd ⊙ weight + bias. center false: RMS norm, mean = 0. weight, bias may be nullptr.
-  // Variance in two passes over the row in cache. Writes *mean (when given) and *rstd.
+  // Writes *mean (when given) and *rstd.
   void (*norm)(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n, float epsilon,
                bool center);
   // dx = rstd · (g − [mean(g)] − x̂ · mean(g ⊙ x̂)) + gradient_residual, g = dy ⊙ weight, x̂ = (x − mean) · rstd;

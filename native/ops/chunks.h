@@ -15,10 +15,11 @@ constexpr int64_t kGrain = 16384;
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // fn(begin, end) over [0, count) in chunks of about kGrain elements, `work` being the elements of one item;
-// on the calling thread alone when there is only one chunk.
+// on the calling thread alone when there is only one chunk. Chunks are multiples of `multiple`, but for the
+// last.
 template <class F>
-void ForChunks(const Context& context, int64_t count, int64_t work, F&& fn) {
-  const int64_t size = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, work));
+void ForChunks(const Context& context, int64_t count, int64_t work, F&& fn, int64_t multiple = 1) {
+  const int64_t size = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, work) / multiple) * multiple;
   if (count <= size) {
     if (count > 0) fn(int64_t{0}, count);
     return;

@@ -41,9 +41,17 @@ void RunSoftmax(const Instruction& in, Context& context) {
   const RowPointers<> x(in[0]), y(in[1]);
   const int64_t n = in[1].Columns();
   const bool log = IsLog(in);
-  ForChunks(context, in[1].Rows(), n, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) context.kernels.rows.softmax(x[i], y[i], n, log);
-  });
+  ForChunks(
+      context, in[1].Rows(), n,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end;) {
+          SoftmaxRow together[kRowsTogether];
+          int count = 0;
+          for (; count < kRowsTogether && i < end; ++count, ++i) together[count] = {x[i], y[i]};
+          context.kernels.rows.softmax(together, count, n, log);
+        }
+      },
+      kRowsTogether);
 }
 
 void RunSoftmaxGradient(const Instruction& in, Context& context) {

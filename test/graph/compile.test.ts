@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { ArgumentError, DisposedError, ExecutionError, ShapeError, TraceError } from '../../lib/errors.ts'
-import { compile, ops, tensor, type Tensor } from '../../lib/index.ts'
+import { compile, ops, tensor, valueAndGrad, type Tensor } from '../../lib/index.ts'
+import { deviation } from '../reference/deviation.ts'
 
-const { add, exp, matmul, multiply, sum, tanh } = ops
+const { add, crossEntropy, exp, matmul, multiply, sum, tanh, transpose } = ops
 const numbersOf = (x: Tensor): number[] => [...x.data()]
 const x = tensor([1, 2, 3])
 
@@ -134,6 +135,21 @@ describe('a number of rows that differs from run to run', () => {
       expect(same.item()).toBe(2)
     }
     expect(traced).toBe(1)
+  })
+
+  it('is all that gradients of weights see, whatever earlier runs left behind', () => {
+    type Given = { a: Tensor; targets: Tensor }
+    const weight = tensor.randn([2, 3], { seed: 1 })
+    const loss = ({ a, targets }: Given): Tensor => crossEntropy(matmul(tanh(a), transpose(weight)), targets)
+    using program = compile((inputs: Given) => valueAndGrad(loss, { weight })(inputs), {
+      rows: { capacity: 6, inputs: ['a', 'targets'] },
+    })
+    for (const rows of [6, 2, 5]) {
+      const given = { a: tensor.randn([rows, 3], { seed: 2 }), targets: tensor.zeros([rows], { dtype: 'i32' }) }
+      const { weight: gradient } = program.runSync(given).grads
+      const { weight: expected } = valueAndGrad(loss, { weight })(given).grads
+      expect(deviation(gradient.data(), expected.data())).toBeLessThan(1e-6)
+    }
   })
 
   it('is at most the capacity, the same for all inputs, and follows inputs that exist', () => {

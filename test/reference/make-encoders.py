@@ -86,11 +86,11 @@ class NomicNames(Names):
     def of(self, model):
         named = {}
         for name, parameter in model.named_parameters():
-            name = name.removeprefix("nomic_bert.")
+            prefix = "nomic_bert." if name.startswith("nomic_bert.") else ""
+            name = name.removeprefix(prefix)
             for ours, theirs in self.RENAMED.items():
                 name = name.replace(ours, theirs)
-            if name.startswith("layers."):
-                name = "encoder." + name
+            name = prefix + ("encoder." if name.startswith("layers.") else "") + name
             joined = next((part for part in ("q", "k", "v") if f"self_attn.{part}_proj" in name), None)
             if joined:
                 named.setdefault(name.replace(f"self_attn.{joined}_proj", "attn.Wqkv"), []).append(parameter)
@@ -101,7 +101,8 @@ class NomicNames(Names):
 
 def run(family, architecture, config, inputs, labels, names=Names(), written=None, note=None):
     json_config = {**config.to_dict(), "architectures": [architecture]} if written is None else written
-    config._attn_implementation = "eager"
+    # Padding that sees padding only, as with a window, is NaN to the plain softmax, and then everything is.
+    config._attn_implementation = "sdpa" if family == "modernbert" else "eager"
     model = getattr(transformers, architecture)(config).double().eval()
     named = names.of(model)
     with torch.no_grad():
@@ -193,6 +194,37 @@ def heads(prefix, score=None, **more):
 
 
 T = transformers
+MODERN = {**SIZES, "num_hidden_layers": 4, "local_attention": 4, "pad_token_id": 0, "bos_token_id": 1, "cls_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
+# The config.json of the published checkpoints of nomic-embed-text-v1.5, but for its sizes.
+NOMIC = {
+    "model_type": "nomic_bert",
+    "activation_function": "swiglu",
+    "attn_pdrop": 0.0,
+    "causal": False,
+    "embd_pdrop": 0.0,
+    "layer_norm_epsilon": 1e-12,
+    "max_trained_positions": 24,
+    "mlp_fc1_bias": False,
+    "mlp_fc2_bias": False,
+    "n_embd": 32,
+    "n_head": 4,
+    "n_inner": 48,
+    "n_layer": 2,
+    "n_positions": 24,
+    "prenorm": False,
+    "qkv_proj_bias": False,
+    "resid_pdrop": 0.0,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "rotary_scaling_factor": None,
+    "scale_attn_by_inverse_layer_idx": False,
+    "scale_attn_weights": True,
+    "tie_word_embeddings": True,
+    "type_vocab_size": 2,
+    "use_rms_norm": False,
+    "vocab_size": 40,
+}
 all_cases = [
     *cases("bert", T.BertConfig, {**heads("Bert"), "score": "BertForSequenceClassification"}),
     *cases(
@@ -212,6 +244,31 @@ all_cases = [
         type_vocab_size=1,
     ),
     *cases("electra", T.ElectraConfig, heads("Electra", replaced="ForPreTraining"), embedding_size=16),
+    *cases("mpnet", T.MPNetConfig, heads("MPNet"), types=False, pad=1, holes=False),
+    *cases("modernbert", T.ModernBertConfig, heads("ModernBert"), types=False, holes=False, sizes=MODERN),
+    *cases(
+        "modernbert",
+        T.ModernBertConfig,
+        heads("ModernBert", **{"masked-lm": None, "token": None, "answers": None}),
+        types=False,
+        holes=False,
+        sizes=MODERN,
+        classifier_pooling="mean",
+        classifier_bias=True,
+        norm_bias=True,
+        attention_bias=True,
+        mlp_bias=True,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"],
+    ),
+    *cases("nomic_bert", T.NomicBertConfig, heads("NomicBert", answers=None), names=NomicNames()),
+    *cases(
+        "nomic_bert",
+        T.NomicBertConfig,
+        {"none": "NomicBertModel"},
+        names=NomicNames(),
+        written=NOMIC,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-import { inferTypes, type Node, type Value } from '../trace.ts'
+import { makeNode, type Node, type Value } from '../trace.ts'
 import type { Attributes, OpDefinition } from '../op.ts'
 import { countUses, Replacements, schedule, type Graph } from '../graph.ts'
 
@@ -41,17 +41,12 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
     },
     make(definition, named, attributes) {
       const inputs = definition.operands.map(({ name }) => named[name])
-      const types = inferTypes(definition, inputs, attributes)
-      const outputs: Value[] = []
-      const node: Node = { definition, inputs, attributes, outputs }
-      types.forEach((type, index) => outputs.push({ ...type, node, index, rowFactors: type.shape.map(() => 0) }))
+      const node = makeNode(definition, inputs, attributes)
       made.push(node)
       for (const input of inputs) if (input) uses.set(input, (uses.get(input) ?? 0) + 1)
       return node
     },
     replace(old, by) {
-      // The stand-in has the shape of what it stands for, so it follows the number of rows in the same way.
-      Object.assign(by, { rowFactors: old.rowFactors })
       replacements.replace(old, by)
       replaced = true
       uses.set(by, (uses.get(by) ?? 0) + (uses.get(old) ?? 0))

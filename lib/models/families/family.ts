@@ -44,13 +44,13 @@ export type HeadName =
 /** What a head makes of hidden states. */
 export interface HeadKind {
   /** It sees each token, or one vector of each sequence. */
-  readonly rows: 'each' | Pooling
+  readonly rows: 'each' | Pooling | 'headPooling'
   /**
-   * A linear layer before the output, with an activation ('activation': that of the model) and perhaps a norm. Its width
-   * is that of the hidden states or of the embeddings.
+   * A linear layer before the output, with an activation ('activation', 'headActivation': that of the configuration) and
+   * perhaps a norm. Its width is that of the hidden states or of the embeddings.
    */
   readonly dense?: {
-    readonly activation: Activation | 'activation'
+    readonly activation: Activation | 'activation' | 'headActivation'
     readonly norm: boolean
     readonly width?: 'embeddingSize'
   }

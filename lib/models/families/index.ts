@@ -10,6 +10,9 @@ import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { modernBert } from './modernbert.ts'
+import { mpnet } from './mpnet.ts'
+import { nomicBert } from './nomic-bert.ts'
 import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2, qwen3 } from './qwen.ts'
@@ -19,7 +22,7 @@ export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, type WeightEntry } from './weight-names.ts'
 
-const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra]
+const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, mpnet, modernBert, nomicBert]
 const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
 /** Every family that is known. */
 export const families: readonly Family[] = [...encoders, ...decoders]

@@ -22,7 +22,7 @@ export function slidingWindow({ default: fallback, isSwitched, layers }: WindowK
       const window = isOff ? null : given
       if (window !== null && !(Number.isSafeInteger(window) && (window as number) > 0))
         throw new FileError(`${where}: sliding_window should be a whole number of at least 1, got ${describe(window)}`)
-      const windowLayers = layersOf(json, numLayers!, where) ?? []
+      const windowLayers = (layers && layerTypes(json, numLayers!, where)) ?? []
       if (!windowLayers.length)
         for (let i = 0; i < numLayers!; i++) windowLayers.push(window !== null && (layers?.(i, json) ?? true))
       if (window === null && windowLayers.includes(true))
@@ -37,18 +37,19 @@ export function slidingWindow({ default: fallback, isSwitched, layers }: WindowK
       }
     },
   }
+}
 
-  function layersOf(json: Json, numLayers: number, where: string): boolean[] | undefined {
-    const types = layers && json['layer_types']
-    if (types === undefined || types === null) return undefined
-    if (!Array.isArray(types) || types.length !== numLayers)
-      throw new FileError(`${where}: layer_types should name the type of ${numLayers} layers, got ${describe(types)}`)
-    return types.map((type: unknown) => {
-      if (type !== 'sliding_attention' && type !== 'full_attention')
-        throw new ArgumentError(
-          `${where}: layer_types ${describe(type)} is not supported; supported: full_attention, sliding_attention`,
-        )
-      return type === 'sliding_attention'
-    })
-  }
+/** Whether each layer has the window, by `layer_types`; undefined where there are none. */
+export function layerTypes(json: Json, numLayers: number, where: string): boolean[] | undefined {
+  const types = json['layer_types']
+  if (types === undefined || types === null) return undefined
+  if (!Array.isArray(types) || types.length !== numLayers)
+    throw new FileError(`${where}: layer_types should name the type of ${numLayers} layers, got ${describe(types)}`)
+  return types.map((type: unknown) => {
+    if (type !== 'sliding_attention' && type !== 'full_attention')
+      throw new ArgumentError(
+        `${where}: layer_types ${describe(type)} is not supported; supported: full_attention, sliding_attention`,
+      )
+    return type === 'sliding_attention'
+  })
 }

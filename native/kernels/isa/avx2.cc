@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kGemmRows = 6, kGemmVectors = 2, kGemmDepth = 384;
 constexpr int kGemmInPlaceRows = 18, kGemvRows = 8;
-constexpr int kPackVectors = 3;
+constexpr int kPackVectors = 4;
 
 #include "kernels/simd/unroll.h"
 #include "kernels/simd/pack-inl.h"

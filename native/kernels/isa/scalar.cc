@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kGemmRows = 4, kGemmVectors = 2, kGemmDepth = 256;
 constexpr int kGemmInPlaceRows = 12, kGemvRows = 8;
-constexpr int kPackVectors = 1;
+constexpr int kPackVectors = 2;
 
 #include "kernels/simd/unroll.h"
 #include "kernels/simd/pack-inl.h"

@@ -7,7 +7,10 @@ static_assert(Vec::kLanes <= 16, "kLaneNumbers");
 struct Whole {
   Vec Read(const float* p) const { return Load(p); }
   void Write(float* p, Vec v) const { Store(p, v); }
-  Vec Keep(Vec v, Vec) const { return v; }
+  template <class V>
+  HEEDFUL_INLINE V Keep(const V& v, Vec) const {
+    return v;
+  }
 };
 
 struct Partial {
@@ -15,7 +18,8 @@ struct Partial {
   Vec Read(const float* p) const { return LoadPartial(p, n); }
   void Write(float* p, Vec v) const { StorePartial(p, v, n); }
   // v in the lanes that exist, `otherwise` in the rest: the neutral element of a reduction.
-  Vec Keep(Vec v, Vec otherwise) const {
+  template <class V>
+  HEEDFUL_INLINE V Keep(const V& v, Vec otherwise) const {
     return Select(Less(Load(kLaneNumbers), Set1(static_cast<float>(n))), v, otherwise);
   }
 };
@@ -53,24 +57,23 @@ HEEDFUL_INLINE void ForPacks(int64_t n, F&& body) {
   if (i < n) body(i, Partial{static_cast<int>(n - i)});
 }
 
-// Folds term(i, lanes) with merge(accumulator, term), from `neutral`, in four accumulators: enough to hide
-// the latency of an addition. The order is fixed by n and kLanes alone.
+// Folds term(i, lanes) with merge(accumulator, term), from `neutral`, in as many accumulators as a pack has
+// vectors: enough to hide the latency of an addition. The order is fixed by n and kLanes alone.
 template <class Term, class Merge>
 HEEDFUL_INLINE Vec Fold(int64_t begin, int64_t end, Vec neutral, Term&& term, Merge&& merge) {
-  Vec s0 = neutral, s1 = neutral, s2 = neutral, s3 = neutral;
+  constexpr int64_t kSize = kPackVectors * Vec::kLanes;
+  auto s = Each<Pack<kPackVectors>, kPackVectors>([=](int) { return neutral; });
   int64_t i = begin;
-  for (; i + 4 * Vec::kLanes <= end; i += 4 * Vec::kLanes) {
-    s0 = merge(s0, term(i, Whole{}));
-    s1 = merge(s1, term(i + Vec::kLanes, Whole{}));
-    s2 = merge(s2, term(i + 2 * Vec::kLanes, Whole{}));
-    s3 = merge(s3, term(i + 3 * Vec::kLanes, Whole{}));
-  }
-  for (; i + Vec::kLanes <= end; i += Vec::kLanes) s0 = merge(s0, term(i, Whole{}));
+  for (; i + kSize <= end; i += kSize) s = merge(s, term(i, Packed{}));
+  Vec rest = neutral;
+  for (; i + Vec::kLanes <= end; i += Vec::kLanes) rest = merge(rest, term(i, Whole{}));
   if (i < end) {
     const Partial lanes{static_cast<int>(end - i)};
-    s1 = merge(s1, lanes.Keep(term(i, lanes), neutral));
+    s.v[0] = merge(s.v[0], lanes.Keep(term(i, lanes), neutral));
   }
-  return merge(merge(s0, s2), merge(s1, s3));
+  Unroll<kPackVectors / 2>([&](auto k) { s.v[k] = merge(s.v[k], s.v[kPackVectors - 1 - k]); });
+  Unroll<(kPackVectors + 1) / 2>([&](auto k) { rest = merge(rest, s.v[k]); });
+  return rest;
 }
 
 // Σ factor ⊙ term(i, lanes) over i < n: blocks of 4096 in single precision, the blocks in double. The error
@@ -81,7 +84,8 @@ HEEDFUL_INLINE double Sum(int64_t n, Term&& term, Vec factor) {
   double total = 0;
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t end = n - i < kBlock ? n : i + kBlock;
-    total += ReduceAdd(Fold(i, end, Zero(), term, [](Vec s, Vec t) { return s + t; }) * factor);
+    total +=
+        ReduceAdd(Fold(i, end, Zero(), term, [](const auto& s, const auto& t) { return s + t; }) * factor);
   }
   return total;
 }

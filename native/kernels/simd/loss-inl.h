@@ -9,22 +9,32 @@ struct OnlineSum {
   Vec sum = Zero();
 
   inline __attribute__((always_inline)) void Add(const float* x, int64_t n) {
-    constexpr int kVectors = 16;
+    constexpr int kPacks = 4;
+    // Floats. From memory the arithmetic takes as long as the reading, and must not wait for it.
+    constexpr int64_t kAhead = 4096;
+    constexpr int64_t kPackSize = kPackVectors * Vec::kLanes, kBlock = kPacks * kPackSize;
     int64_t i = 0;
-    for (; i + kVectors * Vec::kLanes <= n; i += kVectors * Vec::kLanes) {
-      Vec m[4] = {maximum, maximum, maximum, maximum};
-      Unroll<kVectors>([&](auto j) { m[j % 4] = Max(Load(x + i + j * Vec::kLanes), m[j % 4]); });
-      const Vec larger = Max(Max(m[0], m[1]), Max(m[2], m[3]));
-      Vec s[4] = {Zero(), Zero(), Zero(), Zero()};
-      Unroll<kVectors>(
-          [&](auto j) { s[j % 4] = s[j % 4] + ExpDown(Load(x + i + j * Vec::kLanes) - larger); });
-      sum = Fma(sum, ExpDown(maximum - larger), (s[0] + s[1]) + (s[2] + s[3]));
+    for (; i + kBlock <= n; i += kBlock) {
+      auto m = Each<Pack<kPackVectors>, kPackVectors>([&](int) { return maximum; });
+      Unroll<kPacks>([&](auto j) {
+        Unroll<kPackVectors>([&](auto k) { Prefetch(x + i + kAhead + j * kPackSize + k * Vec::kLanes); });
+        m = Max(Packed{}.Read(x + i + j * kPackSize), m);
+      });
+      Vec larger = m.v[0];
+      Unroll<kPackVectors - 1>([&](auto k) { larger = Max(larger, m.v[k + 1]); });
+      auto s = Each<Pack<kPackVectors>, kPackVectors>([](int) { return Zero(); });
+      Unroll<kPacks>([&](auto j) {
+        s = s + ExpDown<Pack<kPackVectors>>(Packed{}.Read(x + i + j * kPackSize) - larger);
+      });
+      Vec total = s.v[0];
+      Unroll<kPackVectors - 1>([&](auto k) { total = total + s.v[k + 1]; });
+      sum = Fma(sum, ExpDown<Vec>(maximum - larger), total);
       maximum = larger;
     }
     ForLanes(n - i, [&](int64_t k, auto lanes) {
       const Vec v = lanes.Keep(lanes.Read(x + i + k), Set1(-kInfinity));
       const Vec larger = Max(v, maximum);
-      sum = Fma(sum, ExpDown(maximum - larger), ExpDown(v - larger));
+      sum = Fma(sum, ExpDown<Vec>(maximum - larger), ExpDown<Vec>(v - larger));
       maximum = larger;
     });
   }
@@ -32,7 +42,7 @@ struct OnlineSum {
   // ln Σ exp x; NaN with a NaN or +∞, or when all was −∞.
   inline double Log() const {
     const float m = ReduceMax(maximum);
-    const double s = ReduceAdd(sum * ExpDown(maximum - Set1(m)));
+    const double s = ReduceAdd(sum * ExpDown<Vec>(maximum - Set1(m)));
     return s == 0 ? static_cast<double>(__builtin_nanf("")) : static_cast<double>(m) + __builtin_log(s);
   }
 };
@@ -60,7 +70,10 @@ float CrossEntropy(const float* x, int64_t target, float smoothing, int64_t n, f
 void CrossEntropyGradient(const float* x, int64_t target, float smoothing, float lse, float scale, float* dx,
                           int64_t n) {
   const Vec l = Set1(lse), s = Set1(scale), uniform = Set1(smoothing / static_cast<float>(n));
-  ForLanes(
-      n, [=](int64_t i, auto lanes) { lanes.Write(dx + i, s * (ExpDown(lanes.Read(x + i) - l) - uniform)); });
+  ForPacks(
+      n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+        const auto d = lanes.Read(x + i) - l;
+        lanes.Write(dx + i, s * (ExpDown(d) - uniform));
+      });
   dx[target] -= scale * (1.0f - smoothing);
 }

@@ -6,8 +6,14 @@
 constexpr float kInfinity = __builtin_inff();
 
 // The smaller, the larger; NaN if either is. Min and Max give the second operand when it is NaN.
-inline Vec Minimum(Vec a, Vec b) { return Select(IsNaN(a), a, Min(a, b)); }
-inline Vec Maximum(Vec a, Vec b) { return Select(IsNaN(a), a, Max(a, b)); }
+template <class V>
+HEEDFUL_INLINE V Minimum(const V& a, const V& b) {
+  return Select(IsNaN(a), a, Min(a, b));
+}
+template <class V>
+HEEDFUL_INLINE V Maximum(const V& a, const V& b) {
+  return Select(IsNaN(a), a, Max(a, b));
+}
 
 // 2ˣ: split x = n + f, |f| ≤ ½, polynomial of degree 5 in f (minimax, relative error 1.7e-7), scaled by 2ⁿ.
 // Below −150 the result is 0; NaN stays NaN. x ≤ 160.

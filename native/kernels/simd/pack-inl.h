@@ -66,6 +66,7 @@ HEEDFUL_EACH(Pack, CopySign)
 HEEDFUL_EACH(Pack, Select)
 HEEDFUL_EACH(PackMask, Less)
 HEEDFUL_EACH(PackMask, Equal)
+HEEDFUL_EACH(PackMask, IsNaN)
 
 #define HEEDFUL_EACH_OPERATOR(sign)                                                             \
   template <class A, class B>                                                                   \

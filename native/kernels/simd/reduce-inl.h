@@ -22,15 +22,19 @@ inline float Extreme(const float* x, int64_t n, float neutral, Merge&& merge) {
 }
 
 // max x; NaN if any is; −∞ when n = 0.
-float MaximumKernel(const float* x, int64_t n) { return Extreme(x, n, -kInfinity, Maximum); }
+float MaximumKernel(const float* x, int64_t n) {
+  return Extreme(x, n, -kInfinity, [](const auto& a, const auto& b) { return Maximum(a, b); });
+}
 
 // min x; NaN if any is; ∞ when n = 0.
-float MinimumKernel(const float* x, int64_t n) { return Extreme(x, n, kInfinity, Minimum); }
+float MinimumKernel(const float* x, int64_t n) {
+  return Extreme(x, n, kInfinity, [](const auto& a, const auto& b) { return Minimum(a, b); });
+}
 
 // Σ x².
 double SumOfSquares(const float* x, int64_t n) {
   return Sum(n, [=](int64_t i, auto lanes) {
-    const Vec v = lanes.Read(x + i);
+    const auto v = lanes.Read(x + i);
     return v * v;
   });
 }

@@ -32,6 +32,8 @@ const loading = {
 }
 
 export const models: Readonly<Record<string, Call>> = {
+  readEmbeddingRecipe: { args: [path(folder)] },
+  readRankingFunction: { args: [path(folder)] },
   DecoderModel: {
     args: [
       options(
