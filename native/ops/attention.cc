@@ -49,7 +49,7 @@ void Check(const Instruction& in) {
 
 int64_t RoundUpLine(int64_t floats) { return (floats + 15) / 16 * 16; }
 
-// How the work is cut, a function of the shape and the sequences alone.
+// How the work is cut: what is summed in which order, a function of the shape and the sequences alone.
 struct Plan {
   AttentionExtras extras;
   AttentionShape shape;
@@ -58,6 +58,7 @@ struct Plan {
   int64_t heads;         // of tasks, per sequence
   int64_t sequences;     // at most
   int64_t packed_size;   // floats at most, of all key-value heads; 0: nothing is packed ahead
+  int64_t head_size;     // of one of these, at most; 0: sequences are of several lengths
   int64_t scratch_size;  // floats per worker
 
   Plan(const Instruction& in, const KernelTable& kernels)
@@ -74,6 +75,9 @@ struct Plan {
     packed_size = !packed          ? 0
                   : extras.offsets ? shape.kv_heads * (size(shape.keys) + sequences * size(1))
                                    : shape.kv_heads * sequences * size(shape.keys);
+    head_size = packed && !extras.offsets
+                    ? RoundUpLine(products.packed_size(shape.keys, shape.head_dim, shape.value_dim))
+                    : 0;
     scratch_size = RoundUpLine(products.forward_scratch(shape.keys, shape.head_dim, shape.value_dim));
   }
   int64_t Blocks(const Sequence& s) const { return (s.queries + kTaskQueries - 1) / kTaskQueries; }
@@ -81,6 +85,11 @@ struct Plan {
   int64_t PackedSize(const Sequence& s, const AttentionProducts& products) const {
     const bool packed = packed_size && s.queries >= kPackedQueries && shape.groups * Blocks(s) > 1;
     return packed ? RoundUpLine(products.packed_size(s.keys, shape.head_dim, shape.value_dim)) : 0;
+  }
+  // Whether a task does all that `packs` key-value heads each are read for: there are enough of them to keep
+  // the threads busy to the end.
+  bool ByHead(int64_t packs, int threads) const {
+    return head_size && packs >= threads && (packs % threads == 0 || packs >= 8 * threads);
   }
   int64_t TableSize() const { return (2 * (sequences + 1) * int64_t(sizeof(int64_t)) + 63) / 64 * 64; }
   size_t Bytes(int threads) const {
@@ -113,26 +122,15 @@ void Run(const Instruction& in, Context& context) {
     packed_at[s + 1] = packed_at[s] + shape.kv_heads * plan.PackedSize(list[s], products);
   }
 
-  if (packed_at[count]) {
-    context.Parallel(count * shape.kv_heads, [&](int64_t task, int) {
-      const int64_t s = task / shape.kv_heads, g = task % shape.kv_heads;
-      const Sequence x = list[s];
-      const int64_t size = plan.PackedSize(x, products);
-      if (!size) return;
-      products.pack(HeadData(k, x.batch, g) + x.key * k.strides[2], k.strides[2],
-                    HeadData(v, x.batch, g) + x.key * v.strides[2], v.strides[2], x.keys, shape.head_dim,
-                    shape.value_dim, packed + packed_at[s] + g * size);
-    });
-  }
-  context.Parallel(first_block[count] * plan.heads, [&](int64_t task, int worker) {
-    // By sequence, by head; the last queries first: when causal they take longest.
-    const int64_t s =
-        std::upper_bound(first_block, first_block + count + 1, task / plan.heads) - first_block - 1;
-    const Sequence x = list[s];
-    const int64_t blocks = plan.Blocks(x), rest = task - first_block[s] * plan.heads;
-    const int64_t h = rest / blocks, first = (blocks - 1 - rest % blocks) * kTaskQueries;
+  const auto pack = [&](const Sequence& x, int64_t g, float* to) {
+    products.pack(HeadData(k, x.batch, g) + x.key * k.strides[2], k.strides[2],
+                  HeadData(v, x.batch, g) + x.key * v.strides[2], v.strides[2], x.keys, shape.head_dim,
+                  shape.value_dim, to);
+  };
+  // A block of the queries of a task's head h, with what was packed for it, or nullptr.
+  const auto attend = [&](const Sequence& x, int64_t h, int64_t block, const float* keys, int worker) {
     const int64_t g = plan.grouped ? h : h / shape.groups, head = plan.grouped ? h * shape.groups : h;
-    const int64_t row = x.query + first;
+    const int64_t first = block * kTaskQueries, row = x.query + first;
     AttentionForward a;
     a.scores = ScoresOf(in, plan.extras, x, head, first);
     if (plan.grouped) {
@@ -164,10 +162,40 @@ void Run(const Instruction& in, Context& context) {
     a.keys = x.keys;
     a.head_dim = shape.head_dim;
     a.value_dim = shape.value_dim;
-    const int64_t size = plan.PackedSize(x, products);
-    a.packed = size ? packed + packed_at[s] + g * size : nullptr;
+    a.packed = keys;
     a.scratch = scratch + plan.scratch_size * worker;
     products.forward(a);
+  };
+
+  const int64_t packs = packed_at[count] ? count * shape.kv_heads : 0;
+  if (plan.ByHead(packs, context.threads())) {
+    // Keys are packed where they are used at once, in memory that stays near.
+    context.Parallel(packs, [&](int64_t task, int worker) {
+      const int64_t s = task / shape.kv_heads, g = task % shape.kv_heads;
+      const Sequence x = list[s];
+      const int64_t size = plan.PackedSize(x, products);
+      float* const own = size ? packed + worker * plan.head_size : nullptr;
+      if (size) pack(x, g, own);
+      for (int64_t h = g * shape.groups; h < (g + 1) * shape.groups; ++h) {
+        for (int64_t block = 0; block < plan.Blocks(x); ++block) attend(x, h, block, own, worker);
+      }
+    });
+    return;
+  }
+  context.Parallel(packs, [&](int64_t task, int) {
+    const int64_t s = task / shape.kv_heads, g = task % shape.kv_heads;
+    const Sequence x = list[s];
+    const int64_t size = plan.PackedSize(x, products);
+    if (size) pack(x, g, packed + packed_at[s] + g * size);
+  });
+  context.Parallel(first_block[count] * plan.heads, [&](int64_t task, int worker) {
+    // By sequence, by head; the last queries first: when causal they take longest.
+    const int64_t s =
+        std::upper_bound(first_block, first_block + count + 1, task / plan.heads) - first_block - 1;
+    const Sequence x = list[s];
+    const int64_t blocks = plan.Blocks(x), rest = task - first_block[s] * plan.heads, h = rest / blocks;
+    const int64_t size = plan.PackedSize(x, products), g = h / shape.groups;
+    attend(x, h, blocks - 1 - rest % blocks, size ? packed + packed_at[s] + g * size : nullptr, worker);
   });
 }
 

@@ -39,7 +39,7 @@ inline Span SeenKeys(const Problem& a, int64_t i) {
 
 // Keys that are taken together: whole vectors of words.
 template <class Format>
-constexpr int64_t kKeysTogether = Format::kTerms* Vec::kLanes;
+constexpr int64_t kKeysTogether = Vec::kLanes* Format::kTerms;
 
 // What the rows [first, last] see of a block of keys: `any` begins with a whole panel and holds all
 // keys that some row sees; `all`, multiples of `together`, is what every row sees. Every row of a tile takes

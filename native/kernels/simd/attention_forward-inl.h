@@ -84,9 +84,9 @@ inline void PackKeys(const float* k, int64_t k_row, const float* v, int64_t v_ro
 // The largest of a row's scores that it sees.
 inline float SeenMaximum(const float* scores, const TileKeys& tile, Span seen) {
   const Vec lowest = Set1(-__builtin_inff());
-  const auto larger = [](Vec a, Vec b) { return Max(a, b); };
   Vec max = Fold(
-      tile.all.begin, tile.all.end, lowest, [&](int64_t j, auto) { return Load(scores + j); }, larger);
+      tile.all.begin, tile.all.end, lowest, [=](int64_t j, auto lanes) { return lanes.Read(scores + j); },
+      [](const auto& a, const auto& b) { return Max(a, b); });
   const auto masked = [&](int64_t begin, int64_t end) {
     for (int64_t j = begin; j < end; j += Vec::kLanes)
       max = Max(max, KeepSpan(seen, j, Load(scores + j), lowest));
