@@ -4,16 +4,14 @@
  */
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { exitCodes, Interrupted, withInterrupt } from '../lib/cli/interrupt.ts'
 import { TrainingDisplay } from '../lib/cli/training-display.ts'
 import { splitTokens } from '../lib/data/split.ts'
 import { CharTokenizer, generate, GPT } from '../lib/index.ts'
 import { adamW, causalLM, Trainer, warmupCosine } from '../lib/train/index.ts'
+import { integerOf, runExample } from './run-example.ts'
 
 const context = 64
 const batchSize = 12
-const usage = `Usage: npm start -- [--steps 2000] [--seed 1337] [--out runs/shakespeare] [--json]\n`
 
 interface Options {
   json: boolean
@@ -74,48 +72,18 @@ async function shakespeare({ json, steps, seed, out }: Options, signal: AbortSig
   )
 }
 
-function parse(args: string[]): Options | undefined {
-  const { values } = parseArgs({
-    args,
-    options: {
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-      steps: { type: 'string', default: '2000' },
-      seed: { type: 'string', default: '1337' },
-      out: { type: 'string', default: 'runs/shakespeare' },
-    },
-  })
-  const [steps, seed] = [Number(values.steps), Number(values.seed)]
-  if (!Number.isInteger(steps) || steps < 2)
-    throw new TypeError(`--steps should be a whole number of at least 2, got ${values.steps}`)
-  if (!Number.isInteger(seed) || seed < 0)
-    throw new TypeError(`--seed should be a whole number of at least 0, got ${values.seed}`)
-  return values.help ? undefined : { json: values.json, steps, seed, out: values.out }
-}
-
-async function main(): Promise<number> {
-  let options: Options | undefined
-  try {
-    options = parse(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${usage}`)
-    return exitCodes.usage
-  }
-  if (!options) {
-    process.stdout.write(usage)
-    return exitCodes.ok
-  }
-  const chosen = options
-  try {
-    await withInterrupt((signal) => shakespeare(chosen, signal))
-    return exitCodes.ok
-  } catch (error) {
-    if (error instanceof Interrupted) return exitCodes.interrupted
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-    return exitCodes.failed
-  }
-}
-
-void main().then((code) => {
-  process.exitCode = code
+void runExample<Options>({
+  usage: `Usage: npm start -- [--steps 2000] [--seed 1337] [--out runs/shakespeare] [--json]\n`,
+  options: {
+    json: { type: 'boolean', default: false },
+    steps: { type: 'string', default: '2000' },
+    seed: { type: 'string', default: '1337' },
+    out: { type: 'string', default: 'runs/shakespeare' },
+  },
+  read: (values, words) => {
+    if (words.length) throw new TypeError(`unexpected argument ${words[0]}`)
+    const [steps, seed] = [integerOf(values, 'steps', 2), integerOf(values, 'seed', 0)]
+    return { json: values['json'] === true, steps, seed, out: String(values['out']) }
+  },
+  run: shakespeare,
 })

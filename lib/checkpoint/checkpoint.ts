@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import {
   ArgumentError,
+  checkInteger,
   checkOptions,
   describe,
   DisposedError,
@@ -11,8 +12,8 @@ import {
 import type { OpenFile } from '../files/open-file.ts'
 import type { OnProgress } from '../files/progress.ts'
 import type { DType } from '../tensor/dtype.ts'
-import type { Shape } from '../tensor/shape.ts'
-import { allocate, type Tensor } from '../tensor/tensor.ts'
+import { sizeOf, type Shape } from '../tensor/shape.ts'
+import { allocate, mapMemory, Tensor } from '../tensor/tensor.ts'
 import type { FileType } from './file-types.ts'
 
 /** What a checkpoint tells of a tensor before it is read. */
@@ -30,6 +31,20 @@ export interface CheckpointTensor {
 export interface ReadOptions {
   /** Stops between two chunks of a few megabytes; the promise rejects with the signal's reason. */
   signal?: AbortSignal
+}
+
+export interface PartOptions extends ReadOptions {
+  /** Only the rows [begin, end) of the first dimension. */
+  rows?: readonly [begin: number, end: number]
+}
+
+export interface TensorOptions extends PartOptions {
+  /**
+   * Numbers that lie in the file as a tensor has them (F32, F64, I32) are not copied: the tensor is a mapping of the
+   * file, which other processes share, and is read when it is first used. Writing to it changes the tensor alone.
+   * As long as the tensor lives, the file may be replaced or removed, but not be overwritten in place or made shorter.
+   */
+  mapped?: boolean
 }
 
 export interface CheckpointOptions extends ReadOptions {
@@ -55,9 +70,11 @@ export interface Checkpoint extends AsyncDisposable {
    * Throws ArgumentError for a name that is not there, DTypeError for a type that can not be read as numbers, FileError
    * for an integer that does not fit and for files that were changed since they were opened.
    */
-  read(name: string, options?: ReadOptions): Promise<Tensor>
+  read(name: string, options?: TensorOptions): Promise<Tensor>
   /** The bytes of one tensor as they lie in the file. */
-  readBytes(name: string, options?: ReadOptions): Promise<Uint8Array>
+  readBytes(name: string, options?: PartOptions): Promise<Uint8Array>
+  /** @internal The same for the same tensor of the same file, whoever opens it. */
+  identity(name: string): string
   /** Closes the files, after the reads that have begun. Tensors that were read stay. A second call does nothing. */
   close(): Promise<void>
 }
@@ -94,7 +111,8 @@ export class FileCheckpoint implements Checkpoint {
   readonly #stored: ReadonlyMap<string, StoredTensor>
   readonly #files: readonly OpenFile[]
   readonly #onProgress: OnProgress | undefined
-  readonly #counted = new Set<string>()
+  /** Bytes of each tensor. */
+  readonly #counted = new Map<string, number>()
   readonly #total: number
   #loaded = 0
   #closed = false
@@ -116,13 +134,20 @@ export class FileCheckpoint implements Checkpoint {
     this.#total = [...contents.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
   }
 
-  async read(name: string, options: ReadOptions = {}): Promise<Tensor> {
+  async read(name: string, options: TensorOptions = {}): Promise<Tensor> {
     const { shape, type, byteLength, file, position } = this.#find('read', name, options)
     if (!type.dtype)
       throw new DTypeError(
         `${this.#operation}: ${file.path}: tensor ${JSON.stringify(name)}: ${type.name} can not be read as numbers; readBytes gives its bytes`,
       )
     const { convert, blockBytes, blockSize, dtype } = type
+    if (options.mapped && !convert) {
+      const memory = mapMemory(file.handle.fd, position, sizeOf(shape), dtype)
+      if (memory) {
+        this.#count(name, file, byteLength)
+        return new Tensor(shape, dtype, memory)
+      }
+    }
     const tensor = allocate(this.#operation, shape, dtype)
     try {
       const data = tensor.data()
@@ -144,7 +169,6 @@ export class FileCheckpoint implements Checkpoint {
           await setImmediate()
         }
       }
-      this.#counted.add(name)
       return tensor
     } catch (error) {
       tensor.dispose()
@@ -152,7 +176,7 @@ export class FileCheckpoint implements Checkpoint {
     }
   }
 
-  async readBytes(name: string, options: ReadOptions = {}): Promise<Uint8Array> {
+  async readBytes(name: string, options: PartOptions = {}): Promise<Uint8Array> {
     const { byteLength, file, position } = this.#find('readBytes', name, options)
     let bytes: Uint8Array
     try {
@@ -161,21 +185,30 @@ export class FileCheckpoint implements Checkpoint {
       throw new ExecutionError(`${this.#where(name, file)}: no memory for its ${byteLength} bytes`, { cause })
     }
     await this.#readInto(name, bytes, file, position, options.signal)
-    this.#counted.add(name)
     return bytes
   }
 
-  #find(method: string, name: string, options: ReadOptions): StoredTensor {
-    checkOptions(`Checkpoint.${method}`, options, { signal: 'signal' })
-    if (this.#closed)
-      throw new DisposedError(`Checkpoint.${method}: ${this.path} was closed; keep it open until the last read`)
+  identity(name: string): string {
+    const { file, position, byteLength, type } = this.#find('identity', name, {})
+    return `${file.identity}@${position}+${byteLength} ${type.name}`
+  }
+
+  /** Where the tensor lies, or the rows that are wanted of it. */
+  #find(method: string, name: string, options: TensorOptions): StoredTensor {
+    const operation = `Checkpoint.${method}`
+    checkOptions(operation, options, {
+      signal: 'signal',
+      rows: 'any',
+      ...(method === 'read' && { mapped: 'boolean' as const }),
+    })
+    if (this.#closed) throw new DisposedError(`${operation}: ${this.path} was closed; keep it open until the last read`)
     const stored = this.#stored.get(name)
     if (!stored)
       throw new ArgumentError(
-        `Checkpoint.${method}: ${this.path} holds no tensor named ${describe(name)}; checkpoint.tensors lists them`,
+        `${operation}: ${this.path} holds no tensor named ${describe(name)}; checkpoint.tensors lists them`,
       )
     options.signal?.throwIfAborted()
-    return stored
+    return options.rows === undefined ? stored : partOf(operation, stored, options.rows)
   }
 
   #where(name: string, { path }: OpenFile): string {
@@ -194,10 +227,18 @@ export class FileCheckpoint implements Checkpoint {
       signal?.throwIfAborted()
       const chunk = target.subarray(at, at + chunkBytes)
       await file.read(chunk, position + at, where)
-      if (this.#counted.has(name)) continue
-      this.#loaded += chunk.length
-      this.#onProgress?.({ file: file.path, loaded: Math.min(this.#loaded, this.#total), total: this.#total })
+      this.#count(name, file, chunk.length)
     }
+  }
+
+  /** Nothing counts twice, also where a tensor is read again. */
+  #count(name: string, file: OpenFile, bytes: number): void {
+    const before = this.#counted.get(name) ?? 0
+    const after = Math.min(before + bytes, this.#stored.get(name)!.byteLength)
+    if (after === before) return
+    this.#counted.set(name, after)
+    this.#loaded += after - before
+    this.#onProgress?.({ file: file.path, loaded: this.#loaded, total: this.#total })
   }
 
   async close(): Promise<void> {
@@ -207,6 +248,23 @@ export class FileCheckpoint implements Checkpoint {
   }
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+}
+
+function partOf(operation: string, stored: StoredTensor, rows: unknown): StoredTensor {
+  const [count, ...row] = stored.shape
+  if (!Array.isArray(rows) || rows.length !== 2 || count === undefined || (!row.length && stored.type.blockSize > 1))
+    throw new ArgumentError(
+      `${operation}: rows should be [begin, end] of a tensor with rows, whole blocks each, got ${describe(rows)}`,
+    )
+  const end = checkInteger(operation, 'rows[1]', rows[1], 0, count)
+  const begin = checkInteger(operation, 'rows[0]', rows[0], 0, end)
+  const bytes = count ? stored.byteLength / count : 0
+  return {
+    ...stored,
+    shape: [end - begin, ...row],
+    byteLength: (end - begin) * bytes,
+    position: stored.position + begin * bytes,
   }
 }
 

@@ -2,7 +2,7 @@ import { HubError } from '../errors.ts'
 import type { HubFile } from './hub-listing.ts'
 
 /** What tokenizers, configurations and pipelines read beside the weights. */
-const others =
+export const companionFiles =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|modules|sentence_bert_config|config_sentence_transformers|chat_template)\.json$|^(vocab|merges)\.txt$|^(chat_template\.jinja|\w+\.spm|(tokenizer|spiece|sentencepiece\.bpe)\.model)$|^\d+_\w+\/(config\.json|model\.safetensors)$/
 
 /**
@@ -16,7 +16,7 @@ export function neededFiles(files: readonly HubFile[], wanted: string | undefine
     return [file]
   }
   const named = (pattern: RegExp): HubFile[] => files.filter(({ path }) => pattern.test(path))
-  return [...named(others), ...weights(named, where)]
+  return [...named(companionFiles), ...weights(named, where)]
 }
 
 function weights(named: (pattern: RegExp) => HubFile[], where: string): HubFile[] {

@@ -4,8 +4,8 @@ import { writeFileAtomically } from '../files/atomic-file.ts'
 import { checkPath } from '../files/file-error.ts'
 import { isObject } from '../files/read-file.ts'
 import { bytesPerElement } from '../tensor/dtype.ts'
-import type { Memory, Tensor } from '../tensor/tensor.ts'
-import { FileCheckpoint, type CheckpointOptions, type ReadOptions } from './checkpoint.ts'
+import { Tensor, type Memory } from '../tensor/tensor.ts'
+import { FileCheckpoint, type Checkpoint, type CheckpointOptions, type ReadOptions } from './checkpoint.ts'
 import { readableTypes } from './file-types.ts'
 import { narrow, narrowTypes, type NarrowType } from './narrow.ts'
 import { openSafetensorsFile } from './safetensors-file.ts'
@@ -100,6 +100,42 @@ export async function writeSafetensors(
   } finally {
     for (const memory of held) memory.release()
   }
+}
+
+/**
+ * @internal Writes the tensors of a checkpoint into one safetensors file, atomically, f32 rounded to `dtype`. One tensor at a
+ * time is in memory.
+ */
+export async function copySafetensors(
+  operation: string,
+  path: string,
+  checkpoint: Checkpoint,
+  dtype: NarrowType,
+  { signal, onProgress }: CheckpointOptions,
+): Promise<void> {
+  const shapes = [...checkpoint.tensors].map(([name, { shape, dtype: read, fileType }]): [string, Tensor] => {
+    if (!read)
+      throw new DTypeError(`${operation}: tensor ${JSON.stringify(name)}: ${fileType} can not be read as numbers`)
+    return [name, new Tensor(shape, read, 'unbound')]
+  })
+  const total = [...checkpoint.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  let loaded = 0
+  await writeFileAtomically(
+    path,
+    async (handle) => {
+      await writeFully(handle, formatHeader(shapes, { format: 'pt' }, dtype), signal)
+      for (const [name, { byteLength }] of checkpoint.tensors) {
+        using tensor = await checkpoint.read(name, { mapped: true, ...(signal && { signal }) })
+        const data = tensor.data()
+        if (tensor.dtype === 'f32') await writeNarrowed(handle, data as Float32Array, dtype, name, signal)
+        else await writeFully(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), signal)
+        loaded += byteLength
+        onProgress?.({ file: path, loaded, total })
+      }
+      signal?.throwIfAborted()
+    },
+    operation,
+  )
 }
 
 /** `dtype`, or undefined for f32. */

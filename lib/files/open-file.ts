@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs'
 import { open, stat, type FileHandle } from 'node:fs/promises'
 import { FileError } from '../errors.ts'
 import { checkPath, fileError } from './file-error.ts'
@@ -8,11 +9,14 @@ export class OpenFile {
   /** Bytes when it was opened. */
   readonly size: number
   readonly handle: FileHandle
+  /** The same for the same file with the same content, as far as the system tells. */
+  readonly identity: string
 
-  private constructor(path: string, size: number, handle: FileHandle) {
+  private constructor(path: string, stats: BigIntStats, handle: FileHandle) {
     this.path = path
-    this.size = size
+    this.size = Number(stats.size)
     this.handle = handle
+    this.identity = [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(':')
   }
 
   /** Throws FileError for what is missing or no regular file: folders, and devices and pipes, which might never end. */
@@ -24,7 +28,7 @@ export class OpenFile {
       if (!found.isFile()) throw new FileError(`${operation}: ${path}: expected a regular file`)
       const handle = await open(path, 'r')
       try {
-        return new OpenFile(path, (await handle.stat()).size, handle)
+        return new OpenFile(path, await handle.stat({ bigint: true }), handle)
       } catch (cause) {
         await handle.close()
         throw cause

@@ -1,11 +1,10 @@
-import type { DecoderForTask } from './decoder-for-task.ts'
+import type { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
 import type { EncoderForTask } from './encoder-for-task.ts'
 import type { HeadName } from './families/index.ts'
 import type { LoadOptions } from './load-model.ts'
-import { loadForTask } from './pretrained.ts'
+import { loadForTask, type TextModel } from './pretrained.ts'
 
-/** Encoders and decoders: what they share is the same for both. */
-export type TextModel = EncoderForTask | DecoderForTask
+export type { TextModel } from './pretrained.ts'
 
 interface AutoClass<M> {
   /**
@@ -22,8 +21,13 @@ const auto = <M extends TextModel>(name: string, task: HeadName): AutoClass<M> =
     (await loadForTask(`${name}.fromPretrained`, model, task, options)) as M,
 })
 
-/** The bare model: its hidden states. */
-export const AutoModel = auto<TextModel>('AutoModel', 'none')
+/** The bare model: its hidden states. Of an encoder-decoder model if the type argument says so. */
+export const AutoModel = {
+  fromPretrained: async <M extends TextModel | EncoderDecoderForTask = TextModel>(
+    model: string,
+    options: LoadOptions = {},
+  ): Promise<M> => (await loadForTask('AutoModel.fromPretrained', model, 'none', options)) as M,
+}
 export const AutoModelForMaskedLM = auto<EncoderForTask>('AutoModelForMaskedLM', 'masked-lm')
 export const AutoModelForSequenceClassification = auto<TextModel>(
   'AutoModelForSequenceClassification',

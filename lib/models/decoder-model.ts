@@ -5,18 +5,9 @@ import type { KeyValueCache } from '../nn/key-value-cache.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import type { RotaryConfig } from '../nn/multi-head-attention.ts'
+import { project } from '../nn/project.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import {
-  add,
-  crossEntropy,
-  embedding,
-  linearCrossEntropy,
-  matmul,
-  multiply,
-  reshape,
-  tanh,
-  transpose,
-} from '../ops/index.ts'
+import { add, crossEntropy, embedding, linearCrossEntropy, multiply, reshape, tanh } from '../ops/index.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { resolveDecoderConfig, type DecoderConfig, type ResolvedDecoderConfig } from './decoder-config.ts'
 import type { Assembly } from './families/family.ts'
@@ -171,7 +162,7 @@ export class DecoderModel extends Module {
 
   /** hidden […, hiddenSize] → logits […, vocabSize]. */
   logits(hidden: Tensor): Tensor {
-    const logits = this.head ? this.head.forward(hidden) : matmul(hidden, transpose(this.tokenEmbedding.weight))
+    const logits = this.head ? this.head.forward(hidden) : project(hidden, this.tokenEmbedding.weight)
     const { logitSoftcap } = this.#config
     return logitSoftcap ? multiply(tanh(multiply(logits, 1 / logitSoftcap)), logitSoftcap) : logits
   }
@@ -192,10 +183,11 @@ export class DecoderModel extends Module {
     )
   }
 
-  /** The same of hidden states [tokens, hiddenSize] and targets [tokens]; logits are never stored unless they are capped. */
+  /** The same of hidden states [tokens, hiddenSize] and targets [tokens]; logits are never stored unless they are capped or the weights packed. */
   lossOfHidden(hidden: Tensor, targets: Tensor): Tensor {
-    if (this.#config.logitSoftcap) return crossEntropy(this.logits(hidden), targets)
-    return linearCrossEntropy(hidden, (this.head ?? this.tokenEmbedding).weight, targets)
+    const { weight } = this.head ?? this.tokenEmbedding
+    if (this.#config.logitSoftcap || weight.packed) return crossEntropy(this.logits(hidden), targets)
+    return linearCrossEntropy(hidden, weight, targets)
   }
 
   /** The logits of one row (i32 [1]) of hidden states [length, hiddenSize]: [1, vocabSize]. */

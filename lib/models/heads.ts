@@ -2,8 +2,9 @@ import { Linear } from '../nn/linear.ts'
 import { constant, generatorOf, type Initialised } from '../nn/init.ts'
 import { Module } from '../nn/module.ts'
 import { LayerNorm } from '../nn/norms.ts'
+import { project } from '../nn/project.ts'
 import { activate } from '../ops/matmul.ts'
-import { add, matmul, transpose, type Activation } from '../ops/index.ts'
+import type { Activation } from '../ops/index.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import type { HeadKind } from './families/family.ts'
 import type { LayerConfig } from './layer-config.ts'
@@ -69,6 +70,6 @@ export class Head extends Module {
     let x = this.#rows === 'each' ? hidden : pool(hidden, this.#rows, sequences)
     if (this.dense) x = activate('Head', this.#activation, this.dense.forward(x))
     if (this.norm) x = this.norm.forward(x)
-    return this.output ? this.output.forward(x) : add(matmul(x, transpose(tokenEmbedding)), this.bias!)
+    return this.output ? this.output.forward(x) : project(x, tokenEmbedding, { bias: this.bias! })
   }
 }

@@ -4,10 +4,13 @@ import type { ResolveModelOptions } from '../checkpoint/resolve-model.ts'
 import { FileError } from '../errors.ts'
 import { withoutValues } from '../nn/init.ts'
 import type { Module } from '../nn/module.ts'
+import { sameShape, sizeOf } from '../tensor/shape.ts'
 import { allocateMemory, type Tensor } from '../tensor/tensor.ts'
 import { matchTensors } from './checkpoint-tensors.ts'
 import { familyOfFile, readConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
 import { openModelFiles, type ModelFiles } from './model-files.ts'
+import { Packer, packWeight } from './pack-weight.ts'
+import { checkLoadDType, formatFor, packableWeights, type LoadDType, type Packable } from './weight-formats.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -19,9 +22,30 @@ export interface Made<M extends Module> {
   readonly ignored?: readonly string[]
 }
 
-export interface LoadOptions extends ResolveModelOptions {}
+export interface LoadOptions extends ResolveModelOptions {
+  /**
+   * What the weights of linear layers and embeddings are kept as; f32 unless said. All but f32 are for inference only.
+   *
+   * | dtype | weights | bytes each |
+   * | --- | --- | --- |
+   * | `f32` | f32; those of F32 files are mapped, so that processes share them | 4 |
+   * | `bf16` | bfloat16 | 2 |
+   * | `int8` | 8 bits, a scale for each output; quantized blocks of GGUF files with up to 8 bits stay as they are | 1 |
+   * | `int4` | 4 bits, a scale for each 32 (Q4_0); embeddings as with int8 | 0.56 |
+   * | `auto` | what the file has: F32, F16, BF16, Q8_0, Q4_0; other blocks of GGUF files: 8 bits, a scale for each 32 | |
+   *
+   * `ops.quantize` tells of the errors of products. Norms and biases are f32 in any case.
+   */
+  dtype?: LoadDType
+}
 
-export const loadOptions = { revision: 'any', signal: 'signal', onProgress: 'function', cache: 'any' } as const
+export const loadOptions = {
+  dtype: 'any',
+  revision: 'any',
+  signal: 'signal',
+  onProgress: 'function',
+  cache: 'any',
+} as const
 
 /**
  * Opens a model of any format (see `openModelFiles`): `make` builds it for what config.json says, and the tensors are
@@ -37,10 +61,13 @@ export async function loadModel<M extends Module>(
   options: LoadOptions,
   make: (family: Family, config: object, json: Json, told: HeadName | undefined) => Made<M>,
 ): Promise<M> {
-  await using files = await openModelFiles(operation, path, options)
+  const { dtype: given, ...resolving } = options
+  const dtype = checkLoadDType(operation, given)
+  await using files = await openModelFiles(operation, path, resolving)
   const where = `${operation}: ${files.configPath}`
   const { family, head } = familyOfFile(files.config, where)
-  const config = readConfig(family, files.config, where) as { numLayers: number }
+  const told = readConfig(family, files.config, where) as { numLayers: number }
+  const config = (await isUntied(files, family, resolving)) ? { ...told, tieEmbeddings: false } : told
   // Before layers are made for that many.
   if (config.numLayers > files.tensors.size)
     throw new FileError(
@@ -48,18 +75,33 @@ export async function loadModel<M extends Module>(
     )
   const { model, entries, ignored } = withoutValues(() => make(family, config, files.config, head))
   try {
-    await bindTensors(
-      operation,
-      files,
-      without(family, ignored),
-      entries,
-      options.signal ? { signal: options.signal } : {},
-    )
+    const packable = dtype === 'f32' ? new Map<Tensor, Packable>() : packableWeights(model)
+    using packer = new Packer()
+    const bind = async (parameter: Tensor, name: string, from: ReadOptions): Promise<void> => {
+      const use = packable.get(parameter)
+      const { shape, fileType } = files.tensors.get(name)!
+      const inputs = shape.at(use?.inputsFirst ? 0 : -1)!
+      const format = use && formatFor(dtype, fileType, use.isLookedUp, inputs)
+      if (format) parameter.bind(await packWeight(operation, files, name, use, format, packer, from))
+      else await take(operation, parameter, await files.read(name, from))
+    }
+    const reading = options.signal ? { signal: options.signal } : {}
+    await bindTensors(operation, files, without(family, ignored), entries, bind, reading)
     return model
   } catch (error) {
     model.dispose()
     throw error
   }
+}
+
+/** Whether the file has an output projection of its own although config.json may say otherwise. */
+async function isUntied(files: ModelFiles, family: Family, { signal }: LoadOptions): Promise<boolean> {
+  const { untiedBy: name } = family
+  const original = name === undefined ? undefined : family.copies?.[name]
+  if (name === undefined || original === undefined) return false
+  const [mine, shared] = [files.tensors.get(name), files.tensors.get(original)]
+  if (!mine || !shared || !sameShape(mine.shape, shared.shape)) return false
+  return !(await sameNumbers(files, name, original, signal ? { signal } : {}))
 }
 
 /** The family as if some of its tensors were no weights. */
@@ -73,24 +115,25 @@ async function bindTensors(
   files: ModelFiles,
   family: Family,
   entries: readonly WeightEntry[],
+  bind: (parameter: Tensor, name: string, options: ReadOptions) => Promise<void>,
   options: ReadOptions,
 ): Promise<void> {
   const where = `${operation}: ${files.weightsPath}`
   const { matched, copies } = matchTensors(family, entries, files.tensors, where)
-  for (const [{ name, parameter }, inFile] of matched) {
-    using tensor = await files.read(inFile, options)
-    if (parameter) await take(operation, parameter, tensor)
-    else if (tensor.data().some((value) => value !== 0))
-      throw new FileError(`${where}: ${name} should be zeros, for config.json says that the model has no biases`)
-  }
-  for (const { name, original, error } of copies) {
-    using copy = await files.read(name, options)
-    if (!sameNumbers(copy, original.parameter!)) throw error()
-  }
+  for (const [{ name, parameter }, inFile] of matched)
+    if (parameter) await bind(parameter, inFile, options)
+    else {
+      using tensor = await files.read(inFile, options)
+      if (tensor.data().some((value) => value !== 0))
+        throw new FileError(`${where}: ${name} should be zeros, for config.json says that the model has no biases`)
+    }
+  for (const { name, original, error } of copies)
+    if (!(await sameNumbers(files, name, matched.get(original)!, options))) throw error()
 }
 
 /** Gives a parameter the values of a tensor: its memory where that has the right type. */
-async function take(operation: string, parameter: Tensor, tensor: Tensor): Promise<void> {
+async function take(operation: string, parameter: Tensor, given: Tensor): Promise<void> {
+  using tensor = given
   if (tensor.dtype === parameter.dtype) {
     parameter.bind(tensor.memory(operation))
     return
@@ -100,8 +143,24 @@ async function take(operation: string, parameter: Tensor, tensor: Tensor): Promi
   await setImmediate()
 }
 
-function sameNumbers(a: Tensor, b: Tensor): boolean {
-  const [x, y] = [a.data(), b.data()]
-  for (let i = 0; i < x.length; i++) if (!Object.is(x[i], y[i])) return false
+/** Numbers that are compared between two turns of the event loop. */
+const comparedSize = 2 ** 20
+
+async function sameNumbers(files: ModelFiles, a: string, b: string, options: ReadOptions): Promise<boolean> {
+  const [count = 1, ...row] = files.tensors.get(a)!.shape
+  const sameType = files.tensors.get(a)!.fileType === files.tensors.get(b)!.fileType
+  const step = Math.max(1, Math.floor(comparedSize / Math.max(1, sizeOf(row))))
+  for (let begin = 0; begin < count; begin += step) {
+    const part = { ...options, rows: [begin, Math.min(count, begin + step)] as const }
+    if (sameType) {
+      if (Buffer.compare(await files.readRowBytes(a, part), await files.readRowBytes(b, part))) return false
+      continue
+    }
+    using left = await files.readRows(a, part)
+    using right = await files.readRows(b, part)
+    const [x, y] = [left.data(), right.data()]
+    for (let i = 0; i < x.length; i++) if (!Object.is(x[i], y[i])) return false
+    await setImmediate()
+  }
   return true
 }

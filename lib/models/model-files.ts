@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import type { Checkpoint, CheckpointTensor, ReadOptions } from '../checkpoint/checkpoint.ts'
-import { ggufModel, type GgufTensorName } from '../checkpoint/gguf-model.ts'
+import type { Checkpoint, CheckpointTensor, PartOptions, ReadOptions } from '../checkpoint/checkpoint.ts'
+import { ggufModel } from '../checkpoint/gguf-model.ts'
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { resolveModel, type ResolveModelOptions } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
@@ -19,8 +19,19 @@ export interface ModelFiles extends AsyncDisposable {
   readonly weightsPath: string
   /** By the names, and of the shapes, of transformers. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>
-  /** One tensor as numbers; it belongs to the caller. */
+  /** True where the file has the tensor transposed. */
+  isTransposed(name: string): boolean
+  /** One tensor as numbers, which belongs to the caller: a mapping of the file where that has them so. */
   read(name: string, options?: ReadOptions): Promise<Tensor>
+  /**
+   * Rows of a tensor as the file has it, transposed or not, as numbers or as they are stored. They begin and end at
+   * multiples of `rowMultiple`.
+   */
+  readRows(name: string, options: PartOptions): Promise<Tensor>
+  readRowBytes(name: string, options: PartOptions): Promise<Uint8Array>
+  rowMultiple(name: string): number
+  /** As that of a checkpoint, for one layout of rows. */
+  identity(name: string): string
 }
 
 /**
@@ -45,7 +56,12 @@ export async function openModelFiles(
       configPath,
       weightsPath: path,
       tensors: checkpoint.tensors,
-      read: (name, given) => checkpoint.read(name, given),
+      isTransposed: () => false,
+      read: (name, given) => checkpoint.read(name, { ...given, mapped: true }),
+      readRows: (name, given) => checkpoint.read(name, given),
+      readRowBytes: (name, given) => checkpoint.readBytes(name, given),
+      rowMultiple: () => 1,
+      identity: (name) => checkpoint.identity(name),
       [Symbol.asyncDispose]: () => checkpoint.close(),
     }
   } catch (error) {
@@ -66,28 +82,47 @@ function ggufFiles(checkpoint: Checkpoint): ModelFiles {
     configPath: checkpoint.path,
     weightsPath: checkpoint.path,
     tensors: new Map(tensors),
-    read: async (name, options) => relayed(await checkpoint.read(names.get(name)!.name, options), names.get(name)!),
+    isTransposed: (name) => names.get(name)!.transposed,
+    read: async (name, options) => {
+      const { name: inFile, transposed, interleaved } = names.get(name)!
+      const tensor = await checkpoint.read(inFile, { ...options, mapped: true })
+      if (interleaved) await splitPairs(bytesOf(tensor), headDim, rowBytes(tensor))
+      return transposed && tensor.rank === 2 ? transpose(tensor) : tensor
+    },
+    readRows: async (name, options) => {
+      const tensor = await checkpoint.read(names.get(name)!.name, options)
+      if (names.get(name)!.interleaved) await splitPairs(bytesOf(tensor), headDim, rowBytes(tensor))
+      return tensor
+    },
+    readRowBytes: async (name, options) => {
+      const bytes = await checkpoint.readBytes(names.get(name)!.name, options)
+      const { shape, byteLength } = checkpoint.tensors.get(names.get(name)!.name)!
+      if (names.get(name)!.interleaved) await splitPairs(bytes, headDim, byteLength / shape[0]!)
+      return bytes
+    },
+    rowMultiple: (name) => (names.get(name)!.interleaved ? headDim : 1),
+    identity: (name) =>
+      `${checkpoint.identity(names.get(name)!.name)}${names.get(name)!.interleaved ? ` ${headDim}` : ''}`,
     [Symbol.asyncDispose]: () => checkpoint.close(),
-  }
-
-  async function relayed(tensor: Tensor, { transposed, interleaved }: GgufTensorName): Promise<Tensor> {
-    if (interleaved && tensor.dtype === 'f32') await splitPairs(tensor, headDim)
-    return transposed && tensor.rank === 2 ? transpose(tensor) : tensor
   }
 }
 
+const bytesOf = (tensor: Tensor): Uint8Array => {
+  const { buffer, byteOffset, byteLength } = tensor.data()
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+const rowBytes = (tensor: Tensor): number => tensor.data().byteLength / tensor.shape[0]!
+
 /** Rows 2i and 2i + 1 of each head, in place, become rows i and headDim / 2 + i. */
-async function splitPairs(tensor: Tensor, headDim: number): Promise<void> {
-  const data = tensor.data()
-  const width = tensor.size / tensor.shape[0]!
+async function splitPairs(bytes: Uint8Array, headDim: number, width: number): Promise<void> {
   const size = headDim * width
   // What is no whole number of heads has no shape of the model, and is refused for that.
-  if (headDim % 2 || data.length % size) return
-  for (let at = 0; at < data.length; at += size) {
-    const head = data.slice(at, at + size)
+  if (headDim % 2 || bytes.length % size) return
+  for (let at = 0; at < bytes.length; at += size) {
+    const head = bytes.slice(at, at + size)
     for (let row = 0; row < headDim; row++) {
       const target = (row >> 1) + (row & 1 ? headDim / 2 : 0)
-      data.set(head.subarray(row * width, (row + 1) * width), at + target * width)
+      bytes.set(head.subarray(row * width, (row + 1) * width), at + target * width)
     }
     await setImmediate()
   }

@@ -227,7 +227,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
 }
 
 /** [tokens, size] → [batch, width, size], by where the tokens were given. */
-function spread(batch: PackedBatch, rows: Tensor): Tensor {
+export function spread(batch: PackedBatch, rows: Tensor): Tensor {
   const size = rows.shape[1]!
   const shape = [batch.batch, batch.width, size]
   // Where nothing was left out, the rows are in place already.

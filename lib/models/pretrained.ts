@@ -3,9 +3,11 @@ import { formatShape, sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { DecoderForTask } from './decoder-for-task.ts'
 import { checkModel, decoder, DecoderModel, type DecoderConfig } from './decoder-model.ts'
+import { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
+import { encoderDecoder, type EncoderDecoderModel } from './encoder-decoder-model.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
-import { familyOfConfig, weightEntries, type HeadName } from './families/index.ts'
+import { familyOfConfig, weightEntries, weightNames, type Family, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
 import { labelsOf } from './labels.ts'
 import { loadModel, loadOptions, type LoadOptions, type Made } from './load-model.ts'
@@ -33,13 +35,16 @@ export async function loadDecoder(model: string, options: LoadOptions = {}): Pro
 /** What a decoder is opened as: what a language model can do is known further up. */
 type DecoderClass<M extends DecoderForTask> = new (...args: ConstructorParameters<typeof DecoderForTask>) => M
 
+/** Encoders and decoders: what they share is the same for both. */
+export type TextModel = EncoderForTask | DecoderForTask
+
 /** Opens an encoder or a decoder, as loadDecoder does, for a task; undefined: the one that config.json tells. */
 export async function loadForTask(
   operation: string,
   folder: string,
   task: HeadName | undefined,
   options: LoadOptions,
-): Promise<EncoderForTask | DecoderForTask>
+): Promise<TextModel | EncoderDecoderForTask>
 export async function loadForTask<M extends DecoderForTask>(
   operation: string,
   folder: string,
@@ -53,29 +58,72 @@ export async function loadForTask(
   task: HeadName | undefined,
   options: LoadOptions,
   as: DecoderClass<DecoderForTask> = DecoderForTask,
-): Promise<EncoderForTask | DecoderForTask> {
+): Promise<TextModel | EncoderDecoderForTask> {
   checkOptions(operation, options, loadOptions)
-  return loadModel(operation, folder, options, (family, config, json, told): Made<EncoderForTask | DecoderForTask> => {
-    const name = task ?? told ?? 'none'
-    const head = family.heads?.[name]
-    if (!head && !Object.values(family.architectures).includes(name))
-      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
-    const where = `${operation}: ${folder}`
-    const labels = head?.kind.output === 'labels' ? labelsOf(json, where) : []
-    const isLanguageModel = name === 'causal-lm'
-    if (family.assembly === decoder) {
-      const body = new DecoderModel(config as DecoderConfig, { random: 'zeros', head: isLanguageModel })
-      const top = head && new Head(head.kind, body, labels.length)
-      const model = new as(family, name, body, top, labels, json)
-      const projection = Object.keys(family.weights).filter((key) => family.weights[key]!.startsWith('head.'))
-      return { model, entries: model.entries(), ignored: isLanguageModel ? [] : projection }
-    }
-    if (family.assembly !== encoder)
-      throw new ArgumentError(`${where}: ${family.modelType} is neither an encoder nor a decoder`)
-    const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
-    const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
-    return { model, entries: model.entries() }
+  return loadModel(
+    operation,
+    folder,
+    options,
+    (family, config, json, told): Made<TextModel | EncoderDecoderForTask> => {
+      const name = task ?? told ?? 'none'
+      const head = family.heads?.[name]
+      if (!head && !Object.values(family.architectures).includes(name))
+        throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
+      const where = `${operation}: ${folder}`
+      const labels = head?.kind.output === 'labels' ? labelsOf(json, where) : []
+      const isLanguageModel = name === 'causal-lm'
+      if (family.assembly === encoderDecoder) return makeSeq2Seq(family, config, json, 'none', EncoderDecoderForTask)
+      if (family.assembly === decoder) {
+        const body = new DecoderModel(config as DecoderConfig, { random: 'zeros', head: isLanguageModel })
+        const top = head && new Head(head.kind, body, labels.length)
+        const model = new as(family, name, body, top, labels, json)
+        const names = Object.entries(weightNames(family, config))
+        const projection = names.filter(([, path]) => path.startsWith('head.')).map(([name]) => name)
+        return { model, entries: model.entries(), ignored: isLanguageModel ? [] : projection }
+      }
+      if (family.assembly !== encoder)
+        throw new ArgumentError(`${where}: ${family.modelType} is neither an encoder nor a decoder`)
+      const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
+      const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
+      return { model, entries: model.entries() }
+    },
+  )
+}
+
+/** What an encoder-decoder model is opened as, as for decoders. */
+type Seq2SeqClass<M extends EncoderDecoderForTask> = new (
+  ...args: ConstructorParameters<typeof EncoderDecoderForTask>
+) => M
+
+/** Opens a T5, a BART or a relative, as loadDecoder its kin: bare, or to say a target. */
+export async function loadSeq2Seq<M extends EncoderDecoderForTask>(
+  operation: string,
+  folder: string,
+  task: 'none' | 'seq2seq-lm',
+  options: LoadOptions,
+  as: Seq2SeqClass<M>,
+): Promise<M> {
+  checkOptions(operation, options, loadOptions)
+  return loadModel(operation, folder, options, (family, config, json) => {
+    if (family.assembly !== encoderDecoder)
+      throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} is no encoder-decoder model`)
+    return makeSeq2Seq(family, config, json, task, as)
   })
+}
+
+/** What makes logits is left out of a bare model, and not looked at where a file has it. */
+function makeSeq2Seq<M extends EncoderDecoderForTask>(
+  family: Family,
+  config: object,
+  json: Readonly<Record<string, unknown>>,
+  task: 'none' | 'seq2seq-lm',
+  as: Seq2SeqClass<M>,
+): Made<M> {
+  const isBare = task === 'none'
+  const needed = isBare ? { ...config, tieEmbeddings: true, logitsBias: false } : config
+  const body: EncoderDecoderModel = family.assembly.make(needed, { random: 'zeros' })
+  const model = new as(family, task, body, json)
+  return { model, entries: model.entries(), ignored: isBare ? ['lm_head.weight', 'final_logits_bias'] : [] }
 }
 
 /**

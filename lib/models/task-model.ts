@@ -47,10 +47,10 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
 
   /** Writes config.json and model.safetensors, as Hugging Face's transformers reads them. */
   async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
-    await saveFolder('savePretrained', folder, this.entries(), this.#config(), options)
+    await saveFolder('savePretrained', folder, this.entries(), this.configJson(), options)
   }
 
-  #config(): Readonly<Record<string, unknown>> {
+  protected configJson(): Readonly<Record<string, unknown>> {
     const json = writeConfig(this.#family, this.body.config as Required<object>, this.#task)
     if (!this.labels.length) return json
     const ids = this.labels.map((label, id) => [label, id] as const)
@@ -83,6 +83,8 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
   override dispose(): void {
     for (const programs of this.#programs.values()) programs.dispose()
     this.#programs.clear()
+    // It may keep more than parameters.
+    this.body.dispose()
     super.dispose()
   }
 }

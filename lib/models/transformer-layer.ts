@@ -6,10 +6,11 @@ import {
   MultiHeadAttention,
   type AttendOptions,
   type MultiHeadAttentionOptions,
+  type Remembered,
   type RotaryConfig,
 } from '../nn/multi-head-attention.ts'
 import { LayerNorm, RMSNorm } from '../nn/norms.ts'
-import { add } from '../ops/index.ts'
+import { add, reshape } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { LayerConfig } from './layer-config.ts'
 
@@ -33,7 +34,7 @@ export interface LayerOptions extends Initialised {
   rope?: RotaryConfig | undefined
   /** A second attention, to another sequence. */
   cross?: boolean
-  /** More of the attention to its own sequence. */
+  /** More of the attention to its own sequence; the other one has the same `scale`. */
   attention?: Pick<
     MultiHeadAttentionOptions,
     'bias' | 'outputBias' | 'byHead' | 'queryKeyNorm' | 'window' | 'softcap' | 'scale'
@@ -46,8 +47,10 @@ export interface LayerOptions extends Initialised {
 
 /** What a layer attends to beside its own sequence. */
 export interface CrossOptions {
-  memory: Tensor
-  options: AttendOptions
+  memory: Tensor | Remembered
+  /** i32 [sequences + 1]: of x seen as (tokens, hiddenSize), and of the memory. */
+  offsets: Tensor
+  memoryOffsets: Tensor
 }
 
 /**
@@ -85,7 +88,7 @@ export class TransformerLayer extends Module {
     if (hasOutputNorms) this.attentionOutputNorm = norm()
     if (options.cross) {
       if (hasInputNorms) this.crossAttentionNorm = norm()
-      this.crossAttention = new MultiHeadAttention({ ...attention, cross: true })
+      this.crossAttention = new MultiHeadAttention({ ...attention, scale: options.attention?.scale, cross: true })
       if (hasOutputNorms) this.crossAttentionOutputNorm = norm()
     }
     if (hasInputNorms) this.mlpNorm = norm()
@@ -101,8 +104,10 @@ export class TransformerLayer extends Module {
     if (this.#parallel) return add(add(x, attend(this.attentionNorm!.forward(x))), feed(this.mlpNorm!.forward(x)))
     x = this.#residual(x, this.attentionNorm, attend, this.attentionOutputNorm)
     if (this.crossAttention && cross) {
-      const inform = (input: Tensor): Tensor =>
-        this.crossAttention!.forward(input, { ...cross.options, ...dropping, memory: cross.memory })
+      const inform = (input: Tensor): Tensor => {
+        const rows = reshape(input, [-1, input.shape.at(-1)!])
+        return reshape(this.crossAttention!.forward(rows, { ...cross, ...dropping }), input.shape)
+      }
       x = this.#residual(x, this.crossAttentionNorm, inform, this.crossAttentionOutputNorm)
     }
     return this.#residual(x, this.mlpNorm, feed, this.mlpOutputNorm)

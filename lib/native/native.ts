@@ -23,6 +23,23 @@ export interface NativeStorage {
   buffer(): ArrayBuffer
   /** Detaches the buffer; the memory goes when no run uses it any more. A second call does nothing. */
   dispose(): void
+  /**
+   * Puts its memory under a key for all threads of this process, until nobody uses it any more; nobody may write to it
+   * from now on. Where memory is under the key already, takes that instead of its own, and gives true. Detaches the
+   * buffer.
+   */
+  share(key: string): boolean
+}
+
+export interface NativeStorageClass {
+  new (byteLength: number): NativeStorage
+  /** The memory that is under a key. */
+  shared(key: string): NativeStorage | undefined
+  /**
+   * Bytes of an open file, aligned as they are there: pages that processes share, read when they are first used and
+   * copied when they are written to. The file must not be made shorter. undefined where the system can't map it.
+   */
+  map(fd: number, position: number, byteLength: number): NativeStorage | undefined
 }
 
 export interface NativeProgram {
@@ -60,7 +77,7 @@ export interface Native {
   readonly panelFormats: readonly string[]
   readonly cacheFormats: readonly string[]
 
-  Storage: new (byteLength: number) => NativeStorage
+  Storage: NativeStorageClass
   /**
    * Checks every instruction for memory safety. `capacity` 0: no symbolic rows. Instructions from `commitIndex` on
    * change state that must not be left half changed: a run that has reached them is not aborted.

@@ -1,8 +1,11 @@
 import { checkInteger, checkOptions } from '../errors.ts'
-import { embedding, matmul, transpose, type Activation } from '../ops/index.ts'
+import { embedding, type Activation } from '../ops/index.ts'
+import { packedColumns } from '../ops/packed-rows.ts'
+import { QuantizedMatrix } from '../ops/quantize.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import { generatorOf, normal, uniform, type Initialised } from './init.ts'
 import { Module } from './module.ts'
+import { project } from './project.ts'
 
 export interface LinearOptions extends Initialised {
   bias?: boolean
@@ -33,10 +36,12 @@ export class Linear extends Module {
 
   forward(x: Tensor, options: { activation?: Activation } = {}): Tensor {
     checkOptions('Linear', options, ['activation'])
-    return matmul(x, this.#inputsFirst ? this.weight : transpose(this.weight), {
-      ...options,
-      ...(this.bias && { bias: this.bias }),
-    })
+    return project(x, this.weight, { ...options, ...(this.bias && { bias: this.bias }) }, this.#inputsFirst)
+  }
+
+  /** @internal How the weight lies. */
+  get inputsFirst(): boolean {
+    return this.#inputsFirst
   }
 }
 
@@ -65,6 +70,7 @@ export class Embedding extends Module {
   }
 
   forward(ids: Tensor): Tensor {
+    if (this.weight.packed instanceof QuantizedMatrix) return packedColumns(this.weight.packed, ids)
     return embedding(this.weight, ids, this.#paddingIndex === undefined ? {} : { paddingIndex: this.#paddingIndex })
   }
 }

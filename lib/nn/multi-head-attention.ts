@@ -83,9 +83,15 @@ export interface AttendOptions extends Dropping {
   offsets?: Tensor | undefined
 }
 
+/** Keys and values of a memory, [batch, kvHeads, memoryLength, headDim], as `remember` makes them. */
+export interface Remembered {
+  readonly keys: Tensor
+  readonly values: Tensor
+}
+
 export interface MemoryAttendOptions extends AttendOptions {
-  /** What keys and values are made from. */
-  memory?: Tensor | undefined
+  /** What keys and values are made from, or those themselves. */
+  memory?: Tensor | Remembered | undefined
   /** With `offsets`: those of the memory. */
   memoryOffsets?: Tensor | undefined
 }
@@ -212,11 +218,23 @@ export class MultiHeadAttention extends Module {
     if (options.alibi) this.slopes = alibiSlopes(heads)
   }
 
+  /** Keys and values of a memory that is attended to more than once: `forward` takes them in its place. */
+  remember(memory: Tensor): Remembered {
+    checkTensor('remember', 'memory', memory)
+    if (!this.#cross) throw new ArgumentError('remember: memory needs a layer made with { cross: true }')
+    checkSequence('memory', memory, memory.rank)
+    const [k, v] = this.keyValue
+      ? split(this.keyValue.forward(memory), 2)
+      : [this.key!.forward(memory), this.value!.forward(memory)]
+    return { keys: this.#normalised(k!, this.keyNorm), values: this.#intoHeads(v!) }
+  }
+
   /** Self-attention, or attention of x to `memory` [batch, memoryLength, memoryDim]. The result has the shape of x. */
   forward(x: Tensor, options: MemoryAttendOptions = {}): Tensor {
     checkOptions('MultiHeadAttention', options, [...attendOptionNames, 'memory', 'memoryOffsets'])
     checkTensor('MultiHeadAttention', 'x', x)
-    if (options.memory !== undefined) checkTensor('MultiHeadAttention', 'memory', options.memory)
+    for (const [name, given] of Object.entries(memoryParts(options.memory)))
+      checkTensor('MultiHeadAttention', name, given)
     checkSource('MultiHeadAttention', options.dropout)
     const { memory, causal = false, keyLengths, cache, bias, offsets, memoryOffsets } = options
     if (cache) this.#checkCached(options)
@@ -290,12 +308,9 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: rotary embedding with a cache needs positions, those of x')
   }
 
-  #project(x: Tensor, memory: Tensor | undefined): [Tensor, Tensor, Tensor] {
-    for (const [name, sequence] of Object.entries({ x, ...(memory && { memory }) }))
-      if (sequence.rank !== x.rank || (x.rank !== 2 && x.rank !== 3))
-        throw new ShapeError(
-          `MultiHeadAttention: ${name} should be [batch, length, dim] or [length, dim], as the other, got ${formatShape(sequence.shape)}`,
-        )
+  #project(x: Tensor, memory: Tensor | Remembered | undefined): [Tensor, Tensor, Tensor] {
+    checkSequence('x', x, x.rank)
+    if (memory instanceof Tensor) checkSequence('memory', memory, x.rank)
     const width = this.#heads * this.#headDim
     const kvWidth = this.#kvHeads * this.#headDim
     if (memory && !this.#cross)
@@ -303,15 +318,13 @@ export class MultiHeadAttention extends Module {
     if (!memory && this.#cross)
       throw new ArgumentError('MultiHeadAttention: a layer made with { cross: true } needs memory')
     if (this.#byHead) return this.#projectByHead(x)
-    const source = memory ?? x
+    if (memory) {
+      const { keys, values } = memory instanceof Tensor ? this.remember(memory) : memory
+      return [this.#normalised(this.query!.forward(x), this.queryNorm), keys, values]
+    }
     const [q, k, v] = this.qkv
       ? split(this.qkv.forward(x), [width, kvWidth, kvWidth])
-      : [
-          this.query!.forward(x),
-          ...(this.keyValue
-            ? split(this.keyValue.forward(source), 2)
-            : [this.key!.forward(source), this.value!.forward(source)]),
-        ]
+      : [this.query!.forward(x), this.key!.forward(x), this.value!.forward(x)]
     return [this.#normalised(q!, this.queryNorm), this.#normalised(k!, this.keyNorm), this.#intoHeads(v!)]
   }
 
@@ -337,3 +350,17 @@ export class MultiHeadAttention extends Module {
     return transpose(this.#headsOf(x, this.#headDim), [0, 2, 1, 3])
   }
 }
+
+function checkSequence(name: string, sequence: Tensor, rank: number): void {
+  if (sequence.rank !== rank || (rank !== 2 && rank !== 3))
+    throw new ShapeError(
+      `MultiHeadAttention: ${name} should be [batch, length, dim] or [length, dim], as the other, got ${formatShape(sequence.shape)}`,
+    )
+}
+
+const memoryParts = (memory: MemoryAttendOptions['memory']): object =>
+  memory === undefined
+    ? {}
+    : memory instanceof Tensor
+      ? { memory }
+      : { 'memory.keys': memory?.keys, 'memory.values': memory?.values }

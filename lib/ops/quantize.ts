@@ -3,7 +3,7 @@ import { apply } from '../graph/apply.ts'
 import { native } from '../native/load.ts'
 import { bytesPerElement, type DType } from '../tensor/dtype.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { PackedForm, type Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkTensor, defineOp } from './define-op.ts'
 
 const panelColumns = 32
@@ -26,6 +26,17 @@ const mostInt8Rows = 131072
 export type WeightFormat = keyof typeof layouts
 export const weightFormats = Object.keys(layouts) as readonly WeightFormat[]
 
+/** @internal Of the i32 tensor that a matrix [k, n] is packed into. */
+export function panelsShape(operation: string, [k, n]: readonly [number, number], format: WeightFormat): Shape {
+  if (format === 'int8' && k > mostInt8Rows)
+    throw new ShapeError(
+      `${operation}: int8 takes at most ${mostInt8Rows} rows, got shape ${formatShape([k, n])}; q8_0 takes any number`,
+    )
+  const { rows, words, tail } = layouts[format]
+  const lines = Math.ceil((Math.ceil(k / rows) * words + tail) / panelColumns)
+  return [Math.ceil(n / panelColumns), lines, panelColumns]
+}
+
 const formatIndex = (format: unknown): number => native.panelFormats.indexOf(format as string)
 
 const quantizeOp = defineOp({
@@ -34,14 +45,7 @@ const quantizeOp = defineOp({
   outputs: [{ name: 'panels', layout: 'contiguous' }],
   infer: ([x], { format }) => {
     checkRank('quantize', 'matrix', x!, 2)
-    const [k, n] = x!.shape as [number, number]
-    if (format === 'int8' && k > mostInt8Rows)
-      throw new ShapeError(
-        `quantize: int8 takes at most ${mostInt8Rows} rows, got shape ${formatShape(x!.shape)}; q8_0 takes any number`,
-      )
-    const { rows, words, tail } = layouts[format as WeightFormat]
-    const lines = Math.ceil((Math.ceil(k / rows) * words + tail) / panelColumns)
-    return [{ shape: [Math.ceil(n / panelColumns), lines, panelColumns], dtype: 'i32' }]
+    return [{ shape: panelsShape('quantize', x!.shape as [number, number], format as WeightFormat), dtype: 'i32' }]
   },
   lowering: { kind: 'instruction', instruction: 'quantize', attributes: ({ format }) => [formatIndex(format)] },
 })
@@ -58,7 +62,7 @@ const dequantizeOp = defineOp({
  * A matrix [k, n] that was rounded to a format and packed once for the right side of `matmul`; no other operation takes
  * it. Made by `quantize`. Memory comes back with `dispose()` or `using`.
  */
-export class QuantizedMatrix implements Disposable {
+export class QuantizedMatrix extends PackedForm implements Disposable {
   readonly shape: readonly [number, number]
   readonly format: WeightFormat
   /** @internal The packed words, as an i32 tensor. */
@@ -66,6 +70,7 @@ export class QuantizedMatrix implements Disposable {
 
   /** @internal Use `quantize(...)`. */
   constructor(shape: Shape, format: WeightFormat, panels: Tensor) {
+    super()
     this.shape = Object.freeze([shape[0]!, shape[1]!] as const)
     this.format = format
     this.panels = panels
@@ -79,13 +84,13 @@ export class QuantizedMatrix implements Disposable {
     return this.panels.isDisposed
   }
   /** Gives the memory back. A second call does nothing. */
-  dispose(): void {
+  override dispose(): void {
     this.panels.dispose()
   }
   [Symbol.dispose](): void {
     this.dispose()
   }
-  toString(): string {
+  override toString(): string {
     return `QuantizedMatrix ${this.format} ${formatShape(this.shape)}`
   }
 }

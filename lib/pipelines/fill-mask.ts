@@ -44,25 +44,30 @@ export const fillMask: Task<EncoderForTask, FillMask> = {
       const { maskTokenId } = tokenizer
       if (maskTokenId === undefined) throw new ArgumentError(`${task}: the tokenizer of this model has no mask token`)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
-      const rows = await encodeRows(tokenizer, inputs, { truncation, signal })
+      const rows = await encodeRows({ model, tokenizer }, inputs, { truncation, signal })
       const without = rows.inputIds.findIndex((ids) => !ids.includes(maskTokenId))
       if (without >= 0)
         throw new ArgumentError(
           `${task}: text ${without} has no ${tokenizer.idToToken(maskTokenId)}; write it where a word is to be found`,
         )
       // Every token has scores of the whole vocabulary.
-      const answers = await mapRows(model, rows, { signal, tokensOfRun: 256 }, ({ logits }, place, row) => {
-        const ids = rows.inputIds[row]!
-        const width = logits!.shape.at(-1)!
-        const numbers = rowOf(logits!, place)
-        const fillings = [...ids.keys()]
-          .filter((at) => ids[at] === maskTokenId)
-          .map((at) => {
-            const scores = softmax(numbers.subarray(at * width, (at + 1) * width))
-            return largest(scores, topK).map((token) => filling(ids, at, token, scores[token]!))
-          })
-        return fillings.length === 1 ? fillings[0]! : fillings
-      })
+      const answers = await mapRows(
+        (given, running) => model.logits(given, running),
+        rows,
+        { signal, tokensOfRun: 256 },
+        (logits, place, row) => {
+          const ids = rows.inputIds[row]!
+          const width = logits.shape.at(-1)!
+          const numbers = rowOf(logits, place)
+          const fillings = [...ids.keys()]
+            .filter((at) => ids[at] === maskTokenId)
+            .map((at) => {
+              const scores = softmax(numbers.subarray(at * width, (at + 1) * width))
+              return largest(scores, topK).map((token) => filling(ids, at, token, scores[token]!))
+            })
+          return fillings.length === 1 ? fillings[0]! : fillings
+        },
+      )
       return isSingle ? answers[0] : answers
 
       function filling(ids: readonly number[], at: number, token: number, score: number): MaskFilling {

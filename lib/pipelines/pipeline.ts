@@ -2,13 +2,16 @@ import { ArgumentError, checkOptions, describe, nearest } from '../errors.ts'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
 import { AutoTokenizer } from '../models/auto-tokenizer.ts'
-import { readGenerationConfig } from '../models/generation-config.ts'
 import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { checkLoadDType } from '../models/weight-formats.ts'
+import { featureExtraction } from './feature-extraction.ts'
 import { fillMask } from './fill-mask.ts'
 import { questionAnswering } from './question-answering.ts'
 import type { Pipeline, Task } from './task.ts'
+import { summarization, text2textGeneration, translation } from './text2text-generation.ts'
 import { textClassification } from './text-classification.ts'
 import { textGeneration } from './text-generation.ts'
+import { textRanking } from './text-ranking.ts'
 import { tokenClassification } from './token-classification.ts'
 
 /** Every task by its name. */
@@ -17,7 +20,12 @@ const tasks = {
   'token-classification': tokenClassification,
   'question-answering': questionAnswering,
   'fill-mask': fillMask,
+  'feature-extraction': featureExtraction,
+  'text-ranking': textRanking,
   'text-generation': textGeneration,
+  'text2text-generation': text2textGeneration,
+  translation,
+  summarization,
 } as const
 
 export type TaskName = keyof typeof tasks
@@ -50,14 +58,15 @@ export async function pipeline<Name extends TaskName>(
   const [loading, defaults] = [true, false].map((isLoading) =>
     Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(loadOptions, name) === isLoading)),
   ) as [LoadOptions, Record<string, unknown>]
-  const path = await resolveModel(checkPath('pipeline', model), loading)
-  const tokenizer = await AutoTokenizer.fromPretrained(path, loading)
-  const generation = await readGenerationConfig('pipeline', path)
+  const { dtype, ...resolving } = loading
+  checkLoadDType('pipeline', dtype)
+  const path = await resolveModel(checkPath('pipeline', model), resolving)
+  const tokenizer = await AutoTokenizer.fromPretrained(path, resolving)
   const opened = await chosen.open(path, loading)
   const dispose = (): void => opened[Symbol.dispose]()
   let call: () => unknown
   try {
-    call = chosen.make({ model: opened, tokenizer, generation }, defaults)
+    call = await chosen.make({ model: opened, tokenizer, path }, defaults)
   } catch (error) {
     dispose()
     throw error

@@ -75,7 +75,7 @@ export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
       const { topK, maxTokens, maxLength, stride, handleImpossibleAnswer, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a { question, context }', isQuestion, input)
       const rows = await encodeRows(
-        tokenizer,
+        { model, tokenizer },
         inputs.map(({ question }) => question),
         {
           pairs: inputs.map(({ context }) => context),
@@ -87,8 +87,11 @@ export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
           signal,
         },
       )
-      const windows = await mapRows(model, rows, { signal }, ({ logits }, place, row) =>
-        spans(rows, row, rowOf(logits!, place), { topK, maxTokens }),
+      const windows = await mapRows(
+        (given, running) => model.logits(given, running),
+        rows,
+        { signal },
+        (logits, place, row) => spans(rows, row, rowOf(logits, place), { topK, maxTokens }),
       )
       const answers = inputs.map(({ context }, i) => {
         const mine = windows.filter((_, row) => rows.textOfRow![row] === i)

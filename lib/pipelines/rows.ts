@@ -13,13 +13,20 @@ export interface TruncationOptions {
 /** The event loop waits for so many characters at a time. */
 const charactersOfPiece = 1 << 15
 
+/** A model that takes so many tokens of a text, and what makes them. */
+interface Reader {
+  readonly model: { readonly body: { readonly config: { readonly context: number } } }
+  readonly tokenizer: Tokenizer
+}
+
 /** The rows of texts (or pairs of texts), piece by piece, so that others get their turn. Options are those of the tokenizer. */
 export async function encodeRows(
-  tokenizer: Tokenizer,
+  { model, tokenizer }: Reader,
   texts: readonly string[],
   {
     signal,
     pairs,
+    maxLength = Infinity,
     ...options
   }: Omit<EncodingOptions, 'textPair' | 'padding'> & {
     signal?: AbortSignal | undefined
@@ -27,12 +34,17 @@ export async function encodeRows(
   },
 ): Promise<Encoding> {
   const whole: Record<string, unknown[]> = { inputIds: [] }
+  const limit = Math.min(maxLength, tokenizer.modelMaxLength ?? Infinity, model.body.config.context)
   for (let from = 0; from < texts.length;) {
     signal?.throwIfAborted()
     let to = from
     for (let size = 0; to < texts.length && (to === from || size < charactersOfPiece); to++)
       size += texts[to]!.length + (pairs?.[to]!.length ?? 0)
-    const piece = tokenizer(texts.slice(from, to), { ...options, ...(pairs && { textPair: pairs.slice(from, to) }) })
+    const piece = tokenizer(texts.slice(from, to), {
+      ...options,
+      maxLength: limit,
+      ...(pairs && { textPair: pairs.slice(from, to) }),
+    })
     for (const [name, rows] of Object.entries(piece) as [keyof Encoding, unknown[]][])
       for (const row of rows) (whole[name] ??= []).push(name === 'textOfRow' ? (row as number) + from : row)
     from = to
@@ -41,17 +53,15 @@ export async function encodeRows(
   return whole as unknown as Encoding
 }
 
-/** A model that gives something for rows of tokens. */
-interface RowModel<Outputs> {
-  run(inputs: ModelInputs, options: { signal?: AbortSignal }): Promise<Outputs & Disposable>
-}
+/** What a model gives for rows of tokens. */
+type RunRows<Outputs> = (inputs: ModelInputs, options: { signal?: AbortSignal }) => Promise<Outputs>
 
 /**
  * What `read` makes of each row, in the order of the rows. Rows of like lengths are run together, about `tokensOfRun` tokens
  * at a time; `read` gets what the model gave for several, and which of them is the row.
  */
-export async function mapRows<Outputs, Read>(
-  model: RowModel<Outputs>,
+export async function mapRows<Outputs extends Disposable, Read>(
+  run: RunRows<Outputs>,
   { inputIds, tokenTypeIds }: Encoding,
   { signal, tokensOfRun = 2048 }: { signal?: AbortSignal | undefined; tokensOfRun?: number },
   read: (outputs: Outputs, place: number, row: number) => Read,
@@ -69,7 +79,7 @@ export async function mapRows<Outputs, Read>(
       inputIds: rows.map((row) => inputIds[row]!),
       ...(tokenTypeIds && { tokenTypeIds: rows.map((row) => tokenTypeIds[row]!) }),
     }
-    using outputs = await model.run(inputs, signal ? { signal } : {})
+    using outputs = await run(inputs, signal ? { signal } : {})
     rows.forEach((row, place) => (made[row] = read(outputs, place, row)))
     from = to
   }

@@ -1,5 +1,4 @@
 import { ArgumentError, checkOptions, describe, type KnownOptions } from '../errors.ts'
-import type { GenerationConfig } from '../models/generation-config.ts'
 import type { LoadOptions } from '../models/load-model.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 
@@ -7,8 +6,8 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 export interface Parts<Model> {
   readonly model: Model
   readonly tokenizer: Tokenizer
-  /** What the model's files advise for generation. */
-  readonly generation: GenerationConfig
+  /** The folder or file that it was opened from. */
+  readonly path: string
 }
 
 /** What every call takes. */
@@ -18,7 +17,7 @@ export interface CallOptions {
 
 /** A model of a task with its tokenizer, as a function; what they hold is given back by `dispose`, `using` or `await using`. */
 export type Pipeline<Call, Model> = Call &
-  Omit<Parts<Model>, 'generation'> &
+  Omit<Parts<Model>, 'path'> &
   Disposable &
   AsyncDisposable & { dispose(): void }
 
@@ -27,8 +26,8 @@ export interface Task<Model, Call extends (input: never, options?: never) => unk
   readonly open: (model: string, options: LoadOptions) => Promise<Model>
   /** Options of a call that may be given to `pipeline`, for all calls. */
   readonly defaults: KnownOptions
-  /** `defaults` have been checked for their names and types. */
-  readonly make: (parts: Parts<Model>, defaults: Readonly<Record<string, unknown>>) => Call
+  /** The names of `defaults` have been checked. */
+  readonly make: (parts: Parts<Model>, defaults: Readonly<Record<string, unknown>>) => Call | Promise<Call>
 }
 
 /** Options of a call over those of the pipeline. Throws ArgumentError for one that is not known. */

@@ -50,12 +50,17 @@ export const textClassification: Task<TextModel, ClassifyText> = {
     return (async (input: unknown, options?: TextClassificationOptions) => {
       const { apply, topK, truncation, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
-      const rows = await encodeRows(tokenizer, inputs, { truncation, signal })
-      const answers = await mapRows(model, rows, { signal }, ({ logits }, place) => {
-        const scores = apply(rowOf(logits!, place))
-        const best = largest(scores, topK === 'all' ? scores.length : (topK ?? 1))
-        return best.map((id): Classification => ({ label: model.labels[id]!, score: scores[id]! }))
-      })
+      const rows = await encodeRows({ model, tokenizer }, inputs, { truncation, signal })
+      const answers = await mapRows(
+        (given, running) => model.logits(given, running),
+        rows,
+        { signal },
+        (logits, place) => {
+          const scores = apply(rowOf(logits, place))
+          const best = largest(scores, topK === 'all' ? scores.length : (topK ?? 1))
+          return best.map((id): Classification => ({ label: model.labels[id]!, score: scores[id]! }))
+        },
+      )
       const results = topK === undefined ? answers.map(([best]) => best!) : answers
       return isSingle ? results[0] : results
     }) as ClassifyText

@@ -1,9 +1,9 @@
 import { ArgumentError, checkInteger, describe } from '../errors.ts'
+import { AutoModelForCausalLM, type CausalLM } from '../generate/causal-lm.ts'
 import { generate } from '../generate/generate.ts'
 import { sampler, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
 import { StopStrings } from '../generate/stop-strings.ts'
-import type { DecoderModel } from '../models/decoder-model.ts'
-import { loadDecoder } from '../models/pretrained.ts'
+import { readGenerationConfig, type GenerationConfig } from '../models/generation-config.ts'
 import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import type { ChatMessage, ChatTemplateOptions } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -56,10 +56,11 @@ const defaults = {
 type Ending = Omit<GeneratedText, 'generatedText'>
 
 /** What follows a text, or answers a conversation. */
-export const textGeneration: Task<DecoderModel, GenerateText> = {
-  open: loadDecoder,
+export const textGeneration: Task<CausalLM, GenerateText> = {
+  open: (model, options) => AutoModelForCausalLM.fromPretrained(model, options),
   defaults,
-  make: (parts, given) => {
+  make: async (parts, given) => {
+    const generation = await readGenerationConfig(task, parts.path)
     const merge = (options: TextGenerationOptions | undefined): TextGenerationOptions => {
       const merged = mergeOptions(task, given, options, { ...defaults, signal: 'signal' })
       checkInteger(task, 'maxNewTokens', merged.maxNewTokens ?? 0, 0)
@@ -76,7 +77,7 @@ export const textGeneration: Task<DecoderModel, GenerateText> = {
       const made: GeneratedText[] = []
       for (const prompt of inputs) {
         let generatedText = ''
-        const steps = pieces(parts, prompt, merged)
+        const steps = pieces({ ...parts, generation }, prompt, merged)
         let step = await steps.next()
         for (; !step.done; step = await steps.next()) generatedText += step.value
         made.push({ generatedText, ...step.value })
@@ -87,7 +88,7 @@ export const textGeneration: Task<DecoderModel, GenerateText> = {
     async function* stream(input: unknown, options?: TextGenerationOptions): AsyncGenerator<string, void, undefined> {
       if (!isPrompt(input))
         throw new ArgumentError(`${task}: stream takes one text or conversation, got ${describe(input)}`)
-      yield* pieces(parts, input, merge(options))
+      yield* pieces({ ...parts, generation }, input, merge(options))
     }
 
     return Object.assign(call, { stream }) as GenerateText
@@ -105,7 +106,7 @@ function isPrompt(input: unknown): input is Prompt {
 
 /** The text that is made, and at last how it ended. */
 async function* pieces(
-  { model, tokenizer, generation }: Parts<DecoderModel>,
+  { model, tokenizer, generation }: Parts<CausalLM> & { generation: GenerationConfig },
   prompt: Prompt,
   options: TextGenerationOptions,
 ): AsyncGenerator<string, Ending, undefined> {
@@ -113,11 +114,13 @@ async function* pieces(
   const stops = new StopStrings(stopStrings(stop))
   const ids = idsOf(tokenizer, prompt, given({ tools, documents, chatTemplate, variables }))
   const { eosTokenId } = tokenizer
-  const stopTokens = [...new Set([...generation.eosTokenIds, ...(eosTokenId === undefined ? [] : [eosTokenId])])]
+  const stopTokens = [
+    ...new Set([...generation.eosTokenIds, ...model.eosTokenIds, ...(eosTokenId === undefined ? [] : [eosTokenId])]),
+  ]
   const decoder = tokenizer.decoder({ skipSpecialTokens: true })
   let tokens = 0
   const sampling = samplingOf(generation.sampling, generating)
-  for await (const id of generate(model, ids, { ...generating, ...sampling, maxNewTokens, stopTokens })) {
+  for await (const id of generate(model.body, ids, { ...generating, ...sampling, maxNewTokens, stopTokens })) {
     tokens++
     const text = stops.push(decoder.push(id))
     if (text) yield text

@@ -57,16 +57,21 @@ export const tokenClassification: Task<EncoderForTask, ClassifyTokens> = {
     return (async (input: unknown, options?: TokenClassificationOptions) => {
       const { strategy, ignoreLabels, truncation, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
-      const rows = await encodeRows(tokenizer, inputs, { truncation, signal, returnOffsets: true })
-      const answers = await mapRows(model, rows, { signal }, ({ logits }, place, row) => {
-        const tokens = scoredTokens(rows, row, rowOf(logits!, place), model.labels.length)
-        const text = inputs[row]!
-        return strategy === 'none'
-          ? tokens.map((token) => entityOf(token, text)).filter(({ entity }) => !ignoreLabels.includes(entity))
-          : groupEntities(text, tokens, strategy, model.labels, tokenizer).filter(
-              ({ entityGroup }) => !ignoreLabels.includes(entityGroup),
-            )
-      })
+      const rows = await encodeRows({ model, tokenizer }, inputs, { truncation, signal, returnOffsets: true })
+      const answers = await mapRows(
+        (given, running) => model.logits(given, running),
+        rows,
+        { signal },
+        (logits, place, row) => {
+          const tokens = scoredTokens(rows, row, rowOf(logits, place), model.labels.length)
+          const text = inputs[row]!
+          return strategy === 'none'
+            ? tokens.map((token) => entityOf(token, text)).filter(({ entity }) => !ignoreLabels.includes(entity))
+            : groupEntities(text, tokens, strategy, model.labels, tokenizer).filter(
+                ({ entityGroup }) => !ignoreLabels.includes(entityGroup),
+              )
+        },
+      )
       return isSingle ? answers[0] : answers
 
       function entityOf({ id, index, start, end, scores }: ScoredToken, text: string): TokenEntity {

@@ -33,6 +33,13 @@ export class Memory {
   }
 }
 
+/** @internal What a parameter may hold instead of numbers: a form that only operations made for it read. */
+export abstract class PackedForm {
+  abstract dispose(): void
+  /** How messages call it. */
+  abstract toString(): string
+}
+
 /**
  * A dense row-major array of one element type in native memory.
  *
@@ -44,7 +51,7 @@ export class Memory {
 export class Tensor<D extends DType = DType> implements Disposable {
   readonly shape: Shape
   readonly dtype: D
-  #memory: Memory | 'unbound' | undefined
+  #memory: Memory | PackedForm | 'unbound' | undefined
 
   /** @internal Use `tensor(...)`. 'unbound': a shape that gets its memory with `bind`. */
   constructor(shape: Shape, dtype: D, memory?: Memory | 'unbound') {
@@ -75,12 +82,18 @@ export class Tensor<D extends DType = DType> implements Disposable {
     return this.#memory === 'unbound'
   }
 
-  /** @internal Gives a tensor that was made unbound its memory. */
-  bind(memory: Memory): this {
+  /** @internal Gives a tensor that was made unbound its memory, or a packed form instead, which is disposed with it. */
+  bind(memory: Memory | PackedForm): this {
     if (!this.isUnbound) throw new ArgumentError('bind: this tensor is not waiting for memory')
-    if (!(memory instanceof Memory)) throw new ArgumentError(`bind: expected native memory, got ${describe(memory)}`)
-    this.#memory = memory.retain()
+    if (!(memory instanceof Memory || memory instanceof PackedForm))
+      throw new ArgumentError(`bind: expected native memory, got ${describe(memory)}`)
+    this.#memory = memory instanceof Memory ? memory.retain() : memory
     return this
+  }
+
+  /** @internal What it holds instead of numbers. */
+  get packed(): PackedForm | undefined {
+    return this.#memory instanceof PackedForm ? this.#memory : undefined
   }
 
   /** @internal The memory; throws DisposedError after `dispose()`. */
@@ -88,6 +101,10 @@ export class Tensor<D extends DType = DType> implements Disposable {
     if (this.#memory instanceof Memory) return this.#memory
     if (this.#memory === 'unbound')
       throw new ExecutionError(`${operation}: this tensor ${formatShape(this.shape)} has no values yet; load its model`)
+    if (this.packed)
+      throw new ExecutionError(
+        `${operation}: this weight is kept as ${this.packed.toString()}, which can only be multiplied by; open the model with { dtype: 'f32' } to train or save it or to read its values`,
+      )
     throw new DisposedError(
       `${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`,
     )
@@ -153,6 +170,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
   /** Gives the memory back. A second call does nothing; programs that still run keep what they need. */
   dispose(): void {
     if (this.#memory instanceof Memory) this.#memory.release()
+    else this.packed?.dispose()
     this.#memory = undefined
   }
   [Symbol.dispose](): void {
@@ -182,6 +200,21 @@ export function allocateMemory(operation: string, shape: Shape, dtype: DType): M
   return new Memory(
     withMemory(`${operation}: a tensor of shape ${formatShape(shape)}`, bytes, () => new native.Storage(bytes)),
   )
+}
+
+/** Memory that a file is mapped to, or undefined where the system or the alignment of `position` does not allow it. */
+export function mapMemory(fd: number, position: number, size: number, dtype: DType): Memory | undefined {
+  if (position % bytesPerElement[dtype]) return undefined
+  const storage = native.Storage.map(fd, position, size * bytesPerElement[dtype])
+  return storage && new Memory(storage)
+}
+
+/** What `storage.share(key)` of this or another thread of the process put there, if it fits. */
+export function sharedMemory(key: string, shape: Shape, dtype: DType): Memory | undefined {
+  const storage = native.Storage.shared(key)
+  if (storage?.byteLength === sizeOf(shape) * bytesPerElement[dtype]) return new Memory(storage)
+  storage?.dispose()
+  return undefined
 }
 
 /** What the system has, or the container that the process runs in. */

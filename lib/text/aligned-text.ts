@@ -1,3 +1,5 @@
+import { ArgumentError } from '../errors.ts'
+
 /**
  * A text together with where each of its UTF-16 units comes from in the text that was given: normalisers change text,
  * pre-tokenisers cut it, and the offsets of tokens still count units of the original.
@@ -66,19 +68,28 @@ export class AlignedText {
   }
 }
 
+/**
+ * Normalisers may double a text again and again: what a file says has to end before the memory does. Compatibility forms
+ * make 18 units of one at most (NFKD of U+FDFA).
+ */
+const longestText = (original: number): number => 2 ** 20 + 32 * original
+
 /** Puts a changed text together from parts of `source` and what is new. */
 export class AlignedTextBuilder {
   readonly #source: AlignedText
+  readonly #longest: number
   #text = ''
   readonly #starts: number[] = []
   readonly #ends: number[] = []
 
   constructor(source: AlignedText) {
     this.#source = source
+    this.#longest = longestText(source.text === '' ? 0 : source.endOf(source.text.length - 1))
   }
 
   /** The units of the source in [from, to), as they are. */
   keep(from: number, to: number): void {
+    this.#checkLength(to - from)
     if (to > from) this.#text += this.#source.text.slice(from, to)
     for (let i = from; i < to; i++) {
       this.#starts.push(this.#source.startOf(i))
@@ -88,11 +99,19 @@ export class AlignedTextBuilder {
 
   /** A new text, all of which stands for [start, end) of the original. */
   put(text: string, start: number, end: number): void {
+    this.#checkLength(text.length)
     this.#text += text
     for (let i = 0; i < text.length; i++) {
       this.#starts.push(start)
       this.#ends.push(end)
     }
+  }
+
+  #checkLength(more: number): void {
+    if (this.#text.length + more > this.#longest)
+      throw new ArgumentError(
+        `encode: the normalizer makes more than ${this.#longest} UTF-16 units of the text; this tokenizer.json is damaged or malicious`,
+      )
   }
 
   build(): AlignedText {

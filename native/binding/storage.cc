@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "binding/arguments.h"
+#include "runtime/shared_memory.h"
 
 namespace heedful {
 namespace {
@@ -31,7 +32,8 @@ Napi::Function Storage::Define(Napi::Env env) {
   return DefineClass(
       env, "NativeStorage",
       {InstanceAccessor<&Storage::ByteLength>("byteLength"), InstanceMethod<&Storage::Buffer>("buffer"),
-       InstanceMethod<&Storage::Dispose>("dispose")});
+       InstanceMethod<&Storage::Dispose>("dispose"), InstanceMethod<&Storage::Share>("share"),
+       StaticMethod<&Storage::Shared>("shared"), StaticMethod<&Storage::Map>("map")});
 }
 
 Storage::Storage(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Storage>(info) {
@@ -75,6 +77,10 @@ void Storage::Dispose(const Napi::CallbackInfo& info) {
   if (!memory_) return;
   memory_.reset();
   TellV8(info.Env(), false);
+  DetachBuffer();
+}
+
+void Storage::DetachBuffer() {
   if (arrayBuffer_.IsEmpty()) return;
   Napi::ArrayBuffer buffer = arrayBuffer_.Value();
   arrayBuffer_.Reset();
@@ -83,6 +89,50 @@ void Storage::Dispose(const Napi::CallbackInfo& info) {
   buffer.Detach();
   // Node runs the finalizer at some later turn of the event loop.
   if (holder) holder->memory.reset();
+}
+
+void Storage::Take(Napi::Env env, std::shared_ptr<AlignedBuffer> memory, bool counted) {
+  TellV8(env, false);
+  memory_ = std::move(memory);
+  byteLength_ = memory_->size();
+  if (counted) TellV8(env, true);
+}
+
+Napi::Value Storage::Of(const Napi::CallbackInfo& info, std::shared_ptr<AlignedBuffer> memory) {
+  // What `this` is, is up to the caller.
+  const Napi::Value value = info.This().As<Napi::Function>().New({Napi::Number::New(info.Env(), 0)});
+  void* object = nullptr;
+  const bool wrapped = value.IsObject() && napi_unwrap(info.Env(), value, &object) == napi_ok;
+  if (!wrapped || !Environment::Of(info.Env())->storages().count(object))
+    throw Napi::TypeError::New(info.Env(), "Illegal invocation");
+  static_cast<Storage*>(object)->Take(info.Env(), std::move(memory), false);
+  return value;
+}
+
+Napi::Value Storage::Share(const Napi::CallbackInfo& info) {
+  const std::string key = Argument<Napi::String>(info, 0, "key", &Napi::Value::IsString, "a string");
+  return Guard(info.Env(), [&] {
+    HEEDFUL_CHECK(memory_, "storage is disposed");
+    DetachBuffer();
+    std::shared_ptr<AlignedBuffer> shared = SharedMemory::Of().Share(key, memory_);
+    const bool was_there = shared != memory_;
+    if (was_there) Take(info.Env(), std::move(shared), false);
+    return Napi::Boolean::New(info.Env(), was_there);
+  });
+}
+
+Napi::Value Storage::Shared(const Napi::CallbackInfo& info) {
+  const std::string key = Argument<Napi::String>(info, 0, "key", &Napi::Value::IsString, "a string");
+  std::shared_ptr<AlignedBuffer> memory = SharedMemory::Of().Find(key);
+  return memory ? Of(info, std::move(memory)) : info.Env().Undefined();
+}
+
+Napi::Value Storage::Map(const Napi::CallbackInfo& info) {
+  const auto fd = static_cast<int>(IntegerArgument(info, 0, "fd", 0, INT32_MAX));
+  const int64_t position = IntegerArgument(info, 1, "position", 0, kMaxSafeInteger);
+  const int64_t bytes = IntegerArgument(info, 2, "byteLength", 0, kMaxSafeInteger);
+  std::shared_ptr<AlignedBuffer> memory = AlignedBuffer::MapFile(fd, position, static_cast<size_t>(bytes));
+  return memory ? Of(info, std::move(memory)) : info.Env().Undefined();
 }
 
 Bindings BindingsArgument(const Napi::CallbackInfo& info, size_t index, Environment& environment) {

@@ -29,6 +29,16 @@ class Storage : public Napi::ObjectWrap<Storage> {
   Napi::Value ByteLength(const Napi::CallbackInfo& info);
   Napi::Value Buffer(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
+  Napi::Value Share(const Napi::CallbackInfo& info);
+  static Napi::Value Shared(const Napi::CallbackInfo& info);
+  static Napi::Value Map(const Napi::CallbackInfo& info);
+
+  // Views that JavaScript has of the memory become empty.
+  void DetachBuffer();
+  // A NativeStorage of memory that exists.
+  static Napi::Value Of(const Napi::CallbackInfo& info, std::shared_ptr<AlignedBuffer> memory);
+  // `counted`: V8 is told of its bytes.
+  void Take(Napi::Env env, std::shared_ptr<AlignedBuffer> memory, bool counted);
 
   // V8 counts the bytes of an ArrayBuffer by itself; those of a storage without one are told to it, so that
   // storages that nobody disposes are collected in time.

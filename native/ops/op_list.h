@@ -22,6 +22,8 @@ namespace heedful {
   X(Matmul)                 /* a, b, [bias], [aux] → y, [preActivation] {function, gradient, format of b, round} */ \
   X(Quantize)               /* x → panels i32 {format}                                                          */ \
   X(Dequantize)             /* panels i32 → y {format}                                                          */ \
+  X(PackRows)               /* rows of a file i32 → panels i32 {format, k, n}                                   */ \
+  X(PackedColumns)          /* panels i32, ids i32 → y {format, n}                                              */ \
   X(Softmax)                /* x → y {log}                                                                      */ \
   X(SoftmaxGradient)        /* y, dy → dx {log}                                                                 */ \
   X(Norm)                   /* x, [residual], [weight], [bias] → y, [sum], [mean], [rstd] {epsilon, center}     */ \

@@ -181,6 +181,67 @@ void PackPanel(PanelFormat format, const float* columns, int64_t k, uint32_t* pa
   }
 }
 
+int64_t FileRowBytes(PanelFormat format, int64_t k) {
+  switch (format) {
+    case PanelFormat::f32:
+      return 4 * k;
+    case PanelFormat::q8_0:
+      return k / kBlockSize * (2 + kBlockSize);
+    case PanelFormat::q4_0:
+      return k / kBlockSize * (2 + kBlockSize / 2);
+    default:
+      return 2 * k;
+  }
+}
+
+namespace {
+
+QuantizedBlock FileBlock(PanelFormat format, const uint8_t* bytes) {
+  QuantizedBlock block;
+  std::memcpy(&block.scale, bytes, 2);
+  bytes += 2;
+  if (format == PanelFormat::q8_0) {
+    std::memcpy(block.q, bytes, kBlockSize);
+  } else {
+    for (int i = 0; i < kBlockSize / 2; ++i) {
+      block.q[i] = static_cast<int8_t>((bytes[i] & 15) - kNibbleOffset);
+      block.q[i + kBlockSize / 2] = static_cast<int8_t>((bytes[i] >> 4) - kNibbleOffset);
+    }
+  }
+  return block;
+}
+
+}  // namespace
+
+void PackFileRows(PanelFormat format, const uint8_t* rows, int64_t count, int64_t k, uint32_t* panel) {
+  const int64_t row_bytes = FileRowBytes(format, k);
+  std::fill_n(panel, PanelWords(format, k), 0);
+  if (format == PanelFormat::q8_0 || format == PanelFormat::q4_0) {
+    const QuantizedBlock none = {};
+    const int64_t block_bytes = FileRowBytes(format, kBlockSize);
+    for (int64_t i = 0; i < k / kBlockSize; ++i) {
+      for (int64_t j = 0; j < kPanelColumns; ++j)
+        PackBlock(format, panel, i, j,
+                  j < count ? FileBlock(format, rows + j * row_bytes + i * block_bytes) : none);
+    }
+    return;
+  }
+  // Numbers of 4 or 2 bytes, 1 or 2 of which make a word of bf16, or half a word of f16.
+  const int64_t step = LayoutOf(format).words * 4, elements = LayoutOf(format).elements;
+  const int64_t element = format == PanelFormat::f32 ? 4 : 2;
+  uint8_t* to = Bytes(panel);
+  for (int64_t i = 0; i < k; i += elements) {
+    const int64_t size = std::min(elements, k - i) * element;
+    for (int64_t j = 0; j < count; ++j)
+      std::memcpy(to + j * elements * element, rows + j * row_bytes + i * element, size);
+    to += step;
+  }
+}
+
+void UnpackColumn(PanelFormat format, const uint32_t* panel, int64_t k, int64_t column, float* y) {
+  for (int64_t i = 0; i < k; ++i) y[i] = Element(format, panel, k, i, column);
+}
+
 void UnpackRows(PanelFormat format, const uint32_t* panel, int64_t k, int64_t first, int64_t rows, float* y) {
   for (int64_t i = first; i < first + rows; ++i, y += kPanelColumns) {
     for (int64_t j = 0; j < kPanelColumns; ++j) y[j] = Element(format, panel, k, i, j);

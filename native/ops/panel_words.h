@@ -42,10 +42,18 @@ void PackBlock(PanelFormat format, uint32_t* panel, int64_t index, int64_t colum
 // A column in int8: k integers of −127 to 127 and their scale.
 void PackColumn(uint32_t* panel, int64_t k, int64_t column, const int8_t* q, float scale);
 
+// Bytes of k numbers in a row of a file: f32, bf16 and f16 as they are, q8_0 and q4_0 in GGML's blocks of 34
+// and 18 bytes (f16 scale, then integers). Rows of blocks have k % kBlockSize == 0; int8 has no such rows.
+int64_t FileRowBytes(PanelFormat format, int64_t k);
+// `count` such rows, one after another, to the columns of one panel; 0 in the columns beyond.
+void PackFileRows(PanelFormat format, const uint8_t* rows, int64_t count, int64_t k, uint32_t* panel);
+
 // Columns of kPanelColumns numbers each, `k` of them in every column, one column after another, to one panel.
 void PackPanel(PanelFormat format, const float* columns, int64_t k, uint32_t* panel);
 
 // y[i, j] = element (first + i, j) of one panel of a matrix with k rows, i < rows, j < kPanelColumns.
 void UnpackRows(PanelFormat format, const uint32_t* panel, int64_t k, int64_t first, int64_t rows, float* y);
+// y[i] = element (i, column), i < k.
+void UnpackColumn(PanelFormat format, const uint32_t* panel, int64_t k, int64_t column, float* y);
 
 }  // namespace heedful

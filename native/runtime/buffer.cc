@@ -7,8 +7,10 @@
 
 #include "runtime/check.h"
 
-#if defined(__linux__)
+#if defined(__unix__) || defined(__APPLE__)
+#define HEEDFUL_MAPS_FILES 1
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace heedful {
@@ -71,7 +73,29 @@ AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
   live_bytes.fetch_add(static_cast<int64_t>(bytes), std::memory_order_relaxed);
 }
 
+std::shared_ptr<AlignedBuffer> AlignedBuffer::MapFile(int fd, int64_t position, size_t bytes) {
+#if defined(HEEDFUL_MAPS_FILES)
+  const auto within = static_cast<size_t>(position % sysconf(_SC_PAGESIZE));
+  if (bytes == 0 || bytes > kLargest) return nullptr;
+  void* mapped = mmap(nullptr, within + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd,
+                      static_cast<off_t>(position) - static_cast<off_t>(within));
+  if (mapped == MAP_FAILED) return nullptr;
+  // Read ahead while the model is put together.
+  madvise(mapped, within + bytes, MADV_WILLNEED);
+  return std::shared_ptr<AlignedBuffer>(
+      new AlignedBuffer(static_cast<std::byte*>(mapped) + within, bytes, mapped, within + bytes));
+#else
+  return nullptr;
+#endif
+}
+
 AlignedBuffer::~AlignedBuffer() {
+#if defined(HEEDFUL_MAPS_FILES)
+  if (mapped_) {
+    munmap(mapped_, mapped_bytes_);
+    return;
+  }
+#endif
   live_bytes.fetch_sub(static_cast<int64_t>(size_), std::memory_order_relaxed);
   Free(data_, size_);
 }

@@ -10,6 +10,7 @@ import { commands } from '../../lib/cli/commands/index.ts'
 import { run } from '../../lib/cli/run.ts'
 import { loadDecoder } from '../../lib/models/pretrained.ts'
 import { readMetrics } from '../../lib/train/metrics.ts'
+import { storiesFolder } from '../reference/stories.ts'
 import { weightsOf } from '../train/tiny.ts'
 
 const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
@@ -171,6 +172,40 @@ async function hasSteps(out: string, count: number): Promise<void> {
     await setTimeout(5)
   }
 }
+
+describe('heedful quantize', () => {
+  it('the new folder generates', async () => {
+    const out = join(folder, 'bf16')
+    const quantized = await heedful('quantize', '--model', model, '--dtype', 'bf16', '--out', out)
+    expect(quantized).toEqual({ code: 0, err: '', out: `${join(out, 'model.safetensors')} (safetensors)\n` })
+    const args = ['--prompt', 'The quick', '--temperature', '0', '--max-new-tokens', '16']
+    expect(await heedful('generate', '--model', out, ...args)).toMatchObject({ code: 0, out: ' brown fox jumps\n' })
+  })
+
+  it('a GGUF file tells the story', async () => {
+    const out = join(folder, 'int8')
+    expect(await heedful('quantize', '--model', storiesFolder, '--dtype', 'int8', '--out', out)).toMatchObject({
+      code: 0,
+      out: `${join(out, 'model.gguf')} (gguf)\n`,
+    })
+    const args = ['--prompt', 'Once upon a time', '--temperature', '0', '--max-new-tokens', '12']
+    expect(await heedful('generate', '--model', out, ...args)).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('there was a little girl'),
+    })
+  })
+
+  it('wants a model, a dtype and a folder', async () => {
+    expect(await heedful('quantize', '--model', model, '--out', 'x')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--dtype'),
+    })
+    expect(await heedful('quantize', '--model', model, '--dtype', 'int3', '--out', 'x')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/Allowed choices are bf16, int8, int4/),
+    })
+  })
+})
 
 describe('heedful generate', () => {
   const greedy = (...args: string[]): Promise<Ended> =>

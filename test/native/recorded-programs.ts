@@ -1,6 +1,7 @@
 import { compile, grad, GPT, ops, tensor, type Tensor } from '../../lib/index.ts'
 import { native } from '../../lib/native/load.ts'
 import type { NativeProgram } from '../../lib/native/native.ts'
+import { packedColumns, packRows } from '../../lib/ops/packed-rows.ts'
 import { adamW, trainingStep } from '../../lib/train/index.ts'
 
 /** What the addon was given for one program. */
@@ -40,6 +41,11 @@ const functions: readonly (() => void)[] = [
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'bf16'))),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'int8'))),
   () => differentiate((x) => ops.matmul(x, ops.quantize(f32(7, 3), 'q4_0'))),
+  () => {
+    const run = (body: () => Tensor): unknown => compile(body).runSync({})
+    run(() => packedColumns(packRows(tensor.zeros([51], { dtype: 'i32' }), [32, 6], 'q8_0'), i32(0, 5, 1)))
+    run(() => packedColumns(packRows(tensor.zeros([18], { dtype: 'i32' }), [5, 7], 'bf16'), i32(6)))
+  },
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
   () => differentiate((x) => ops.linearCrossEntropy(x, f32(9, 7), i32(0, 1, 2, -100, 8), { bias: f32(9) })),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),

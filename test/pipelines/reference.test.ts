@@ -97,3 +97,79 @@ describe('question-answering', () => {
     )
   })
 })
+
+describe('text-ranking', () => {
+  const { query, ranked } = expected['text-ranking'] as { query: string; ranked: { index: number; score: number }[] }
+  it('puts documents in the order of a cross-encoder', async () => {
+    await using rank = await pipeline('text-ranking', folder('ranking'))
+    const wanted = ranked.map(({ index, score }) => ({ index, score, document: texts[index] }))
+    expectClose(await rank({ query, documents: texts }), wanted)
+    const both = [
+      { query, documents: texts },
+      { query: 'short', documents: [] },
+      { query, documents: texts.slice(0, 1) },
+    ]
+    const alone = [{ ...ranked.find(({ index }) => index === 0), document: texts[0] }]
+    expectClose(await rank(both, { topK: 2 }), [wanted.slice(0, 2), [], alone])
+  })
+})
+
+describe('feature-extraction', () => {
+  const want = expected['feature-extraction']
+  const { sentences } = want as { sentences: string[] }
+  it.each([
+    ['mean', 'mean'],
+    ['cls', 'cls'],
+    ['lastToken', 'lasttoken'],
+  ] as const)('pools as sentence-transformers: %s', async (pooling, name) => {
+    await using embed = await pipeline('feature-extraction', folder('embedding'), { pooling })
+    using vectors = await embed(sentences)
+    expectClose(vectors.toArray(), want.poolings[name])
+  })
+
+  it('follows the files beside the model', async () => {
+    await using embed = await pipeline('feature-extraction', folder('embedding'))
+    using vectors = await embed(sentences)
+    expectClose(vectors.toArray(), want.saved)
+    using one = await embed(sentences[1]!)
+    expectClose(one.toArray(), want.saved[1])
+    using queries = await embed(sentences, { promptName: 'query' })
+    expectClose(queries.toArray(), want.query)
+    using cut = await embed(texts, { truncation: true })
+    expectClose(cut.toArray(), want.cut)
+    await expect(embed(texts)).rejects.toThrow(
+      /has \d+ tokens, maxLength is 32; shorten it, or say how with truncation/,
+    )
+  })
+
+  it('gives the vectors of tokens', async () => {
+    await using embed = await pipeline('feature-extraction', folder('embedding'))
+    using vectors = await embed(sentences[0]!, { pooling: 'none' })
+    expectClose(vectors.toArray(), want.tokens)
+    const several = await embed(sentences, { pooling: 'none' })
+    expect(several.map(({ shape }) => shape[1])).toEqual(sentences.map(() => 16))
+    expectClose(several[0]!.toArray(), want.tokens)
+    for (const tensor of several) tensor.dispose()
+  })
+})
+
+describe('text2text-generation', () => {
+  const want = expected['text2text-generation']
+  const textsOf = (answers: { generatedText: string }[]): string[] => answers.map(({ generatedText }) => generatedText)
+
+  it('writes what transformers writes', async () => {
+    await using write = await pipeline('text2text-generation', folder('text2text'))
+    expect(textsOf(await write(texts))).toEqual(want.greedy)
+    expect(await write(texts[2]!)).toEqual({ generatedText: want.greedy[2] })
+    expect(textsOf(await write(texts, { numBeams: 3, maxNewTokens: 8, noRepeatNgramSize: 2 }))).toEqual(want.beams)
+    expect(textsOf(await write(texts, { prefix: 'patterns: ' }))).toEqual(want.summarization)
+  })
+
+  it('is translation and summarization, too', async () => {
+    await using translate = await pipeline('translation', folder('text2text'), { numBeams: 3, noRepeatNgramSize: 2 })
+    expect(textsOf(await translate(texts, { maxNewTokens: 8 }))).toEqual(want.beams)
+    await using summarize = await pipeline('summarization', folder('text2text'))
+    expect(textsOf(await summarize(texts))).toEqual(want.summarization)
+    expect(textsOf(await summarize(texts, { prefix: '' }))).toEqual(want.greedy)
+  })
+})

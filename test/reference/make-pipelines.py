@@ -11,13 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.models import Normalize, Pooling, Transformer
 from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    BertModel,
     BertTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
     pipeline,
 )
 
@@ -127,6 +132,55 @@ expected["question-answering"] = [
     for q in questions
     for n, d, a in [(64, 32, 15), (32, 8, 5)]
 ]
+
+sentences = [t for t in texts if len(tokenizer(t)["input_ids"]) <= 32]
+query = "who weaves the patterns?"
+model = save("ranking", BertForSequenceClassification, ["LABEL_0"])
+ranker = CrossEncoder(str(out / "ranking"), device="cpu")
+expected["text-ranking"] = {
+    "query": query,
+    "ranked": [dict(index=r["corpus_id"], score=float(r["score"])) for r in ranker.rank(query, texts)],
+}
+
+model = save("embedding", BertModel)
+expected["feature-extraction"] = {"sentences": sentences, "poolings": {}}
+for name in ["mean", "cls", "lasttoken"]:
+    encoder = Transformer(str(out / "embedding"), max_seq_length=32)
+    embedder = SentenceTransformer(
+        modules=[encoder, Pooling(encoder.get_embedding_dimension(), pooling_mode=name), Normalize()],
+        prompts={"query": "the query: "}, device="cpu",
+    )
+    expected["feature-extraction"]["poolings"][name] = embedder.encode(sentences).tolist()
+embedder[1] = Pooling(encoder.get_embedding_dimension(), pooling_mode="cls")
+embedder.save(str(out / "embedding"), create_model_card=False)
+expected["feature-extraction"]["saved"] = embedder.encode(sentences).tolist()
+expected["feature-extraction"]["query"] = embedder.encode(sentences, prompt_name="query").tolist()
+expected["feature-extraction"]["cut"] = embedder.encode(texts).tolist()
+with torch.no_grad():
+    o = model(**tokenizer(sentences[0], return_tensors="pt")).last_hidden_state[0]
+expected["feature-extraction"]["tokens"] = o.tolist()
+
+torch.manual_seed(3)
+model = T5ForConditionalGeneration(T5Config(
+    vocab_size=len(vocab), d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, initializer_factor=3.0,
+    decoder_start_token_id=0, pad_token_id=0, eos_token_id=3,
+)).eval()
+model.config.task_specific_params = {"summarization": {"prefix": "patterns: "}}
+model.generation_config.max_new_tokens = 12
+model.save_pretrained(out / "text2text")
+tokenizer.save_pretrained(out / "text2text")
+
+
+def written(text, **options):
+    ids = model.generate(**{k: v for k, v in tokenizer(text, return_tensors="pt").items() if k != "token_type_ids"}, **options)
+    return tokenizer.decode(ids[0], skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+
+
+expected["text2text-generation"] = {
+    "greedy": [written(t) for t in texts],
+    "beams": [written(t, num_beams=3, max_new_tokens=8, no_repeat_ngram_size=2) for t in texts],
+    "summarization": [written("patterns: " + t) for t in texts],
+}
 
 # Offsets of Python count code points, those of JavaScript UTF-16 units.
 units = lambda text, at: len(text[:at].encode("utf-16-le")) // 2

@@ -9,6 +9,7 @@ interface Options {
   temperature?: number
   topK?: number
   topP?: number
+  dtype: 'f32' | 'bf16' | 'int8' | 'int4' | 'auto'
   cacheDtype: 'f32' | 'bf16' | 'int8'
   seed?: number
 }
@@ -27,6 +28,12 @@ export const generateCommand: Command = {
       .option('--top-p <p>', 'only the likeliest tokens with this probability together', number(0, 1))
       .addOption(
         program
+          .createOption('--dtype <dtype>', 'what the weights are kept as; auto: as the file has them')
+          .choices(['f32', 'bf16', 'int8', 'int4', 'auto'])
+          .default('auto'),
+      )
+      .addOption(
+        program
           .createOption('--cache-dtype <dtype>', 'what the key-value cache stores')
           .choices(['f32', 'bf16', 'int8'])
           .default('f32'),
@@ -36,9 +43,9 @@ export const generateCommand: Command = {
   },
 }
 
-async function generateText({ model, prompt, ...options }: Options, signal: AbortSignal): Promise<void> {
+async function generateText({ model, prompt, dtype, ...options }: Options, signal: AbortSignal): Promise<void> {
   const { pipeline } = await import('../../index.ts')
-  await using write = await pipeline('text-generation', model, { signal })
+  await using write = await pipeline('text-generation', model, { dtype, signal })
   for await (const piece of write.stream(prompt, { ...options, signal })) process.stdout.write(piece)
   process.stdout.write('\n')
 }

@@ -35,7 +35,8 @@ export function readConfig<Config extends object>(family: Family<Config>, json: 
     const found = [key, ...(rule.also ?? [])].find((name) => valueAt(json, name) !== undefined)
     const value = found === undefined ? rule.default : valueAt(json, found)
     if (value === undefined) throw new FileError(`${where}: ${key} is missing`)
-    if (found !== undefined || value !== 'derived') config[rule.field] = fromJson(rule, value, found ?? key, where)
+    if (found === undefined && value === 'derived') continue
+    config[rule.field] = fromJson(rule, value, found ?? key, where)
   }
   for (const part of family.parts ?? []) Object.assign(config, part.read(json, config as Partial<Config>, where))
   try {
@@ -54,12 +55,13 @@ function fromJson<Config>({ kind }: ConfigKey<Config>, value: unknown, key: stri
   const fits =
     kind === 'size'
       ? Number.isSafeInteger(value) && (value as number) > 0
-      : kind === 'count'
-        ? Number.isSafeInteger(value) && (value as number) >= 0
+      : kind === 'count' || kind === 'id'
+        ? Number.isSafeInteger(value) && (value as number) >= (kind === 'id' ? -1 : 0)
         : typeof value === (kind === 'flag' ? 'boolean' : 'number')
   const expected = {
     size: 'a whole number of at least 1',
     count: 'a whole number',
+    id: 'a token id',
     number: 'a number',
     flag: 'true or false',
   }[kind]

@@ -13,7 +13,7 @@ export interface Assembly<Config extends object, Model extends Module> {
 /** What a key of config.json says about the model. */
 export interface ConfigKey<Config> {
   readonly field: keyof Config & string
-  readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation'
+  readonly kind: 'size' | 'count' | 'number' | 'flag' | 'activation' | 'id'
   /** What a file without the key means; 'derived': what the model makes of the other fields. None: it is required. */
   readonly default?: unknown
   /** What null means, which is also written so; as without the key unless said. */
@@ -36,6 +36,7 @@ export type HeadName =
   | 'none'
   | 'causal-lm'
   | 'masked-lm'
+  | 'seq2seq-lm'
   | 'sequence-classification'
   | 'token-classification'
   | 'question-answering'
@@ -85,8 +86,11 @@ export interface Family<Config extends object = any, Model extends Module = any>
   readonly harmless: Readonly<Record<string, unknown>>
   /** Keys that are written as they are. */
   readonly constants: Readonly<Record<string, unknown>>
-  /** Tensors of the checkpoint and the field paths of their parameters. A path that a configuration lacks is left out. */
-  readonly weights: Readonly<Record<string, string>>
+  /**
+   * Tensors of the checkpoint and the field paths of their parameters; a path that a configuration lacks is left out. A
+   * function where one parameter has several names.
+   */
+  readonly weights: Readonly<Record<string, string>> | ((config: Config) => Readonly<Record<string, string>>)
   /** What stands on the model for each task, and the tensors of that. */
   readonly heads?: Partial<Readonly<Record<HeadName, HeadSpec>>>
   /** Names may come without it. */
@@ -97,6 +101,11 @@ export interface Family<Config extends object = any, Model extends Module = any>
   readonly olderNames?: Readonly<Record<string, string>>
   /** Tensors that may be there as copies of others, where the model has no parameter of their own for them. */
   readonly copies?: Readonly<Record<string, string>>
+  /**
+   * One of `copies` that unties the embeddings where it differs from its original, whatever config.json says: transformers
+   * 5 writes `tie_word_embeddings: true` for every T5.
+   */
+  readonly untiedBy?: string
   /** A model without biases is written with biases of zero. */
   readonly zeroBiases?: true
 }

@@ -2,6 +2,7 @@ import { ArgumentError, describe, FileError } from '../../errors.ts'
 import type { Module } from '../../nn/module.ts'
 import { writeConfig } from './config-mapping.ts'
 import type { Assembly, Family, HeadName } from './family.ts'
+import { bart } from './bart.ts'
 import { bert } from './bert.ts'
 import { distilbert } from './distilbert.ts'
 import { electra } from './electra.ts'
@@ -9,6 +10,8 @@ import { gemma2, gemma3 } from './gemma.ts'
 import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
+import { marian } from './marian.ts'
+import { mbart } from './mbart.ts'
 import { mistral } from './mistral.ts'
 import { modernBert } from './modernbert.ts'
 import { mpnet } from './mpnet.ts'
@@ -17,15 +20,17 @@ import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2, qwen3 } from './qwen.ts'
 import { roberta, xlmRoberta } from './roberta.ts'
+import { t5 } from './t5.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
-export { weightEntries, type WeightEntry } from './weight-names.ts'
+export { weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
 
 const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, mpnet, modernBert, nomicBert]
 const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
+const encoderDecoders: readonly Family[] = [t5, bart, mbart, marian]
 /** Every family that is known. */
-export const families: readonly Family[] = [...encoders, ...decoders]
+export const families: readonly Family[] = [...encoders, ...decoders, ...encoderDecoders]
 
 /**
  * The family that a config.json belongs to, and the head that it says. `where` begins the message of every error. Throws ArgumentError, which

@@ -20,19 +20,19 @@ export interface WeightEntry {
 export function weightEntries(
   family: Family,
   model: Module,
-  weights: Readonly<Record<string, string>> = family.weights,
+  weights: Family['weights'] = family.weights,
 ): WeightEntry[] {
   const entries: WeightEntry[] = []
   const parameters = model.parameters()
-  const named = new Set<string>()
+  const found = new Set<string>()
   const add = (name: string, path: string): void => {
     const parameter = parameters.get(path)
     const shape = parameter?.shape ?? (family.zeroBiases ? biasShape(parameters, path) : undefined)
     if (!shape) return
-    named.add(path)
+    found.add(path)
     entries.push({ name, path, shape, parameter })
   }
-  const patterns = Object.entries(weights)
+  const patterns = Object.entries(weightNames({ weights }, (model as unknown as { config: object }).config))
   const stacks = new Set<string>()
   for (const [name, path] of patterns) {
     const stack = stackOf(path)
@@ -43,11 +43,15 @@ export function weightEntries(
     for (let i = 0; i < layersOf(stack, parameters); i++)
       for (const [inFile, inModel] of layer) add(inFile.replace('#', String(i)), inModel.replace('#', String(i)))
   }
-  const nameless = [...parameters.keys()].find((path) => !named.has(path))
+  const nameless = [...parameters.keys()].find((path) => !found.has(path))
   if (nameless !== undefined)
     throw new ArgumentError(`${family.modelType}: its checkpoints have no tensor for the parameter ${nameless}`)
   return entries
 }
+
+/** The names of a family's tensors and the field paths of their parameters, for a model of this configuration. */
+export const weightNames = ({ weights }: Pick<Family, 'weights'>, config: object): Readonly<Record<string, string>> =>
+  typeof weights === 'function' ? weights(config) : weights
 
 /** What stands before the number of a layer; undefined where there is none. */
 const stackOf = (path: string): string | undefined => (path.includes('#') ? path.split('#')[0] : undefined)

@@ -140,6 +140,11 @@ export const layers: Readonly<Record<string, Call>> = {
     ...on(make.attention),
     named: /^(MultiHeadAttention|attention|matmul)/,
   },
+  'nn.MultiHeadAttention#remember': {
+    args: [sequence],
+    ...on(() => new nn.MultiHeadAttention({ dim, heads: 2, cross: true })),
+    named: /^(remember|MultiHeadAttention|matmul)/,
+  },
   'nn.TransformerEncoderLayer': {
     args: [options(width, layer)],
     named: /^(TransformerEncoderLayer|MultiHeadAttention|FeedForward|LayerNorm)/,

@@ -25,7 +25,16 @@ const sampling = { temperature: number(0), topK: integer(1, any), topP: number(0
 const loading = {
   args: [
     path(folder),
-    options({}, { revision: path(() => 'main'), signal, onProgress: fn(() => () => {}), cache: path(folder) }),
+    options(
+      {},
+      {
+        dtype: oneOf('f32', 'bf16', 'int8', 'int4', 'auto'),
+        revision: path(() => 'main'),
+        signal,
+        onProgress: fn(() => () => {}),
+        cache: path(folder),
+      },
+    ),
   ],
   named: /^(AutoModel\w*\.fromPretrained|loadDecoder|resolveModel)/,
   fails: /expected model\.safetensors/,
@@ -135,16 +144,35 @@ export const models: Readonly<Record<string, Call>> = {
       'ForMaskedLM',
       'ForPreTraining',
       'ForQuestionAnswering',
+      'ForSeq2SeqLM',
       'ForSequenceClassification',
       'ForTokenClassification',
     ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
+  'AutoConfig.fromPretrained': { ...loading, named: /^(AutoConfig|resolveModel)/, fails: /no such file/ },
   loadDecoder: loading,
   pipeline: {
     ...loading,
     args: [oneOf('text-classification', 'text-generation'), ...loading.args],
     named: /^(pipeline|resolveModel)/,
     fails: /no such file/,
+  },
+  quantizeModel: {
+    args: [
+      path(folder),
+      path(folder),
+      options(
+        { dtype: oneOf('bf16', 'int8', 'int4') },
+        {
+          revision: path(() => 'main'),
+          signal,
+          onProgress: fn(() => () => {}),
+          cache: path(folder),
+        },
+      ),
+    ],
+    named: /^(quantizeModel|resolveModel)/,
+    fails: /expected model\.safetensors/,
   },
   saveDecoder: {
     args: [

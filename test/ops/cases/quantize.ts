@@ -1,8 +1,9 @@
 import * as ops from '../../../lib/ops/index.ts'
+import { bytesInRow, packedColumns, packRows } from '../../../lib/ops/packed-rows.ts'
 import { weightFormats } from '../../../lib/ops/quantize.ts'
 import type { Shape } from '../../../lib/tensor/shape.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
-import { define, normal, text, values, type Case, type Input } from '../case.ts'
+import { define, indices, integers, normal, text, values, type Case, type Input } from '../case.ts'
 
 /** The matrix as it lies in memory. */
 const layouts: Readonly<Record<string, { stored(k: number, n: number): Shape; view(x: Tensor): Tensor }>> = {
@@ -133,4 +134,48 @@ const roundTrips = weightFormats.flatMap((format) =>
   ),
 )
 
-export const quantize: readonly Case[] = [...productCases, ...operandCases, ...roundTrips]
+/** Words of a file with any bits: scales and numbers that are not finite or denormal, too. */
+const fileWords = (count: number): Input => integers([count], -(2 ** 31), 2 ** 31)
+
+const fileRows = weightFormats.flatMap((format) =>
+  [
+    [0, 5],
+    [32, 0],
+    [32, 1],
+    [64, 33],
+    [96, 70],
+    [7, 35],
+  ].flatMap(([k, n]) => {
+    const bytes = bytesInRow[format](k!)
+    if (bytes === undefined) return []
+    return define({
+      name: `rows of a file with ${n} times ${k} numbers in ${format}`,
+      inputs: { rows: fileWords(Math.ceil((bytes * n!) / 4)) },
+      run: ({ rows }, dtype) => ops.dequantize(packRows(rows, [k!, n!], format), dtype),
+      gradient: [],
+      exact: true,
+    })
+  }),
+)
+
+const columnCases = weightFormats.flatMap((format) => [
+  ...[1, 2, 31, 33, 130].map((k) =>
+    define({
+      name: `columns of ${k} numbers in ${format}, again and again`,
+      inputs: { w: normal([k, 67]), ids: indices([66, 0, 31, 32, 32, 64], [2, 3]) },
+      run: ({ w, ids }, dtype) => packedColumns(ops.quantize(w, format), ids, dtype),
+      gradient: [],
+      exact: true,
+    }),
+  ),
+  define({
+    name: `one column, none, many in ${format}`,
+    inputs: { w: normal([160, 40]), one: indices([3], []), none: indices([], [0]), many: integers([300], 0, 40) },
+    run: ({ w, one, none, many }, dtype) =>
+      [one, none, many].map((ids) => packedColumns(ops.quantize(w, format), ids, dtype)),
+    gradient: [],
+    exact: true,
+  }),
+])
+
+export const quantize: readonly Case[] = [...productCases, ...operandCases, ...roundTrips, ...fileRows, ...columnCases]

@@ -1,0 +1,187 @@
+import { dirname, join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { resolveModel } from '../checkpoint/resolve-model.ts'
+import { checkOptions } from '../errors.ts'
+import { writeTextAtomically } from '../files/atomic-file.ts'
+import { checkPath } from '../files/file-error.ts'
+import { exists, readJson } from '../files/read-file.ts'
+import type { RunOptions } from '../graph/compile.ts'
+import { EncoderDecoderForTask } from '../models/encoder-decoder-for-task.ts'
+import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import type { ModelInputs, PackedBatch } from '../models/model-inputs.ts'
+import { loadSeq2Seq } from '../models/pretrained.ts'
+import type { SaveOptions } from '../models/save-folder.ts'
+import { packSource } from '../models/seq2seq-inputs.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { BeamSearch } from './beam-search.ts'
+import { sampler } from './sampler.ts'
+import { Seq2SeqDecoding, type Seq2SeqSizes } from './seq2seq-decoding.ts'
+import {
+  optionsOfFile,
+  resolveSeq2SeqOptions,
+  type ResolvedSeq2SeqOptions,
+  type Seq2SeqGenerateOptions,
+} from './seq2seq-options.ts'
+import { applyRules } from './token-rules.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+const generationFile = 'generation_config.json'
+
+/** A full Transformer that says its target token by token. */
+export class Seq2SeqLM extends EncoderDecoderForTask {
+  #generation: Json | undefined
+  #defaults: Seq2SeqGenerateOptions | undefined
+  #where = 'config.json'
+  /** Of the last call, to be used again: its programs are made. */
+  #idle: { decoding: Seq2SeqDecoding; logProbabilities: boolean } | undefined
+
+  /** @internal What generation_config.json says. */
+  useGeneration(json: Json, where: string): void {
+    this.#generation = json
+    this.#where = where
+    this.#defaults = undefined
+  }
+
+  /**
+   * The target of each source row, without what it begins with: the likeliest token at each step, or with `numBeams` the
+   * best of the likeliest targets, or drawn with a `temperature`. A target ends with one of `stopTokens`, or after
+   * `maxNewTokens` (20 unless said or advised). What the model's generation_config.json advises holds unless options say otherwise.
+   */
+  async generate(
+    inputs: Pick<ModelInputs, 'inputIds' | 'attentionMask'>,
+    options: Seq2SeqGenerateOptions = {},
+  ): Promise<number[][]> {
+    checkOptions('generate', inputs, ['inputIds', 'attentionMask'])
+    const { config } = this.body
+    this.#defaults ??= optionsOfFile(this.#generation ?? this.json, `generate: ${this.#where}`)
+    const resolved = resolveSeq2SeqOptions(options, this.#defaults, { ...config, vocabSize: config.decoderVocabSize })
+    const source = packSource('generate', inputs, config)
+    const { numBeams, maxNewTokens } = resolved
+    if (maxNewTokens === 0) return Array.from({ length: source.batch }, () => [])
+    const sizes = {
+      sequences: source.batch,
+      rowsPerSequence: numBeams,
+      sourceTokens: source.tokens.length,
+      targetTokens: maxNewTokens,
+    }
+    const run = options.signal ? { signal: options.signal } : {}
+    const logProbabilities = numBeams > 1
+    const decoding = this.#take(sizes, logProbabilities)
+    try {
+      await decoding.begin(source, run)
+      const made = await (logProbabilities ? searchBeams : followLikeliest)(decoding, source, resolved, run)
+      this.#idle?.decoding.dispose()
+      this.#idle = { decoding, logProbabilities }
+      return made
+    } catch (error) {
+      decoding.dispose()
+      throw error
+    }
+  }
+
+  #take(sizes: Seq2SeqSizes, logProbabilities: boolean): Seq2SeqDecoding {
+    const idle = this.#idle
+    this.#idle = undefined
+    if (idle?.logProbabilities === logProbabilities && idle.decoding.serves(sizes)) return idle.decoding
+    idle?.decoding.dispose()
+    return new Seq2SeqDecoding(this.body, sizes, logProbabilities)
+  }
+
+  override async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
+    await super.savePretrained(folder, options)
+    if (this.#generation)
+      await writeTextAtomically(
+        join(folder, generationFile),
+        `${JSON.stringify(this.#generation, null, 2)}\n`,
+        'savePretrained',
+      )
+  }
+
+  override dispose(): void {
+    this.#idle?.decoding.dispose()
+    this.#idle = undefined
+    super.dispose()
+  }
+}
+
+/** The rows of [rows, vocabSize], as they may be changed. */
+function rowsOf(scores: Tensor): Float32Array[] {
+  const [rows, size] = scores.shape as [number, number]
+  const data = scores.data() as Float32Array
+  return Array.from({ length: rows }, (_, row) => data.subarray(row * size, (row + 1) * size))
+}
+
+async function followLikeliest(
+  decoding: Seq2SeqDecoding,
+  { batch }: PackedBatch,
+  options: ResolvedSeq2SeqOptions,
+  run: RunOptions,
+): Promise<number[][]> {
+  const { maxNewTokens, stopTokens, decoderStartTokenId: start } = options
+  const choose = sampler(options.sampling)
+  const targets = Array.from({ length: batch }, () => [start])
+  const isOpen = targets.map(() => true)
+  for (let made = 0; made < maxNewTokens && isOpen.includes(true); made++) {
+    run.signal?.throwIfAborted()
+    using scores = await decoding.step(
+      Int32Array.from(targets, (target) => target.at(-1)!),
+      run,
+    )
+    rowsOf(scores).forEach((row, i) => {
+      if (!isOpen[i]) return
+      applyRules(row, targets[i]!, options)
+      const token = choose(row)
+      targets[i]!.push(token)
+      isOpen[i] = !stopTokens.includes(token)
+    })
+  }
+  return targets.map((target) => target.slice(1))
+}
+
+async function searchBeams(
+  decoding: Seq2SeqDecoding,
+  { batch }: PackedBatch,
+  options: ResolvedSeq2SeqOptions,
+  run: RunOptions,
+): Promise<number[][]> {
+  const { numBeams, maxNewTokens, decoderStartTokenId } = options
+  const searches = Array.from({ length: batch }, () => new BeamSearch(decoderStartTokenId, options))
+  for (let made = 0; made < maxNewTokens && !searches.every(({ isDone }) => isDone); made++) {
+    run.signal?.throwIfAborted()
+    const tokens = searches.flatMap(({ beams }) => beams.map((beam) => beam.tokens.at(-1)!))
+    using scores = await decoding.step(Int32Array.from(tokens), run)
+    const rows = rowsOf(scores)
+    searches.forEach((search, i) => {
+      if (search.isDone) return
+      const own = rows.slice(i * numBeams, (i + 1) * numBeams)
+      own.forEach((row, beam) => applyRules(row, search.beams[beam]!.tokens, options))
+      search.advance(own)
+    })
+    const parents = searches.flatMap((search, i) =>
+      search.parents.map((parent, beam) => i * numBeams + (search.isDone ? beam : parent)),
+    )
+    await decoding.reorder(Int32Array.from(parents), run)
+  }
+  return searches.map(({ best }) => best)
+}
+
+/** T5, BART, mBART, Marian: a source in, a target out. */
+export const AutoModelForSeq2SeqLM = {
+  /** Opens a folder of Hugging Face's transformers or an id of the Hub, and throws, as `AutoModel.fromPretrained` does. */
+  fromPretrained: async (model: string, options: LoadOptions = {}): Promise<Seq2SeqLM> => {
+    const operation = 'AutoModelForSeq2SeqLM.fromPretrained'
+    checkOptions(operation, options, loadOptions)
+    const path = await resolveModel(checkPath(operation, model), options)
+    const opened = await loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM)
+    try {
+      const folder = (await stat(path)).isDirectory() ? path : dirname(path)
+      const file = join(folder, generationFile)
+      if (await exists(file)) opened.useGeneration(await readJson(file, operation), file)
+      return opened
+    } catch (error) {
+      opened.dispose()
+      throw error
+    }
+  },
+}

@@ -1,0 +1,116 @@
+import { setImmediate } from 'node:timers/promises'
+import type { ReadOptions } from '../checkpoint/checkpoint.ts'
+import { compile, type Compiled } from '../graph/compile.ts'
+import { bytesInRow, packRows } from '../ops/packed-rows.ts'
+import { panelsShape, QuantizedMatrix, quantize, type WeightFormat } from '../ops/quantize.ts'
+import { transpose } from '../ops/view.ts'
+import { sizeOf } from '../tensor/shape.ts'
+import { allocate, sharedMemory, Tensor } from '../tensor/tensor.ts'
+import type { ModelFiles } from './model-files.ts'
+import type { Packable } from './weight-formats.ts'
+
+/** Numbers that are packed between two turns of the event loop: some milliseconds. */
+const slabSize = 2 ** 20
+const panelColumns = 32
+
+/** The types of files whose numbers a format takes as they are. */
+const fileTypes: Readonly<Partial<Record<WeightFormat, string>>> = {
+  bf16: 'BF16',
+  f16: 'F16',
+  q8_0: 'Q8_0',
+  q4_0: 'Q4_0',
+}
+
+/** quantize(x), quantize(xᵀ) for each format, off the event loop. Dispose it after the last weight. */
+export class Packer implements Disposable {
+  readonly #programs = new Map<string, Compiled<{ x: Tensor }, Tensor>>()
+
+  async pack(x: Tensor, transposed: boolean, format: WeightFormat): Promise<QuantizedMatrix> {
+    const key = `${format} ${transposed}`
+    let program = this.#programs.get(key)
+    if (!program) {
+      program = compile((given: { x: Tensor }) => quantize(transposed ? transpose(given.x) : given.x, format).panels)
+      this.#programs.set(key, program)
+    }
+    const shape = transposed ? [...x.shape].reverse() : x.shape
+    return new QuantizedMatrix(shape, format, await program.run({ x }))
+  }
+
+  [Symbol.dispose](): void {
+    for (const program of this.#programs.values()) program.dispose()
+  }
+}
+
+/**
+ * A weight of a file, packed for products, slab by slab: beside the result there is never more than a few megabytes.
+ * All threads of the process share one copy of it.
+ */
+export async function packWeight(
+  operation: string,
+  files: ModelFiles,
+  name: string,
+  { inputsFirst }: Packable,
+  format: WeightFormat,
+  packer: Packer,
+  options: ReadOptions,
+): Promise<QuantizedMatrix> {
+  const { shape, fileType } = files.tensors.get(name)!
+  const [k, n] = (inputsFirst ? shape : [...shape].reverse()) as [number, number]
+  const panels = panelsShape(operation, [k, n], format)
+  // Panels are the same for every instruction set.
+  const key = `${files.identity(name)} ${format} ${inputsFirst} ${k} ${n}`
+  const shared = sharedMemory(key, panels, 'i32')
+  if (shared) return new QuantizedMatrix([k, n], format, new Tensor(panels, 'i32', shared))
+  const packed = allocate(operation, panels, 'i32')
+  try {
+    const exact = fileTypes[format] === fileType && bytesInRow[format](k) !== undefined
+    if (files.isTransposed(name) === inputsFirst) await packBySlabs(packed)
+    else {
+      using whole = await files.read(name, options)
+      using matrix = await packer.pack(whole, !inputsFirst, format)
+      packed.data().set(matrix.panels.data())
+    }
+    packed.memory(operation).storage.share(key)
+    return new QuantizedMatrix([k, n], format, packed)
+
+    /** The file has a row for each column of the matrix. */
+    async function packBySlabs(target: Tensor): Promise<void> {
+      const step = leastCommonMultiple(panelColumns, files.rowMultiple(name))
+      const slab = Math.max(1, Math.floor(slabSize / Math.max(1, k) / step)) * step
+      const panelWords = sizeOf(panels.slice(1))
+      for (let begin = 0; begin < n; begin += slab) {
+        const end = Math.min(n, begin + slab)
+        using matrix = await packSlab(begin, end)
+        target.data().set(matrix.panels.data(), (begin / panelColumns) * panelWords)
+        await setImmediate()
+      }
+
+      async function packSlab(begin: number, end: number): Promise<QuantizedMatrix> {
+        const part = { ...options, rows: [begin, end] as const }
+        if (exact) {
+          using rows = words(await files.readRowBytes(name, part))
+          return packRows(rows, [k, end - begin], format)
+        }
+        using rows = await files.readRows(name, part)
+        return await packer.pack(rows, true, format)
+      }
+    }
+  } catch (error) {
+    packed.dispose()
+    throw error
+  }
+}
+
+/** Bytes as i32, the last ones filled up. */
+function words(bytes: Uint8Array): Tensor {
+  const tensor = allocate('packRows', [Math.ceil(bytes.length / 4)], 'i32')
+  const data = tensor.data()
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes)
+  return tensor
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [x, y] = [a, b]
+  while (y) [x, y] = [y, x % y]
+  return (a / x) * b
+}

@@ -1,0 +1,103 @@
+import { join } from 'node:path'
+import { ArgumentError, describe } from '../errors.ts'
+import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../generate/seq2seq-lm.ts'
+import { checkSeq2SeqOptions, type Seq2SeqGenerateOptions } from '../generate/seq2seq-options.ts'
+import { isObject, readJson } from '../files/read-file.ts'
+import { encodeRows, type TruncationOptions } from './rows.ts'
+import { inputsOf, isText, mergeOptions, type CallOptions, type Task } from './task.ts'
+
+type GenerateOptions = Pick<
+  Seq2SeqGenerateOptions,
+  | 'maxNewTokens'
+  | 'minNewTokens'
+  | 'numBeams'
+  | 'lengthPenalty'
+  | 'earlyStopping'
+  | 'repetitionPenalty'
+  | 'noRepeatNgramSize'
+  | 'forcedBosTokenId'
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+  | 'seed'
+>
+
+/** Where nothing is said about generation, what the model's generation_config.json advises holds. */
+export interface Text2TextOptions extends CallOptions, TruncationOptions, GenerateOptions {
+  /**
+   * What is put before each text, such as 'translate English to German: ' for T5; as the model's config.json says for
+   * summarization unless given, else nothing.
+   */
+  prefix?: string
+}
+
+export interface Text2TextAnswer {
+  generatedText: string
+}
+
+export interface GenerateText2Text {
+  (text: string, options?: Text2TextOptions): Promise<Text2TextAnswer>
+  (texts: readonly string[], options?: Text2TextOptions): Promise<Text2TextAnswer[]>
+}
+
+const generating = {
+  maxNewTokens: 'any',
+  minNewTokens: 'any',
+  numBeams: 'any',
+  lengthPenalty: 'any',
+  earlyStopping: 'any',
+  repetitionPenalty: 'any',
+  noRepeatNgramSize: 'any',
+  forcedBosTokenId: 'any',
+  temperature: 'any',
+  topK: 'any',
+  topP: 'any',
+  seed: 'any',
+} as const satisfies Record<keyof GenerateOptions, unknown>
+const defaults = { ...generating, prefix: 'any', truncation: 'boolean' } as const
+const known = { ...defaults, signal: 'signal' } as const
+
+/** How many texts are written at once. */
+const textsOfRun = 16
+
+/** A text in, another one out: the full Transformer (Vaswani et al. 2017). The tasks differ in what they put before texts. */
+const writing = (task: string): Task<Seq2SeqLM, GenerateText2Text> => ({
+  open: (model, options) => AutoModelForSeq2SeqLM.fromPretrained(model, options),
+  defaults,
+  make: async ({ model, tokenizer, path }, given) => {
+    const advised = task === 'summarization' ? await prefixOf(task, path) : ''
+    const settings = (options: Text2TextOptions | undefined) => {
+      const { prefix = advised, truncation = false, signal, ...rest } = mergeOptions(task, given, options, known)
+      if (!isText(prefix)) throw new ArgumentError(`${task}: prefix should be a string, got ${describe(prefix)}`)
+      checkSeq2SeqOptions(rest)
+      return { prefix, truncation, signal, generate: { ...rest, ...(signal && { signal }) } }
+    }
+    settings({})
+    return (async (input: unknown, options?: Text2TextOptions) => {
+      const { prefix, truncation, signal, generate } = settings(options)
+      const { inputs, isSingle } = inputsOf(task, 'a text', isText, input)
+      const texts = inputs.map((text) => prefix + text)
+      const { inputIds } = await encodeRows({ model, tokenizer }, texts, { truncation, signal })
+      const order = inputIds.map((_, row) => row).sort((a, b) => inputIds[a]!.length - inputIds[b]!.length)
+      const answers = new Array<Text2TextAnswer>(order.length)
+      for (let from = 0; from < order.length; from += textsOfRun) {
+        const rows = order.slice(from, from + textsOfRun)
+        const made = await model.generate({ inputIds: rows.map((row) => inputIds[row]!) }, generate)
+        for (const [i, row] of rows.entries())
+          answers[row] = { generatedText: tokenizer.decode(made[i]!, { skipSpecialTokens: true }).trim() }
+      }
+      return isSingle ? answers[0] : answers
+    }) as GenerateText2Text
+  },
+})
+
+/** What config.json says of the task. */
+async function prefixOf(task: string, folder: string): Promise<string> {
+  const { task_specific_params: tasks } = await readJson(join(folder, 'config.json'), task)
+  const settings = isObject(tasks) ? tasks[task] : undefined
+  return isObject(settings) && isText(settings['prefix']) ? settings['prefix'] : ''
+}
+
+export const text2textGeneration = writing('text2text-generation')
+export const translation = writing('translation')
+export const summarization = writing('summarization')

@@ -1,0 +1,126 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { writeSafetensors } from '../../lib/checkpoint/safetensors.ts'
+import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
+import { optionsOfFile, type Seq2SeqGenerateOptions } from '../../lib/generate/seq2seq-options.ts'
+import { fromData, type Tensor } from '../../lib/tensor/tensor.ts'
+import { deviation, norm } from '../reference/deviation.ts'
+import { expectSummary, type Summary } from '../reference/summary.ts'
+import { weightValues } from '../reference/weight-values.ts'
+import { bits } from './reference-suite.ts'
+
+interface Case {
+  name: string
+  config: object
+  /** The shape of each tensor of the checkpoint. */
+  weights: Record<string, number[]>
+  inputs: { input_ids: number[][]; attention_mask: number[][]; labels: number[][] }
+  /** Of the rows that are no padding. */
+  encoder_states: Summary[]
+  decoder_states: Summary[]
+  logits: number[][][]
+  loss: number
+  gradients: Record<string, Summary>
+  /** Options as transformers calls them, and what follows a target's first token, filled up at the end. */
+  generate: { options: Record<string, unknown>; tokens: number[][] }[]
+}
+
+const optionsOf = (options: Record<string, unknown>): Seq2SeqGenerateOptions =>
+  optionsOfFile(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)), 'options')
+
+/** Without what fills up. */
+const cut = (tokens: number[], stops: readonly number[]): number[] => {
+  const end = tokens.findIndex((token) => stops.includes(token))
+  return end < 0 ? tokens : tokens.slice(0, end + 1)
+}
+
+/** f32 arithmetic against f64: some rounding errors of 6e-8 in a row, relative to the largest value. */
+const tolerance = 5e-6
+/** Gradients of T5, whose scores are not scaled: in f32, torch itself is off by 8.5e-6 at t5-relu-tied. */
+const gradientTolerance = 2e-5
+
+const path = fileURLToPath(new URL('../reference/seq2seq.json.gz', import.meta.url))
+const { cases } = JSON.parse(gunzipSync(await readFile(path)).toString()) as { cases: Case[] }
+
+describe.each(cases)('$name: what transformers computed', ({ config, weights, inputs, ...expected }) => {
+  let folder: string
+  let model: Seq2SeqLM
+  const given = { inputIds: inputs.input_ids, attentionMask: inputs.attention_mask, labels: inputs.labels }
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'heedful-'))
+    const tensors = Object.entries(weights).map(
+      ([name, shape]) => [name, fromData(weightValues(name, shape), { shape })] as const,
+    )
+    await writeSafetensors(join(folder, 'model.safetensors'), tensors)
+    for (const [, tensor] of tensors) tensor.dispose()
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config))
+    model = await AutoModelForSeq2SeqLM.fromPretrained(folder)
+  })
+  afterAll(async () => {
+    model.dispose()
+    await rm(folder, { recursive: true })
+  })
+
+  it('gives the hidden states and the logits', async () => {
+    using outputs = await model.run(given, { outputHiddenStates: true })
+    const seen = (state: Tensor): number[] =>
+      (state.toArray() as number[][][]).flatMap((row, i) => row.filter((_, j) => inputs.attention_mask[i]![j])).flat()
+    expect(outputs.encoderHiddenStates!.length).toBe(expected.encoder_states.length)
+    expect(outputs.decoderHiddenStates!.length).toBe(expected.decoder_states.length)
+    outputs.encoderHiddenStates!.forEach((state, i) =>
+      expectSummary(seen(state), expected.encoder_states[i]!, tolerance, `encoder's state ${i}`),
+    )
+    outputs.decoderHiddenStates!.forEach((state, i) =>
+      expectSummary(state.data() as Float32Array, expected.decoder_states[i]!, tolerance, `decoder's state ${i}`),
+    )
+    expect(deviation(outputs.logits!.data(), expected.logits.flat(2))).toBeLessThan(tolerance)
+  })
+
+  it('gives the loss and the gradients', async () => {
+    const { loss, gradients } = await model.lossAndGradients(given)
+    expect(deviation([loss], [expected.loss])).toBeLessThan(tolerance)
+    expect([...gradients.keys()].sort()).toEqual(Object.keys(expected.gradients).sort())
+    const largest = Math.max(...Object.values(expected.gradients).map(({ l2 }) => l2))
+    for (const [name, gradient] of gradients) {
+      const summary = expected.gradients[name]!
+      // What is zero but for rounding: numbers added to all scores of a query.
+      if (summary.l2 < tolerance * largest) expect(norm(gradient.data()) / largest, name).toBeLessThan(tolerance)
+      else expectSummary(gradient.data(), summary, gradientTolerance, name)
+      gradient.dispose()
+    }
+  })
+
+  it.each(expected.generate)('generates the same tokens with $options', async ({ options, tokens }) => {
+    const { stopTokens = [], ...others } = optionsOf(options)
+    const { inputIds, attentionMask } = given
+    const made = await model.generate({ inputIds, attentionMask }, { maxNewTokens: 12, stopTokens, ...others })
+    expect(made).toEqual(tokens.map((row) => cut(row, stopTokens)))
+  })
+
+  it('generates for one row what it generates in a batch', async () => {
+    const { inputIds, attentionMask } = given
+    for (const numBeams of [1, 3]) {
+      const options = { maxNewTokens: 6, stopTokens: [], numBeams, decoderStartTokenId: 7 }
+      const together = await model.generate({ inputIds, attentionMask }, options)
+      for (const [i, row] of inputIds.entries())
+        expect(await model.generate({ inputIds: [row], attentionMask: [attentionMask[i]!] }, options)).toEqual([
+          together[i],
+        ])
+    }
+  })
+
+  it('is the same, bit for bit, after saving and loading', async () => {
+    const copy = join(folder, 'copy')
+    await model.savePretrained(copy)
+    using loaded = await AutoModelForSeq2SeqLM.fromPretrained(copy)
+    expect(loaded.body.config).toEqual(model.body.config)
+    const parameters = loaded.body.parameters()
+    for (const [name, parameter] of model.body.parameters())
+      expect(bits(parameters.get(name)!), name).toEqual(bits(parameter))
+  })
+})
