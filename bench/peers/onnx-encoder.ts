@@ -1,22 +1,47 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readSafetensors } from '../../lib/checkpoint/safetensors.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { onnxModel, type Constant, type Node } from './onnx-model.ts'
 
-export interface EncoderSizes {
+interface EncoderSizes {
   readonly numLayers: number
   readonly numHeads: number
   readonly hiddenSize: number
   readonly normEpsilon: number
 }
 
+interface Graph {
+  readonly fused?: boolean
+  readonly int8: boolean
+  readonly padded?: boolean
+}
+
+/** The graph of the model in a folder of transformers. */
+export async function onnxOfFolder(folder: string, graph: Graph): Promise<Buffer> {
+  const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as Record<string, number>
+  const { tensors } = await readSafetensors(join(folder, 'model.safetensors'))
+  const sizes = {
+    numLayers: config['num_hidden_layers']!,
+    numHeads: config['num_attention_heads']!,
+    hiddenSize: config['hidden_size']!,
+    normEpsilon: config['layer_norm_eps']!,
+  }
+  const model = onnxEncoder(tensors, sizes, graph)
+  for (const tensor of tensors.values()) tensor.dispose()
+  return model
+}
+
 /**
  * BERT as a graph of ONNX, from the tensors of its checkpoint: norms with their residual sums and GELU with its bias as the
  * fused operators of onnxruntime, attention as one of them too (`fused`) or as exporters write it; products by f32 or by
- * DynamicQuantizeMatMul with weights of 8 bits and a scale for each column.
+ * DynamicQuantizeMatMul with weights of 8 bits and a scale for each column. Its inputs are ids, positions and types, its output
+ * hidden; or, for @huggingface/transformers (`padded`, not fused), the names of transformers with attention_mask.
  */
-export function onnxEncoder(
+function onnxEncoder(
   weights: ReadonlyMap<string, Tensor>,
   { numLayers, numHeads, hiddenSize, normEpsilon }: EncoderSizes,
-  { fused, int8 }: { fused: boolean; int8: boolean },
+  { fused = false, int8, padded = false }: Graph,
 ): Buffer {
   const nodes: Node[] = []
   const constants: Constant[] = []
@@ -71,13 +96,15 @@ export function onnxEncoder(
       microsoft,
     )
 
-  const embed = (kind: string, ids: string): string =>
-    add('Gather', [constant(`embeddings.${kind}_embeddings.weight`), ids], `${kind}.e`)
-  const sum = add('Add', [embed('word', 'ids'), embed('position', 'positions')], 'sum')
+  const [ids, types] = padded ? ['input_ids', 'token_type_ids'] : ['ids', 'types']
+  const embed = (kind: string, of: string): string =>
+    add('Gather', [constant(`embeddings.${kind}_embeddings.weight`), of], `${kind}.e`)
+  const sum = add('Add', [embed('word', ids!), embed('position', padded ? counted() : 'positions')], 'sum')
+  const hidden = padded ? hiddenKeys() : undefined
   let x = add(
     'LayerNormalization',
     [
-      add('Add', [sum, embed('token_type', 'types')], 'embedded'),
+      add('Add', [sum, embed('token_type', types!)], 'embedded'),
       constant('embeddings.LayerNorm.weight'),
       constant('embeddings.LayerNorm.bias'),
     ],
@@ -97,20 +124,44 @@ export function onnxEncoder(
     const down = `${layer}.output.dense`
     x = norm(product(inner, down, `${down}.p`), a, `${layer}.output.LayerNorm`, `${down}.bias`)
   }
-  add('Identity', [x], 'hidden')
+  const output = padded ? 'last_hidden_state' : 'hidden'
+  const indices = [ids!, types!, padded ? 'attention_mask' : 'positions']
+  add('Identity', [x], output)
   return onnxModel({
     nodes,
     constants,
-    inputs: { ids: ['b', 's'], positions: ['b', 's'], types: ['b', 's'] },
-    indices: ['ids', 'positions', 'types'],
-    outputs: { hidden: ['b', 's', hiddenSize] },
+    inputs: Object.fromEntries(indices.map((name) => [name, ['b', 's']])),
+    indices,
+    outputs: { [output]: ['b', 's', hiddenSize] },
   })
+
+  /** 0, 1, … as many as there are columns. */
+  function counted(): string {
+    const number = (name: string, value: bigint): string => {
+      constants.push({ name, type: 'i64', shape: [], data: BigInt64Array.of(value) })
+      return name
+    }
+    const one = number('one', 1n)
+    const count = add('Gather', [add('Shape', [ids!], 'shape'), one], 'columns')
+    return add('Range', [number('zero', 0n), count, one], 'positions')
+  }
+
+  /** What is added to scores: 0 for tokens, next to −∞ for padding. */
+  function hiddenKeys(): string {
+    constants.push({ name: 'far', type: 'f32', shape: [], data: Float32Array.of(-1e38) })
+    constants.push({ name: 'whole', type: 'f32', shape: [], data: Float32Array.of(1) })
+    const mask = add('Cast', ['attention_mask'], 'mask', { to: 1 })
+    const far = add('Mul', [add('Sub', ['whole', mask], 'padding'), 'far'], 'far.b')
+    return add('Reshape', [far, integers('overScores', [0, 1, 1, -1])], 'hiddenKeys')
+  }
 
   function attention(layer: string, q: string, k: string, v: string): string {
     const heads = (y: string, perm: number[]): string =>
       add('Transpose', [add('Reshape', [y, byHead], `${y}.r`)], `${y}.t`, { perm })
     const scores = add('MatMul', [heads(q, [0, 2, 1, 3]), heads(k, [0, 2, 3, 1])], `${layer}.s`)
-    const p = add('Softmax', [add('Mul', [scores, scale], `${layer}.scaled`)], `${layer}.p`, { axis: -1 })
+    const scaled = add('Mul', [scores, scale], `${layer}.scaled`)
+    const seen = hidden ? add('Add', [scaled, hidden], `${layer}.seen`) : scaled
+    const p = add('Softmax', [seen], `${layer}.p`, { axis: -1 })
     const o = add('MatMul', [p, heads(v, [0, 2, 1, 3])], `${layer}.pv`)
     return add('Reshape', [add('Transpose', [o], `${layer}.ot`, { perm: [0, 2, 1, 3] }), joined], `${layer}.o`)
   }

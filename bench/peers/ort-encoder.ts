@@ -3,13 +3,12 @@
  * Requests: { folder, dtype, fused, ids, batch, milliseconds, output }; answers: { ms }. The hidden states are written to
  * `output`.
  */
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { readSafetensors } from '../../lib/checkpoint/safetensors.ts'
 import { median } from './child.ts'
-import { onnxEncoder } from './onnx-encoder.ts'
+import { onnxOfFolder } from './onnx-encoder.ts'
 
 interface Session {
   run(inputs: Record<string, unknown>): Promise<Record<string, { data: Float32Array }>>
@@ -34,16 +33,7 @@ const require = createRequire(join(resolve(process.argv[3] ?? '.'), 'node_module
 const ort = require('onnxruntime-node') as Ort
 
 async function open({ folder, dtype, fused }: Request): Promise<Session> {
-  const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as Record<string, number>
-  const { tensors } = await readSafetensors(join(folder, 'model.safetensors'))
-  const sizes = {
-    numLayers: config['num_hidden_layers']!,
-    numHeads: config['num_attention_heads']!,
-    hiddenSize: config['hidden_size']!,
-    normEpsilon: config['layer_norm_eps']!,
-  }
-  const model = onnxEncoder(tensors, sizes, { fused, int8: dtype === 'int8' })
-  for (const tensor of tensors.values()) tensor.dispose()
+  const model = await onnxOfFolder(folder, { fused, int8: dtype === 'int8' })
   return ort.InferenceSession.create(model, { intraOpNumThreads: threads, logSeverityLevel: 3 })
 }
 

@@ -73,6 +73,8 @@ export interface Checkpoint extends AsyncDisposable {
   read(name: string, options?: TensorOptions): Promise<Tensor>
   /** The bytes of one tensor as they lie in the file. */
   readBytes(name: string, options?: PartOptions): Promise<Uint8Array>
+  /** @internal The same into memory of the caller, of exactly so many bytes. */
+  readBytesInto(name: string, target: Uint8Array, options?: PartOptions): Promise<void>
   /** @internal The same for the same tensor of the same file, whoever opens it. */
   identity(name: string): string
   /** Closes the files, after the reads that have begun. Tensors that were read stay. A second call does nothing. */
@@ -186,6 +188,13 @@ export class FileCheckpoint implements Checkpoint {
     }
     await this.#readInto(name, bytes, file, position, options.signal)
     return bytes
+  }
+
+  async readBytesInto(name: string, target: Uint8Array, options: PartOptions = {}): Promise<void> {
+    const { byteLength, file, position } = this.#find('readBytes', name, options)
+    if (target.length !== byteLength)
+      throw new ArgumentError(`Checkpoint.readBytes: expected memory of ${byteLength} bytes, got ${target.length}`)
+    await this.#readInto(name, target, file, position, options.signal)
   }
 
   identity(name: string): string {

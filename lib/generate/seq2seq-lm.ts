@@ -172,7 +172,8 @@ export const AutoModelForSeq2SeqLM = {
   fromPretrained: async (model: string, options: LoadOptions = {}): Promise<Seq2SeqLM> => {
     const operation = 'AutoModelForSeq2SeqLM.fromPretrained'
     checkOptions(operation, options, loadOptions)
-    const path = await resolveModel(checkPath(operation, model), options)
+    const { dtype: _, ...resolving } = options
+    const path = await resolveModel(checkPath(operation, model), resolving)
     const opened = await loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM)
     try {
       const folder = (await stat(path)).isDirectory() ? path : dirname(path)

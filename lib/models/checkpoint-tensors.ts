@@ -33,8 +33,12 @@ export function matchTensors(
 ): MatchedTensors {
   const withoutPrefix = (name: string): string =>
     name.startsWith(family.prefix) ? name.slice(family.prefix.length) : name
+  const own = new Set(entries.map(({ name }) => name))
+  // Files that have a tensor once may have it by the name of a copy.
+  const copiesOf = (name: string): string[] =>
+    Object.entries(family.copies ?? {}).flatMap(([copy, of]) => (of === name && !own.has(copy) ? [copy] : []))
   const nameInFile = (name: string): string =>
-    [name, ...olderSpellings(family, name)]
+    [name, ...olderSpellings(family, name), ...copiesOf(name)]
       .flatMap((one) => [one, withoutPrefix(one)])
       .find((one) => tensors.has(one)) ?? withoutPrefix(name)
   const missing = entries.filter(({ name }) => !tensors.has(nameInFile(name)))

@@ -130,6 +130,11 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
     return { loss, gradients: grads }
   }
 
+  override dispose(): void {
+    this.body.dispose()
+    super.dispose()
+  }
+
   #compute({ source, target }: Given, all: boolean): Computed {
     const wanted = (states: Tensor[]): Tensor[] => (all ? states : states.slice(-1))
     const encoder = this.body.encode(source)

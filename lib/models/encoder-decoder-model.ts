@@ -1,12 +1,13 @@
 import { ArgumentError, checkOptions } from '../errors.ts'
 import { checkSource, dropWith, type Dropping } from '../nn/dropout.ts'
-import { constant, generatorOf, type Initialised } from '../nn/init.ts'
+import { constant, generatorOf, normal, type Initialised } from '../nn/init.ts'
 import type { KeyValueCache } from '../nn/key-value-cache.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
 import type { Remembered } from '../nn/multi-head-attention.ts'
+import { project } from '../nn/project.ts'
 import { checkTensor } from '../ops/define-op.ts'
-import { add, embedding, linearCrossEntropy, matmul, multiply, reshape, transpose } from '../ops/index.ts'
+import { add, crossEntropy, embedding, linearCrossEntropy, multiply, reshape, transpose } from '../ops/index.ts'
 import { fromData, type Parameter, type Tensor } from '../tensor/tensor.ts'
 import {
   decoderLayerConfig,
@@ -51,10 +52,19 @@ export interface NextTokens {
   buckets?: Tensor | undefined
 }
 
+/** Of relative positions: a number for each bucket and head, [buckets, heads]. */
+class ScoreBias extends Module {
+  readonly weight: Parameter
+  constructor(buckets: number, heads: number, options: Initialised) {
+    super()
+    this.weight = normal([buckets, heads], generatorOf('ScoreBias', options))
+  }
+}
+
 /** The encoder or the decoder. x (tokens, hiddenSize) */
 class Stack extends Module {
   readonly positionEmbedding?: Embedding
-  readonly relativeBias?: Embedding
+  readonly relativeBias?: ScoreBias
   readonly embeddingNorm?: Norm
   readonly layers: readonly TransformerLayer[]
   readonly norm?: Norm
@@ -67,7 +77,7 @@ class Stack extends Module {
     const { hiddenSize, context, positions, normPlacement, numLayers, numHeads } = config
     if (positions === 'learned')
       this.positionEmbedding = new Embedding(config.firstPosition + context, hiddenSize, { random })
-    if (positions === 'relative') this.relativeBias = new Embedding(config.relativeBuckets, numHeads, { random })
+    if (positions === 'relative') this.relativeBias = new ScoreBias(config.relativeBuckets, numHeads, { random })
     if (config.embeddingNorm) this.embeddingNorm = makeNorm(config)
     const layer = { normPlacement, random, cross, attention: config.scaleScores ? {} : { scale: 1 } }
     this.layers = Array.from({ length: numLayers }, () => new TransformerLayer(config, layer))
@@ -78,8 +88,8 @@ class Stack extends Module {
 
   /** What goes into the first layer: token embeddings x with positions. */
   embed(x: Tensor, positions: Tensor, dropping: Dropping): Tensor {
-    const table = this.positionEmbedding?.weight ?? this.sinusoids
-    if (table) x = add(x, embedding(table, positions))
+    if (this.positionEmbedding) x = add(x, this.positionEmbedding.forward(positions))
+    if (this.sinusoids) x = add(x, embedding(this.sinusoids, positions))
     if (this.embeddingNorm) x = this.embeddingNorm.forward(x)
     return dropWith(x, this.#dropout, dropping)
   }
@@ -90,7 +100,7 @@ class Stack extends Module {
     if (!buckets)
       throw new ArgumentError('EncoderDecoderModel: relative positions need buckets; relativeBuckets makes them')
     const byHead = transpose(
-      this.relativeBias.forward(checkTensor('EncoderDecoderModel', 'buckets', buckets)),
+      embedding(this.relativeBias.weight, checkTensor('EncoderDecoderModel', 'buckets', buckets)),
       [2, 0, 1],
     )
     return reshape(byHead, [1, ...byHead.shape])
@@ -213,14 +223,15 @@ export class EncoderDecoderModel extends Module {
 
   /** hidden […, hiddenSize] → logits […, decoderVocabSize]. */
   logits(hidden: Tensor): Tensor {
-    const logits = matmul(this.#scaled(hidden), transpose(this.#projection))
-    return this.logitsBias ? add(logits, reshape(this.logitsBias, [-1])) : logits
+    const bias = this.#logitsBias
+    return project(this.#scaled(hidden), this.#projection, bias ? { bias } : {})
   }
 
   /** Mean cross-entropy of the targets (i32 [tokens]; −100 counts for nothing), hidden [tokens, hiddenSize]. */
   loss(hidden: Tensor, targets: Tensor): Tensor {
-    const bias = this.logitsBias && { bias: reshape(this.logitsBias, [-1]) }
-    return linearCrossEntropy(this.#scaled(hidden), this.#projection, targets, bias ?? {})
+    const bias = this.#logitsBias
+    if (this.#projection.packed) return crossEntropy(this.logits(hidden), targets)
+    return linearCrossEntropy(this.#scaled(hidden), this.#projection, targets, bias ? { bias } : {})
   }
 
   /**
@@ -255,6 +266,11 @@ export class EncoderDecoderModel extends Module {
 
   get #targetEmbedding(): Embedding {
     return this.decoderTokenEmbedding ?? this.tokenEmbedding
+  }
+
+  /** [decoderVocabSize] */
+  get #logitsBias(): Tensor | undefined {
+    return this.logitsBias && reshape(this.logitsBias, [-1])
   }
 
   /** [decoderVocabSize, hiddenSize] */

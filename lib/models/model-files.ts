@@ -29,6 +29,8 @@ export interface ModelFiles extends AsyncDisposable {
    */
   readRows(name: string, options: PartOptions): Promise<Tensor>
   readRowBytes(name: string, options: PartOptions): Promise<Uint8Array>
+  /** The same into memory of the caller, of exactly so many bytes. */
+  readRowBytesInto(name: string, target: Uint8Array, options: PartOptions): Promise<void>
   rowMultiple(name: string): number
   /** As that of a checkpoint, for one layout of rows. */
   identity(name: string): string
@@ -60,6 +62,7 @@ export async function openModelFiles(
       read: (name, given) => checkpoint.read(name, { ...given, mapped: true }),
       readRows: (name, given) => checkpoint.read(name, given),
       readRowBytes: (name, given) => checkpoint.readBytes(name, given),
+      readRowBytesInto: (name, target, given) => checkpoint.readBytesInto(name, target, given),
       rowMultiple: () => 1,
       identity: (name) => checkpoint.identity(name),
       [Symbol.asyncDispose]: () => checkpoint.close(),
@@ -96,14 +99,24 @@ function ggufFiles(checkpoint: Checkpoint): ModelFiles {
     },
     readRowBytes: async (name, options) => {
       const bytes = await checkpoint.readBytes(names.get(name)!.name, options)
-      const { shape, byteLength } = checkpoint.tensors.get(names.get(name)!.name)!
-      if (names.get(name)!.interleaved) await splitPairs(bytes, headDim, byteLength / shape[0]!)
+      await arranged(name, bytes)
       return bytes
+    },
+    readRowBytesInto: async (name, target, options) => {
+      await checkpoint.readBytesInto(names.get(name)!.name, target, options)
+      await arranged(name, target)
     },
     rowMultiple: (name) => (names.get(name)!.interleaved ? headDim : 1),
     identity: (name) =>
       `${checkpoint.identity(names.get(name)!.name)}${names.get(name)!.interleaved ? ` ${headDim}` : ''}`,
     [Symbol.asyncDispose]: () => checkpoint.close(),
+  }
+
+  /** Rows as they are stored, in transformers' order. */
+  async function arranged(name: string, bytes: Uint8Array): Promise<void> {
+    const { name: inFile, interleaved } = names.get(name)!
+    const { shape, byteLength } = checkpoint.tensors.get(inFile)!
+    if (interleaved) await splitPairs(bytes, headDim, byteLength / shape[0]!)
   }
 }
 
@@ -128,16 +141,20 @@ async function splitPairs(bytes: Uint8Array, headDim: number, width: number): Pr
   }
 }
 
-/** Rows that are turned between two turns of the event loop. */
-const transposedRows = 64
+/** Of a square that stays in the cache while it is turned. */
+const tile = 32
 
 async function transpose(tensor: Tensor): Promise<Tensor> {
   const [rows, columns] = tensor.shape as [number, number]
   const result = allocate('transpose', [columns, rows], tensor.dtype)
   const [from, to] = [tensor.data(), result.data()]
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j]!
-    if (i % transposedRows === 0) await setImmediate()
+  for (let top = 0; top < rows; top += tile) {
+    const bottom = Math.min(rows, top + tile)
+    for (let left = 0; left < columns; left += tile) {
+      const right = Math.min(columns, left + tile)
+      for (let j = left; j < right; j++) for (let i = top; i < bottom; i++) to[j * rows + i] = from[i * columns + j]!
+    }
+    await setImmediate()
   }
   tensor.dispose()
   return result

@@ -196,19 +196,45 @@ int64_t FileRowBytes(PanelFormat format, int64_t k) {
 
 namespace {
 
-QuantizedBlock FileBlock(PanelFormat format, const uint8_t* bytes) {
-  QuantizedBlock block;
-  std::memcpy(&block.scale, bytes, 2);
-  bytes += 2;
-  if (format == PanelFormat::q8_0) {
-    std::memcpy(block.q, bytes, kBlockSize);
-  } else {
-    for (int i = 0; i < kBlockSize / 2; ++i) {
-      block.q[i] = static_cast<int8_t>((bytes[i] & 15) - kNibbleOffset);
-      block.q[i + kBlockSize / 2] = static_cast<int8_t>((bytes[i] >> 4) - kNibbleOffset);
+// Blocks of GGML: a scale in f16, then 32 bytes of q or 16 of pairs q[i] | q[i + 16] << 4. Panels have the
+// same words, but q + 128 instead of q.
+void PackFileBlocks(PanelFormat format, const uint8_t* rows, int64_t count, int64_t k, uint32_t* panel) {
+  const int64_t block_bytes = FileRowBytes(format, kBlockSize), words = (block_bytes - 2) / 4;
+  const uint32_t offset = format == PanelFormat::q8_0 ? kByteOffset * 0x01010101u : 0;
+  const uint32_t zero = format == PanelFormat::q8_0 ? kByteOffset * 0x01010101u : kNibbleOffset * 0x11111111u;
+  for (int64_t i = 0; i < k / kBlockSize; ++i, rows += block_bytes) {
+    uint32_t* step = panel + i * LayoutOf(format).words;
+    for (int64_t j = 0; j < kPanelColumns; ++j) {
+      const uint8_t* block = rows + j * FileRowBytes(format, k);
+      uint16_t scale = 0;
+      if (j < count) std::memcpy(&scale, block, 2);
+      PutHalf(step, j, scale);
+      for (int64_t w = 0; w < words; ++w) {
+        uint32_t word = zero;
+        if (j < count) {
+          std::memcpy(&word, block + 2 + 4 * w, 4);
+          word ^= offset;
+        }
+        step[kScaleWords + w * kPanelColumns + j] = word;
+      }
     }
   }
-  return block;
+}
+
+// Units of kBytes (a number, or two of bf16), which panels have as files do, side by side for all columns.
+template <int kBytes>
+void PackUnits(const uint8_t* rows, int64_t count, int64_t units, int64_t row_bytes, uint32_t* panel) {
+  uint8_t* to = Bytes(panel);
+  for (int64_t i = 0; i < units; ++i, to += kPanelColumns * kBytes) {
+    for (int64_t j = 0; j < count; ++j)
+      std::memcpy(to + j * kBytes, rows + j * row_bytes + i * kBytes, kBytes);
+  }
+}
+
+uint16_t HalfAt(const uint8_t* bytes) {
+  uint16_t half;
+  std::memcpy(&half, bytes, 2);
+  return half;
 }
 
 }  // namespace
@@ -217,24 +243,18 @@ void PackFileRows(PanelFormat format, const uint8_t* rows, int64_t count, int64_
   const int64_t row_bytes = FileRowBytes(format, k);
   std::fill_n(panel, PanelWords(format, k), 0);
   if (format == PanelFormat::q8_0 || format == PanelFormat::q4_0) {
-    const QuantizedBlock none = {};
-    const int64_t block_bytes = FileRowBytes(format, kBlockSize);
-    for (int64_t i = 0; i < k / kBlockSize; ++i) {
-      for (int64_t j = 0; j < kPanelColumns; ++j)
-        PackBlock(format, panel, i, j,
-                  j < count ? FileBlock(format, rows + j * row_bytes + i * block_bytes) : none);
-    }
+    PackFileBlocks(format, rows, count, k, panel);
     return;
   }
-  // Numbers of 4 or 2 bytes, 1 or 2 of which make a word of bf16, or half a word of f16.
-  const int64_t step = LayoutOf(format).words * 4, elements = LayoutOf(format).elements;
-  const int64_t element = format == PanelFormat::f32 ? 4 : 2;
-  uint8_t* to = Bytes(panel);
-  for (int64_t i = 0; i < k; i += elements) {
-    const int64_t size = std::min(elements, k - i) * element;
-    for (int64_t j = 0; j < count; ++j)
-      std::memcpy(to + j * elements * element, rows + j * row_bytes + i * element, size);
-    to += step;
+  if (format == PanelFormat::f16) {
+    PackUnits<2>(rows, count, k, row_bytes, panel);
+  } else {
+    PackUnits<4>(rows, count, row_bytes / 4, row_bytes, panel);
+    // Half a pair of bf16.
+    if (row_bytes % 4) {
+      for (int64_t j = 0; j < count; ++j)
+        PutHalf(panel + row_bytes / 4 * kPanelColumns, 2 * j, HalfAt(rows + j * row_bytes + row_bytes - 2));
+    }
   }
 }
 

@@ -1,16 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { writeSafetensors } from '../../lib/checkpoint/safetensors.ts'
 import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
 import { optionsOfFile, type Seq2SeqGenerateOptions } from '../../lib/generate/seq2seq-options.ts'
-import { fromData, type Tensor } from '../../lib/tensor/tensor.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { deviation, norm } from '../reference/deviation.ts'
 import { expectSummary, type Summary } from '../reference/summary.ts'
-import { weightValues } from '../reference/weight-values.ts'
+import { writeReferenceModel } from '../reference/weight-values.ts'
 import { bits } from './reference-suite.ts'
 
 interface Case {
@@ -53,12 +52,7 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'heedful-'))
-    const tensors = Object.entries(weights).map(
-      ([name, shape]) => [name, fromData(weightValues(name, shape), { shape })] as const,
-    )
-    await writeSafetensors(join(folder, 'model.safetensors'), tensors)
-    for (const [, tensor] of tensors) tensor.dispose()
-    await writeFile(join(folder, 'config.json'), JSON.stringify(config))
+    await writeReferenceModel(folder, config, weights)
     model = await AutoModelForSeq2SeqLM.fromPretrained(folder)
   })
   afterAll(async () => {
@@ -113,6 +107,20 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
         ])
     }
   })
+
+  it.runIf('model.shared.weight' in weights)(
+    'opens from a file that has the shared embedding by another name',
+    async () => {
+      const renamed = join(folder, 'renamed')
+      await mkdir(renamed)
+      const { 'model.shared.weight': shape, ...others } = weights
+      await writeReferenceModel(renamed, config, others, { 'lm_head.weight': ['model.shared.weight', shape!] })
+      using same = await AutoModelForSeq2SeqLM.fromPretrained(renamed)
+      using expectedOutputs = await model.run(given)
+      using outputs = await same.run(given)
+      expect(outputs.logits!.data()).toEqual(expectedOutputs.logits!.data())
+    },
+  )
 
   it('is the same, bit for bit, after saving and loading', async () => {
     const copy = join(folder, 'copy')

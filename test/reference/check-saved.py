@@ -1,4 +1,4 @@
-"""Opens with Hugging Face's transformers what saveDecoder wrote, and compares logits and token ids.
+"""Opens with Hugging Face's transformers what saveDecoder and savePretrained wrote, and compares logits and token ids.
 
     python -m venv .venv && .venv/bin/pip install torch transformers safetensors
     npx tsx test/reference/save-models.ts runs/saved && .venv/bin/python test/reference/check-saved.py runs/saved
@@ -12,9 +12,19 @@ import pathlib
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
 TOLERANCE = 5e-6  # f32 against f64, relative to the largest logit
+
+
+
+def ids_of_text(folder, seen):
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    ids = tokenizer(seen["text"])["input_ids"]
+    assert ids == seen["ids"], f"{folder.name}: token ids differ"
+    assert tokenizer.decode(ids) == seen["text"], f"{folder.name}: decoded text differs"
+    return {"input_ids": torch.tensor([ids])}
+
 
 worst = 0.0
 folders = sorted(path.parent for path in pathlib.Path(sys.argv[1]).glob("*/expected-by-heedful.json"))
@@ -22,16 +32,15 @@ if not folders:
     sys.exit(f"{sys.argv[1]}: nothing that save-models.ts wrote")
 for folder in folders:
     seen = json.loads((folder / "expected-by-heedful.json").read_text())
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-    ids = tokenizer(seen["text"])["input_ids"]
-    assert ids == seen["ids"], f"{folder.name}: token ids differ"
-    assert tokenizer.decode(ids) == seen["text"], f"{folder.name}: decoded text differs"
-    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    is_seq2seq = "inputs" in seen
+    kind = AutoModelForSeq2SeqLM if is_seq2seq else AutoModelForCausalLM
+    inputs = {k: torch.tensor(v) for k, v in seen["inputs"].items()} if is_seq2seq else ids_of_text(folder, seen)
+    model, info = kind.from_pretrained(folder, output_loading_info=True)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[kind], f"{folder.name}: {kind}: {info[kind]}"
     with torch.no_grad():
-        logits = model.double().eval()(torch.tensor([ids])).logits[0]
-    expected = torch.tensor(seen["logits"], dtype=torch.float64)
+        logits = model.double().eval()(**inputs).logits
+    expected = torch.tensor(seen["logits"], dtype=torch.float64).reshape(logits.shape)
     deviation = ((logits - expected).abs().max() / expected.abs().max()).item()
     worst = max(worst, deviation)
     print(f"{folder.name:16} {type(model).__name__:18} deviation {deviation:.1e}")

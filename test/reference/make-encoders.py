@@ -65,8 +65,11 @@ def padded(lengths, left=False):
 class Names:
     """How the parameters of a transformers model are called in checkpoints."""
 
+    def prepare(self, model):
+        pass
+
     def of(self, model):
-        """name in the checkpoint → function that gives the tensor of the model, or sets it"""
+        """The parameters whose rows, one after another, are a tensor of the checkpoint."""
         return {name: [parameter] for name, parameter in model.named_parameters()}
 
 
@@ -99,11 +102,45 @@ class NomicNames(Names):
         return named
 
 
+class BertLikeNames(Names):
+    """NomicBERT under the names of BERT, as in fixture folders that converters are tested with."""
+
+    RENAMED = {
+        "layers.": "encoder.layer.",
+        "self_attn.q_proj": "attention.self.query",
+        "self_attn.k_proj": "attention.self.key",
+        "self_attn.v_proj": "attention.self.value",
+        "self_attn.o_proj": "attention.output.dense",
+        "_proj": "",
+        "post_attention_layernorm": "attention.output.LayerNorm",
+        "post_mlp_layernorm": "mlp.LayerNorm",
+    }
+
+    def of(self, model):
+        named = {}
+        for name, parameter in model.named_parameters():
+            for ours, theirs in self.RENAMED.items():
+                name = name.replace(ours, theirs)
+            if "token_type" not in name:
+                named[name] = [parameter]
+        return named
+
+    def prepare(self, model):
+        """Biases of attention, and no segments."""
+        for layer in model.layers:
+            for part in "qkvo":
+                old = getattr(layer.self_attn, f"{part}_proj")
+                setattr(layer.self_attn, f"{part}_proj", torch.nn.Linear(old.in_features, old.out_features))
+        torch.nn.init.zeros_(model.embeddings.token_type_embeddings.weight)
+
+
 def run(family, architecture, config, inputs, labels, names=Names(), written=None, note=None):
     json_config = {**config.to_dict(), "architectures": [architecture]} if written is None else written
     # Padding that sees padding only, as with a window, is NaN to the plain softmax, and then everything is.
     config._attn_implementation = "sdpa" if family == "modernbert" else "eager"
-    model = getattr(transformers, architecture)(config).double().eval()
+    model = getattr(transformers, architecture)(config)
+    names.prepare(model)
+    model = model.double().eval()
     named = names.of(model)
     with torch.no_grad():
         for name, parts in named.items():
@@ -268,6 +305,24 @@ all_cases = [
         names=NomicNames(),
         written=NOMIC,
         rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
+    ),
+    *cases(
+        "nomic_bert",
+        T.NomicBertConfig,
+        {"none": "NomicBertModel"},
+        types=False,
+        names=BertLikeNames(),
+        written={
+            **SIZES,
+            "model_type": "nomic_bert",
+            "type_vocab_size": 0,
+            "hidden_act": "swiglu",
+            "position_embedding_type": "rotary",
+            "rope_theta": 10000.0,
+            "layer_norm_eps": 1e-12,
+        },
+        type_vocab_size=1,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     ),
 ]
 

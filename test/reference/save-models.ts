@@ -2,10 +2,21 @@
  * Writes models of every family with random weights, and the logits that they give here, for check-saved.py to compare
  * with what transformers gives: `npx tsx test/reference/save-models.ts <folder>`.
  */
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CharTokenizer, DecoderModel, saveDecoder, tensor, type DecoderConfig } from '../../lib/index.ts'
+import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
+import {
+  AutoModelForSeq2SeqLM,
+  CharTokenizer,
+  DecoderModel,
+  saveDecoder,
+  tensor,
+  type DecoderConfig,
+} from '../../lib/index.ts'
 import { Random } from '../../lib/tensor/random.ts'
+import { writeReferenceModel } from './weight-values.ts'
 
 const text = 'Ein Mann fährt\nFahrrad – 自転車 🚲.'
 const tokenizer = CharTokenizer.train(text)
@@ -45,6 +56,31 @@ async function main(folder: string): Promise<void> {
   }
 }
 
+/** The models of seq2seq.json.gz as they come back from here. */
+async function saveSeq2Seq(folder: string): Promise<void> {
+  const path = fileURLToPath(new URL('seq2seq.json.gz', import.meta.url))
+  const { cases } = JSON.parse(gunzipSync(await readFile(path)).toString()) as {
+    cases: {
+      name: string
+      config: object
+      weights: Record<string, number[]>
+      inputs: { input_ids: number[][]; attention_mask: number[][]; labels: number[][] }
+    }[]
+  }
+  for (const { name, config, weights, inputs } of cases) {
+    const original = await mkdtemp(join(tmpdir(), 'heedful-'))
+    await writeReferenceModel(original, config, weights)
+    using model = await AutoModelForSeq2SeqLM.fromPretrained(original)
+    await rm(original, { recursive: true })
+    const target = join(folder, name.replace(/\W+/g, '-'))
+    await model.savePretrained(target)
+    const { input_ids: inputIds, attention_mask: attentionMask, labels } = inputs
+    using outputs = await model.run({ inputIds, attentionMask, labels })
+    const seen = { inputs, logits: outputs.logits!.toArray() }
+    await writeFile(join(target, 'expected-by-heedful.json'), JSON.stringify(seen))
+  }
+}
+
 const folder = process.argv[2]
 if (!folder) throw new Error('expected a folder to write in')
-void main(folder)
+void main(folder).then(() => saveSeq2Seq(folder))

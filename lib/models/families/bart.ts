@@ -37,8 +37,6 @@ export const bartConstants = {
   is_encoder_decoder: true,
   attention_dropout: 0,
   activation_dropout: 0,
-  encoder_layerdrop: 0,
-  decoder_layerdrop: 0,
 }
 
 const attention = (file: string, model: string): Record<string, string> => {

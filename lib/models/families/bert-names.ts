@@ -8,8 +8,8 @@ export const pair = (inFile: string, inModel: string): Names => ({
   [`${inFile}.bias`]: `${inModel}.bias`,
 })
 
-/** The tensors of BERT and of those that kept its names, all of which begin with `prefix`. */
-export const bertWeights = (prefix: string): Names => ({
+/** The tensors of BERT's embeddings and of its attention, all of which begin with `prefix`. */
+export const bertAttention = (prefix: string): Names => ({
   [`${prefix}embeddings.word_embeddings.weight`]: 'tokenEmbedding.weight',
   [`${prefix}embeddings.position_embeddings.weight`]: 'positionEmbedding.weight',
   [`${prefix}embeddings.token_type_embeddings.weight`]: 'typeEmbedding.weight',
@@ -20,6 +20,11 @@ export const bertWeights = (prefix: string): Names => ({
   ...pair(`${prefix}encoder.layer.#.attention.self.value`, 'layers.#.attention.value'),
   ...pair(`${prefix}encoder.layer.#.attention.output.dense`, 'layers.#.attention.output'),
   ...pair(`${prefix}encoder.layer.#.attention.output.LayerNorm`, 'layers.#.attentionNorm'),
+})
+
+/** Those of BERT and of its relatives that kept its names. */
+export const bertWeights = (prefix: string): Names => ({
+  ...bertAttention(prefix),
   ...pair(`${prefix}encoder.layer.#.intermediate.dense`, 'layers.#.mlp.up'),
   ...pair(`${prefix}encoder.layer.#.output.dense`, 'layers.#.mlp.down'),
   ...pair(`${prefix}encoder.layer.#.output.LayerNorm`, 'layers.#.mlpNorm'),

@@ -75,6 +75,8 @@ export interface HeadSpec {
 export interface Family<Config extends object = any, Model extends Module = any> {
   /** `model_type`. */
   readonly modelType: string
+  /** Another layout under the same `model_type`, told by the value of a key. */
+  readonly variant?: { readonly key: string; readonly value: unknown }
   readonly assembly: Assembly<Config, Model>
   /** `architectures` that are this, and the head that each has; the first with a head is written. */
   readonly architectures: Readonly<Record<string, HeadName>>

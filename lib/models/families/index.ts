@@ -15,7 +15,7 @@ import { mbart } from './mbart.ts'
 import { mistral } from './mistral.ts'
 import { modernBert } from './modernbert.ts'
 import { mpnet } from './mpnet.ts'
-import { nomicBert } from './nomic-bert.ts'
+import { nomicBert, nomicBertLikeBert } from './nomic-bert.ts'
 import { olmo2 } from './olmo2.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2, qwen3 } from './qwen.ts'
@@ -26,7 +26,17 @@ export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
 export { weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
 
-const encoders: readonly Family[] = [bert, distilbert, roberta, xlmRoberta, electra, mpnet, modernBert, nomicBert]
+const encoders: readonly Family[] = [
+  bert,
+  distilbert,
+  roberta,
+  xlmRoberta,
+  electra,
+  mpnet,
+  modernBert,
+  nomicBert,
+  nomicBertLikeBert,
+]
 const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
 const encoderDecoders: readonly Family[] = [t5, bart, mbart, marian]
 /** Every family that is known. */
@@ -43,7 +53,10 @@ export function familyOfFile(
   const { model_type: modelType, architectures } = json
   if (typeof modelType !== 'string')
     throw new FileError(`${where}: model_type should be a string, got ${describe(modelType)}`)
-  const family = families.find((known) => known.modelType === modelType)
+  const ofType = families.filter((known) => known.modelType === modelType)
+  const family =
+    ofType.find(({ variant }) => variant && json[variant.key] === variant.value) ??
+    ofType.find(({ variant }) => !variant)
   if (!family)
     throw new ArgumentError(
       `${where}: model_type ${describe(modelType)} is not supported; supported: ${families.map((known) => known.modelType).join(', ')}`,

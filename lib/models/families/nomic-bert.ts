@@ -1,6 +1,7 @@
 import { ArgumentError, describe, FileError } from '../../errors.ts'
 import { encoder, type EncoderConfig, type EncoderModel } from '../encoder-model.ts'
-import { pair, tokenClassifier } from './bert-names.ts'
+import { bertAttention, pair, tokenClassifier } from './bert-names.ts'
+import { bertKeys } from './bert.ts'
 import type { ConfigPart, Family } from './family.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -50,7 +51,7 @@ const gate: ConfigPart<EncoderConfig> = {
         throw new ArgumentError(
           `${where}: ${key} ${describe(json[key])} is not supported; supported: ${names.join(', ')}`,
         )
-    return { activation: 'silu', headActivation: 'silu' }
+    return { activation: 'silu' }
   },
   write: () => ({ activation_function: 'swiglu', hidden_act: 'silu' }),
 }
@@ -143,5 +144,42 @@ export const nomicBert: Family<EncoderConfig, EncoderModel> = {
   copies: {
     'cls.predictions.decoder.weight': 'nomic_bert.embeddings.word_embeddings.weight',
     'cls.predictions.decoder.bias': 'cls.predictions.bias',
+  },
+}
+
+const { hidden_act: _, ...keys } = bertKeys
+
+/** NomicBERT as if it were BERT, with its names, and biases of attention: a layout that some converters write. */
+export const nomicBertLikeBert: Family<EncoderConfig, EncoderModel> = {
+  modelType: 'nomic_bert',
+  variant: { key: 'position_embedding_type', value: 'rotary' },
+  assembly: encoder,
+  architectures: { NomicBertModel: 'none' },
+  config: { ...keys, rope_theta: { field: 'ropeTheta', kind: 'number', default: 1e4 } },
+  parts: [
+    {
+      read: gate.read,
+      write: () => ({ hidden_act: 'swiglu' }),
+    },
+  ],
+  fixed: {
+    norm: 'layer',
+    bias: true,
+    mlpBias: false,
+    gated: true,
+    joined: false,
+    inputsFirst: false,
+    positions: 'rotary',
+    paddingToken: -1,
+  },
+  harmless: { tie_word_embeddings: true, quantization_config: undefined },
+  constants: { position_embedding_type: 'rotary', attention_probs_dropout_prob: 0 },
+  prefix: 'bert.',
+  weights: {
+    ...bertAttention('bert.'),
+    'bert.encoder.layer.#.mlp.gate.weight': 'layers.#.mlp.gate.weight',
+    'bert.encoder.layer.#.mlp.up.weight': 'layers.#.mlp.up.weight',
+    'bert.encoder.layer.#.mlp.down.weight': 'layers.#.mlp.down.weight',
+    ...pair('bert.encoder.layer.#.mlp.LayerNorm', 'layers.#.mlpNorm'),
   },
 }
