@@ -1,5 +1,6 @@
 import { ArgumentError, checkNumber, checkOptions, describe } from '../errors.ts'
 import { native } from '../native/load.ts'
+import type { Subject } from './case.ts'
 import { levelOf, Machine } from './machine.ts'
 import { bytesMoved, ratesOf, roofOf, workingSetOf, type Level, type LevelPeaks, type Work } from './roofline.ts'
 import { sample } from './sample.ts'
@@ -97,6 +98,8 @@ export interface Benched extends Work {
   readonly dtype: string
   /** The format whose peak is its roof: `dtype` unless said. */
   readonly compute?: string
+  /** In its place a function: see `Subject`. */
+  readonly function?: Subject['function']
   readonly time: number
   readonly signal?: AbortSignal | undefined
   readonly machine: Pick<Machine, 'levels' | 'levelPeaks'>
@@ -105,7 +108,7 @@ export interface Benched extends Work {
 
 /** `bench` after its checks. */
 export async function benchWork(name: string, fn: () => unknown, benched: Benched): Promise<BenchResult> {
-  const { dtype, compute = dtype, time, signal, machine, now } = benched
+  const { dtype, function: f, compute = f?.name ?? dtype, time, signal, machine, now } = benched
   const threads = native.threads()
   const level = levelOf(benched.workingSet, threads, machine.levels)
   const counted = benched.flops + bytesMoved(benched) > 0
@@ -114,7 +117,7 @@ export async function benchWork(name: string, fn: () => unknown, benched: Benche
   const { median: ms, ...rest } = await sample(fn, { time, signal, now, probe: counted ? probe : undefined })
   const figures = { name, dtype, isa: native.isa(), threads, ms, ...rest }
   if (!counted) return figures
-  const roof = roofOf(benched, medianPeaks(seen), level)
+  const roof = roofOf(f ? { ...benched, flops: f.elements } : benched, medianPeaks(seen), level)
   return { ...figures, ...ratesOf(benched, ms), bound: roof.bound, roofline: roof.ms / ms }
 }
 

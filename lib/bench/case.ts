@@ -31,6 +31,11 @@ export type Prepared = Readonly<Record<string, Disposable>>
 export interface Subject<P extends Prepared = Prepared> {
   /** Nothing is updated in place unless said. */
   readonly work: Omit<Work, 'updated'> & Partial<Work>
+  /**
+   * A unary function of the addon, or its gradient, that most of the arithmetic is: how fast it is computed where memory
+   * does not matter is the roof of computing then, and not the peak of a format, which no such function comes near to.
+   */
+  readonly function?: { readonly name: string; readonly elements: number }
   readonly inputs: Readonly<Record<string, Input>>
   /**
    * Makes of `raw` what is not to be timed: packed weights, a filled cache. If one of `raw` is `cold`, it is made again for

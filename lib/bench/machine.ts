@@ -83,7 +83,7 @@ export class Machine implements Disposable {
   readonly levels = memoryLevels()
   #memory: NativeStorage | undefined
 
-  /** GFLOP/s: the best of several, for interruptions only make it slower. */
+  /** GFLOP/s of a format, or elements a nanosecond of a function: the best of several, for interruptions only make it slower. */
   async compute(format: string): Promise<number> {
     return Math.max(...(await this.#measure(format, 8, 0)))
   }

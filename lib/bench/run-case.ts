@@ -74,8 +74,8 @@ export async function runCase(given: Case, { machine, time, signal }: RunCaseOpt
     return { overriddenDuration: times[times.length >> 1]!, overriddenIterationCost: performance.now() - start }
   }
   try {
-    const compute = computeFormatOf(dtype)
-    const benched = { ...work, workingSet, dtype, compute, time, signal, machine }
+    const roof = given.function ? { function: given.function } : { compute: computeFormatOf(dtype) }
+    const benched = { ...work, ...roof, workingSet, dtype, time, signal, machine }
     return { op, shape, ...(await benchWork(name, once, benched)), ...(error !== undefined && { error }) }
   } finally {
     program.dispose()

@@ -70,6 +70,8 @@ export interface OpDefinition {
   gradient?(context: GradientContext): readonly (Tensor | undefined)[]
   /** What the operation becomes in a program. */
   readonly lowering: Lowering
+  /** Other definitions of the same, which rewrites may take in its place, by what they are for. */
+  readonly variants?: Readonly<Record<string, OpDefinition>>
   /** Changes state that must not be left half changed: from the first such operation on, a run is not aborted. */
   readonly commits?: boolean
 }

@@ -1,5 +1,6 @@
 import { ArgumentError, checkInteger, checkNumber, checkOptions } from '../errors.ts'
 import {
+  checkByLayer,
   checkChoice,
   checkLayerConfig,
   checkWindowLayers,
@@ -51,6 +52,18 @@ export interface DecoderConfig extends LayerConfig {
   logitSoftcap?: number
   /** Token embeddings are multiplied by √hiddenSize. */
   scaleEmbedding?: boolean
+  /** Experts of the feed-forward part (mixture of experts); 0: it is one. */
+  experts?: number
+  /** How many of them a token goes through. */
+  expertsPerToken?: number
+  /** Their width between; intermediateSize unless said. */
+  expertSize?: number
+  /** Their weights sum to 1. */
+  normalizeExperts?: boolean
+  /** Width of an expert for every token; 0: none. */
+  sharedExpertSize?: number
+  /** Which layers have experts; all unless said. */
+  expertLayers?: readonly boolean[]
   /** The output projection is the token embedding. */
   tieEmbeddings?: boolean
 }
@@ -78,6 +91,12 @@ const known = {
   scoreSoftcap: 'any',
   logitSoftcap: 'any',
   scaleEmbedding: 'boolean',
+  experts: 'any',
+  expertsPerToken: 'any',
+  expertSize: 'any',
+  normalizeExperts: 'boolean',
+  sharedExpertSize: 'any',
+  expertLayers: 'any',
   tieEmbeddings: 'boolean',
 } as const satisfies Record<keyof DecoderConfig, unknown>
 
@@ -89,7 +108,7 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   for (const name of ['vocabSize', 'context'] as const) checkInteger('DecoderConfig', name, config[name], 1)
   const likeGpt2 = (config.positions ?? 'learned') === 'learned'
   const sizes = { ...derivedSizes('DecoderConfig', config), ...config }
-  const { bias = layerDefaults.bias, qkvBias = bias, window = 0, numLayers } = config
+  const { bias = layerDefaults.bias, qkvBias = bias, window = 0, experts = 0, numLayers } = config
   const resolved: ResolvedDecoderConfig = {
     ...layerDefaults,
     positions: 'learned',
@@ -111,6 +130,12 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
     scoreSoftcap: 0,
     logitSoftcap: 0,
     scaleEmbedding: false,
+    experts,
+    expertsPerToken: 2,
+    expertSize: sizes.intermediateSize,
+    normalizeExperts: true,
+    sharedExpertSize: 0,
+    expertLayers: Array.from({ length: numLayers }, () => experts !== 0),
     tieEmbeddings: true,
     joined: likeGpt2,
     inputsFirst: likeGpt2,
@@ -118,6 +143,7 @@ export function resolveDecoderConfig(config: DecoderConfig): ResolvedDecoderConf
   }
   checkLayerConfig('DecoderConfig', resolved)
   checkLayers(resolved)
+  checkExperts(resolved)
   checkChoice('DecoderConfig', 'positions', resolved.positions, ['learned', 'rotary'])
   checkRotary(resolved)
   return resolved
@@ -154,4 +180,17 @@ function checkLayers(config: ResolvedDecoderConfig): void {
     throw new ArgumentError(`DecoderConfig: normOffset goes with norm 'rms', got '${config.norm}'`)
   if (config.parallel && config.normPlacement !== 'pre')
     throw new ArgumentError(`DecoderConfig: parallel goes with normPlacement 'pre', got '${config.normPlacement}'`)
+}
+
+function checkExperts(config: ResolvedDecoderConfig): void {
+  const { experts, expertsPerToken, expertLayers, numLayers } = config
+  checkInteger('DecoderConfig', 'experts', experts, 0)
+  checkInteger('DecoderConfig', 'expertsPerToken', expertsPerToken, 1, experts || undefined)
+  checkInteger('DecoderConfig', 'expertSize', config.expertSize, 1)
+  checkInteger('DecoderConfig', 'sharedExpertSize', config.sharedExpertSize, 0)
+  checkByLayer('DecoderConfig', 'expertLayers', expertLayers, numLayers)
+  if (!experts && expertLayers.includes(true))
+    throw new ArgumentError('DecoderConfig: expertLayers need experts, how many there are')
+  if (experts && (!config.gated || config.mlpBias))
+    throw new ArgumentError('DecoderConfig: experts are gated and have no biases; set gated: true, mlpBias: false')
 }

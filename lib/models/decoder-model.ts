@@ -69,7 +69,7 @@ export class DecoderModel extends Module {
     this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, { random })
     if (positions === 'learned') this.positionEmbedding = new Embedding(context, hiddenSize, { random })
     this.layers = resolved.windowLayers.map(
-      (windowed) => new TransformerLayer(resolved, { ...layerOptions(resolved, windowed), random }),
+      (windowed, index) => new TransformerLayer(resolved, { ...layerOptions(resolved, windowed, index), random }),
     )
     this.norm = makeNorm(resolved, resolved)
     if (!tieEmbeddings && (options.head ?? true)) this.head = new Linear(hiddenSize, vocabSize, { bias: false, random })
@@ -220,14 +220,15 @@ export class DecoderModel extends Module {
   }
 }
 
-/** What `config` says of a layer with or without the window. */
-function layerOptions(config: ResolvedDecoderConfig, windowed: boolean): LayerOptions {
+/** What `config` says of layer `index`, with or without the window. */
+function layerOptions(config: ResolvedDecoderConfig, windowed: boolean, index: number): LayerOptions {
   const { normPlacement, normOffset, normEpsilon: epsilon, queryKeyNorm, parallel } = config
   return {
     normPlacement,
     normOffset,
     parallel,
     mlpBias: config.mlpBias,
+    experts: config.expertLayers[index] ? expertsOf(config) : undefined,
     rope: config.positions === 'rotary' ? ropeOf(config, windowed) : undefined,
     attention: {
       bias: config.qkvBias,
@@ -240,6 +241,14 @@ function layerOptions(config: ResolvedDecoderConfig, windowed: boolean): LayerOp
     },
   }
 }
+
+const expertsOf = (config: ResolvedDecoderConfig): LayerOptions['experts'] => ({
+  hidden: config.expertSize,
+  experts: config.experts,
+  topK: config.expertsPerToken,
+  normalize: config.normalizeExperts,
+  ...(config.sharedExpertSize && { sharedHidden: config.sharedExpertSize }),
+})
 
 function ropeOf(config: ResolvedDecoderConfig, windowed: boolean): RotaryConfig {
   const { ropeTheta, localRopeTheta, ropeDim, context } = config

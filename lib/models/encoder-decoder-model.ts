@@ -52,6 +52,11 @@ export interface NextTokens {
   buckets?: Tensor | undefined
 }
 
+export interface EncoderDecoderOptions extends Initialised {
+  /** Whether there is what makes logits of hidden states; true unless said. */
+  logits?: boolean
+}
+
 /** Of relative positions: a number for each bucket and head, [buckets, heads]. */
 class ScoreBias extends Module {
   readonly weight: Parameter
@@ -157,9 +162,10 @@ export class EncoderDecoderModel extends Module {
   readonly #config: ResolvedEncoderDecoderConfig
   readonly #buckets = new Map<string, Tensor>()
 
-  constructor(config: EncoderDecoderConfig, options: Initialised = {}) {
+  constructor(config: EncoderDecoderConfig, options: EncoderDecoderOptions = {}) {
     super()
-    checkOptions('EncoderDecoderModel', options, ['random'])
+    checkOptions('EncoderDecoderModel', options, { random: 'any', logits: 'boolean' })
+    const { logits = true } = options
     const resolved = resolveEncoderDecoderConfig(config)
     const { vocabSize, decoderVocabSize, hiddenSize, padToken, learnsPadding } = resolved
     const random = generatorOf('EncoderDecoderModel', options)
@@ -168,8 +174,8 @@ export class EncoderDecoderModel extends Module {
     if (!resolved.shareEmbeddings) this.decoderTokenEmbedding = new Embedding(decoderVocabSize, hiddenSize, table)
     this.encoder = new Stack(resolved, { random, cross: false })
     this.decoder = new Stack(decoderLayerConfig(resolved), { random, cross: true })
-    if (!resolved.tieEmbeddings) this.head = new Linear(hiddenSize, decoderVocabSize, { bias: false, random })
-    if (resolved.logitsBias) {
+    if (logits && !resolved.tieEmbeddings) this.head = new Linear(hiddenSize, decoderVocabSize, { bias: false, random })
+    if (logits && resolved.logitsBias) {
       this.logitsBias = constant([1, decoderVocabSize], 0)
       this.logitsBias.trainable = false
     }

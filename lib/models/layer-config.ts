@@ -88,14 +88,7 @@ export function checkWindowLayers(
   { numLayers, window, windowLayers }: { numLayers: number; window: number; windowLayers: readonly boolean[] },
 ): void {
   checkInteger(operation, 'window', window, 0, 2 ** 31 - 1)
-  if (
-    !Array.isArray(windowLayers) ||
-    windowLayers.length !== numLayers ||
-    !windowLayers.every((value) => typeof value === 'boolean')
-  )
-    throw new ArgumentError(
-      `${operation}: windowLayers should be ${numLayers} booleans, one for each layer, got ${describe(windowLayers)}`,
-    )
+  checkByLayer(operation, 'windowLayers', windowLayers, numLayers)
   if (!window && windowLayers.includes(true))
     throw new ArgumentError(`${operation}: windowLayers need a window, how many tokens they see`)
 }
@@ -103,4 +96,11 @@ export function checkWindowLayers(
 export function checkChoice(operation: string, name: string, value: unknown, choices: readonly string[]): void {
   if (!choices.includes(value as string))
     throw new ArgumentError(`${operation}: ${name} should be one of ${choices.join(', ')}, got ${describe(value)}`)
+}
+
+export function checkByLayer(operation: string, name: string, given: unknown, numLayers: number): void {
+  if (!Array.isArray(given) || given.length !== numLayers || !given.every((value) => typeof value === 'boolean'))
+    throw new ArgumentError(
+      `${operation}: ${name} should be ${numLayers} booleans, one for each layer, got ${describe(given)}`,
+    )
 }

@@ -34,7 +34,7 @@ export interface LoadOptions extends ResolveModelOptions {
    * | `int4` | 4 bits, a scale for each 32 (Q4_0); embeddings as with int8 | 0.56 |
    * | `auto` | what the file has: F32, F16, BF16, Q8_0, Q4_0; other blocks of GGUF files: 8 bits, a scale for each 32 | |
    *
-   * `ops.quantize` tells of the errors of products. Norms and biases are f32 in any case.
+   * `ops.quantize` tells of the errors of products. Norms, biases and experts are f32 in any case.
    */
   dtype?: LoadDType
 }
@@ -120,8 +120,9 @@ async function bindTensors(
 ): Promise<void> {
   const where = `${operation}: ${files.weightsPath}`
   const { matched, copies } = matchTensors(family, entries, files.tensors, where)
-  for (const [{ name, parameter }, inFile] of matched)
-    if (parameter) await bind(parameter, inFile, options)
+  for (const [{ name, parameter, part }, inFile] of matched)
+    if (parameter && part) await takePart(operation, parameter, await files.read(inFile, options), part.first)
+    else if (parameter) await bind(parameter, inFile, options)
     else {
       using tensor = await files.read(inFile, options)
       if (tensor.data().some((value) => value !== 0))
@@ -140,6 +141,14 @@ async function take(operation: string, parameter: Tensor, given: Tensor): Promis
   }
   parameter.bind(allocateMemory(operation, parameter.shape, parameter.dtype))
   parameter.data().set(tensor.data())
+  await setImmediate()
+}
+
+/** The same for a tensor that is a part of a parameter, whose memory is made for the first of them. */
+async function takePart(operation: string, parameter: Tensor, tensor: Tensor, first: number): Promise<void> {
+  using part = tensor
+  if (parameter.isUnbound) parameter.bind(allocateMemory(operation, parameter.shape, parameter.dtype))
+  parameter.data().set(part.data(), first)
   await setImmediate()
 }
 

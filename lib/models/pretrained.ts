@@ -4,10 +4,12 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DecoderForTask } from './decoder-for-task.ts'
 import { checkModel, decoder, DecoderModel, type DecoderConfig } from './decoder-model.ts'
 import { EncoderDecoderForTask } from './encoder-decoder-for-task.ts'
-import { encoderDecoder, type EncoderDecoderModel } from './encoder-decoder-model.ts'
+import type { EncoderDecoderConfig } from './encoder-decoder-config.ts'
+import { encoderDecoder, EncoderDecoderModel } from './encoder-decoder-model.ts'
+import { EncoderDecoderWithHead } from './encoder-decoder-with-head.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
-import { familyOfConfig, weightEntries, weightNames, type Family, type HeadName } from './families/index.ts'
+import { familyOfConfig, nameOf, weightEntries, weightNames, type Family, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
 import { labelsOf } from './labels.ts'
 import { loadModel, loadOptions, type LoadOptions, type Made } from './load-model.ts'
@@ -36,7 +38,7 @@ export async function loadDecoder(model: string, options: LoadOptions = {}): Pro
 type DecoderClass<M extends DecoderForTask> = new (...args: ConstructorParameters<typeof DecoderForTask>) => M
 
 /** Encoders and decoders: what they share is the same for both. */
-export type TextModel = EncoderForTask | DecoderForTask
+export type TextModel = EncoderForTask | DecoderForTask | EncoderDecoderWithHead
 
 /** Opens an encoder or a decoder, as loadDecoder does, for a task; undefined: the one that config.json tells. */
 export async function loadForTask(
@@ -72,7 +74,13 @@ export async function loadForTask(
       const where = `${operation}: ${folder}`
       const labels = head?.kind.output === 'labels' ? labelsOf(json, where) : []
       const isLanguageModel = name === 'causal-lm'
-      if (family.assembly === encoderDecoder) return makeSeq2Seq(family, config, json, 'none', EncoderDecoderForTask)
+      if (family.assembly === encoderDecoder) {
+        if (!head) return makeSeq2Seq(family, config, json, 'none', EncoderDecoderForTask)
+        const body = new EncoderDecoderModel(config as EncoderDecoderConfig, { random: 'zeros', logits: false })
+        const top = new Head(head.kind, body, labels.length)
+        const model = new EncoderDecoderWithHead(family, name, body, top, labels, json)
+        return { model, entries: model.entries(), ignored: ofLogits }
+      }
       if (family.assembly === decoder) {
         const body = new DecoderModel(config as DecoderConfig, { random: 'zeros', head: isLanguageModel })
         const top = head && new Head(head.kind, body, labels.length)
@@ -111,6 +119,8 @@ export async function loadSeq2Seq<M extends EncoderDecoderForTask>(
   })
 }
 
+const ofLogits = ['lm_head.weight', 'final_logits_bias']
+
 /** What makes logits is left out of a bare model, and not looked at where a file has it. */
 function makeSeq2Seq<M extends EncoderDecoderForTask>(
   family: Family,
@@ -120,10 +130,9 @@ function makeSeq2Seq<M extends EncoderDecoderForTask>(
   as: Seq2SeqClass<M>,
 ): Made<M> {
   const isBare = task === 'none'
-  const needed = isBare ? { ...config, tieEmbeddings: true, logitsBias: false } : config
-  const body: EncoderDecoderModel = family.assembly.make(needed, { random: 'zeros' })
+  const body = new EncoderDecoderModel(config as EncoderDecoderConfig, { random: 'zeros', logits: !isBare })
   const model = new as(family, task, body, json)
-  return { model, entries: model.entries(), ignored: isBare ? ['lm_head.weight', 'final_logits_bias'] : [] }
+  return { model, entries: model.entries(), ignored: isBare ? ofLogits : [] }
 }
 
 /**
@@ -158,14 +167,15 @@ export function toCheckpointNames(
   for (const [path, tensor] of tensorsByPath) {
     const entry = byPath.get(path)
     if (!entry) throw new ArgumentError(`${operation}: this model has no parameter ${path}`)
-    if (!sameShape(tensor.shape, entry.shape))
+    const { shape } = entry.parameter ?? entry
+    if (!sameShape(tensor.shape, shape))
       throw new ShapeError(
-        `${operation}: ${path} should have shape ${formatShape(entry.shape)}, got ${formatShape(tensor.shape)}`,
+        `${operation}: ${path} should have shape ${formatShape(shape)}, got ${formatShape(tensor.shape)}`,
       )
   }
-  for (const { name, path } of entries) {
-    const tensor = tensorsByPath.get(path)
-    if (tensor) named.set(name, new Tensor(tensor.shape, tensor.dtype, tensor.memory(operation)))
+  for (const entry of entries) {
+    const [name, tensor] = [nameOf(entry), tensorsByPath.get(entry.path)]
+    if (tensor && !named.has(name)) named.set(name, new Tensor(tensor.shape, tensor.dtype, tensor.memory(operation)))
   }
   return named
 }

@@ -37,20 +37,27 @@ export async function saveFolder(
     if (Object.hasOwn(json, key))
       throw new ArgumentError(`${operation}: config.${key} is told by the model; leave it out`)
   signal?.throwIfAborted()
-  const zeros: Tensor[] = []
+  const made: Tensor[] = []
   try {
-    const tensors = entries.map(({ name, shape, parameter }): [string, Tensor] => {
-      if (parameter) return [name, parameter]
-      zeros.push(allocate(operation, shape, 'f32'))
-      return [name, zeros.at(-1)!]
+    const tensors = entries.map(({ name, shape, parameter, part }): [string, Tensor] => {
+      if (parameter && !part) return [name, parameter]
+      const tensor = allocate(operation, shape, 'f32')
+      made.push(tensor)
+      if (parameter)
+        tensor.data().set(parameter.data().subarray(part!.first, part!.first + tensor.size) as Float32Array)
+      return [name, tensor]
     })
     await mkdir(folder, { recursive: true }).catch((cause) => {
       throw fileError(operation, folder, cause)
     })
     await writeSafetensors(join(folder, weightsFile), tensors, { format: 'pt' }, signal ? { signal } : {})
-    const text = `${JSON.stringify({ ...json, dtype: 'float32', ...options.config }, null, 2)}\n`
+    const text = `${withFractions(JSON.stringify({ ...json, dtype: 'float32', ...options.config }, null, 2))}\n`
     await writeTextAtomically(join(folder, configFile), text, operation)
   } finally {
-    for (const tensor of zeros) tensor.dispose()
+    for (const tensor of made) tensor.dispose()
   }
 }
+
+/** transformers takes no whole numbers for these: 30 is written as 30.0. */
+const withFractions = (text: string): string =>
+  text.replace(/("\w+_(?:eps|epsilon|softcapping)": -?\d+)(?=,?\n)/g, '$1.0')

@@ -1,6 +1,6 @@
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/tensor.ts'
-import { weightEntries, writeConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
+import { nameOf, weightEntries, writeConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
 import { RaggedPrograms } from './ragged-programs.ts'
 import { saveFolder, type SaveOptions } from './save-folder.ts'
 
@@ -42,7 +42,9 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
 
   /** All parameters, by the names that the checkpoint has. */
   override parameters(): Map<string, Parameter> {
-    return new Map(this.entries().flatMap(({ name, parameter }) => (parameter ? [[name, parameter] as const] : [])))
+    return new Map(
+      this.entries().flatMap((entry) => (entry.parameter ? [[nameOf(entry), entry.parameter] as const] : [])),
+    )
   }
 
   /** Writes config.json and model.safetensors, as Hugging Face's transformers reads them. */

@@ -1,6 +1,7 @@
 import type { Dropping } from '../nn/dropout.ts'
 import { FeedForward, GatedFeedForward } from '../nn/feed-forward.ts'
 import { generatorOf, type Initialised } from '../nn/init.ts'
+import { MixtureOfExperts, type MixtureOfExpertsOptions } from '../nn/mixture-of-experts.ts'
 import { Module } from '../nn/module.ts'
 import {
   MultiHeadAttention,
@@ -41,6 +42,8 @@ export interface LayerOptions extends Initialised {
   >
   /** Of the feed-forward part; the configuration's unless said. */
   mlpBias?: boolean
+  /** The feed-forward part is a mixture of experts. */
+  experts?: Omit<MixtureOfExpertsOptions, 'dim' | 'activation' | 'dropout' | 'random'> | undefined
   /** Of a gated feed-forward part: gate and up are one projection; the configuration's `joined` unless said. */
   mlpJoined?: boolean
 }
@@ -65,7 +68,7 @@ export class TransformerLayer extends Module {
   readonly crossAttention?: MultiHeadAttention
   readonly crossAttentionOutputNorm?: Norm
   readonly mlpNorm?: Norm
-  readonly mlp: FeedForward | GatedFeedForward
+  readonly mlp: FeedForward | GatedFeedForward | MixtureOfExperts
   readonly mlpOutputNorm?: Norm
   readonly #isPost: boolean
   readonly #parallel: boolean
@@ -93,7 +96,8 @@ export class TransformerLayer extends Module {
     }
     if (hasInputNorms) this.mlpNorm = norm()
     const mlp = { ...shared, bias: mlpBias, hidden: config.intermediateSize, activation }
-    this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !mlpJoined }) : new FeedForward(mlp)
+    if (options.experts) this.mlp = new MixtureOfExperts({ ...options.experts, dim, activation, dropout, random })
+    else this.mlp = config.gated ? new GatedFeedForward({ ...mlp, separate: !mlpJoined }) : new FeedForward(mlp)
     if (hasOutputNorms) this.mlpOutputNorm = norm()
   }
 

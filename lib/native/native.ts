@@ -105,7 +105,8 @@ export interface Native {
   /** The formats that the instruction set in use computes in, e.g. `f32`. */
   computeFormats(): string[]
   /**
-   * What the machine can do at most, with all threads, off the event loop. A format: GFLOP/s in registers. `read`,
+   * What the machine can do at most, with all threads, off the event loop. A format: GFLOP/s in registers. The name of a
+   * unary function, or that and ` gradient`: elements a nanosecond, in the nearest cache. `read`,
    * `write`, `copy` and `update` (in place): GB/s (bytes read plus bytes written), each thread in `workingSet` bytes of its own
    * of `memory[0]`. `handshake`: nanoseconds from one thread to another and back. One figure per sample.
    */

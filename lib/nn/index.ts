@@ -15,6 +15,7 @@ export {
 export { FeedForward, GatedFeedForward, GeGLU, SwiGLU, type FeedForwardOptions } from './feed-forward.ts'
 export { KeyValueCache, type CacheShape, type LayerCache } from './key-value-cache.ts'
 export { Embedding, Linear, type EmbeddingLayerOptions, type LinearOptions } from './linear.ts'
+export { MixtureOfExperts, type MixtureOfExpertsOptions } from './mixture-of-experts.ts'
 export { Module } from './module.ts'
 export {
   MultiHeadAttention,

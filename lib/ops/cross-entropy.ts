@@ -3,6 +3,7 @@ import { apply } from '../graph/apply.ts'
 import type { TensorType } from '../graph/op.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, like, numbers } from './define-op.ts'
+import { linearCrossEntropyOp } from './linear-cross-entropy.ts'
 
 const reductions = ['none', 'mean', 'sum'] as const
 const attributes = numbers('ignoreIndex', 'labelSmoothing', 'reduction')
@@ -44,6 +45,7 @@ const crossEntropyOp = defineOp({
     undefined,
   ],
   lowering: { kind: 'instruction', instruction: 'crossEntropy', attributes },
+  variants: { ofProduct: linearCrossEntropyOp },
 })
 
 export interface CrossEntropyOptions {
@@ -56,7 +58,8 @@ export interface CrossEntropyOptions {
 }
 
 /**
- * −Σ_c q_c · ln softmax(logits)_c, without storing the softmax. logits [rows, classes]; targets i32 [rows]. A target
+ * −Σ_c q_c · ln softmax(logits)_c, without storing the softmax. Of a product with a transposed weight it becomes
+ * linearCrossEntropy when it is compiled, where nothing else reads the logits. logits [rows, classes]; targets i32 [rows]. A target
  * that is neither a class nor `ignoreIndex` is an error when it runs.
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {

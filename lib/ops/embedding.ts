@@ -1,8 +1,29 @@
 import { checkInteger, checkOptions } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
-import type { Shape } from '../tensor/shape.ts'
+import { sizeOf, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkTensor, defineOp, like, noAttributes, numbers } from './define-op.ts'
+
+/*
+ * The gradient without the rows that are zero: rows [ids, columns], and for each row of the table which of them is its
+ * own, −1 for none. Duplicates are summed in the order of the ids.
+ */
+const embeddingRowsOp = defineOp({
+  name: 'embeddingRows',
+  operands: [
+    { name: 'ids', kind: 'index', layout: 'contiguous' },
+    { name: 'gradOutput', kind: 'float', layout: 'contiguous' },
+  ],
+  outputs: [
+    { name: 'rows', layout: 'contiguous' },
+    { name: 'slots', layout: 'contiguous' },
+  ],
+  infer: ([ids, gradient], { tableShape }) => {
+    const [tableRows, columns] = tableShape as [number, number]
+    return [like(gradient!, [sizeOf(ids!.shape), columns]), { shape: [tableRows], dtype: 'i32' }]
+  },
+  lowering: { kind: 'instruction', instruction: 'embeddingRows', attributes: numbers('paddingIndex') },
+})
 
 const embeddingGradientOp = defineOp({
   name: 'embeddingGradient',
@@ -15,6 +36,7 @@ const embeddingGradientOp = defineOp({
   outputs: [{ name: 'gradTable', layout: 'contiguous', inPlace: ['base'] }],
   infer: ([, gradient], { tableShape }) => [like(gradient!, tableShape as Shape)],
   lowering: { kind: 'instruction', instruction: 'embeddingGradient', attributes: numbers('paddingIndex') },
+  variants: { rows: embeddingRowsOp },
 })
 
 const embeddingOp = defineOp({

@@ -7,7 +7,7 @@ import { multiply } from './elementwise.ts'
 /** As crossEntropy numbers them, whose first one is 'none'. */
 const reductions = ['mean', 'sum'] as const
 
-const linearCrossEntropyOp = defineOp({
+export const linearCrossEntropyOp = defineOp({
   name: 'linearCrossEntropy',
   operands: [
     { name: 'hidden', kind: 'float', layout: 'rows' },

@@ -12,6 +12,8 @@ const adamWOp = defineOp({
     { name: 'learningRate', kind: 'float', layout: 'contiguous' },
     { name: 'step', kind: 'index', layout: 'contiguous' },
     { name: 'gradientScale', kind: 'float', optional: true, layout: 'contiguous' },
+    // Given by a rewrite only: the gradient is that of an embedding, as rows (see embedding.ts).
+    { name: 'slots', kind: 'index', optional: true, layout: 'contiguous' },
     { name: 'parameter', kind: 'float', layout: 'contiguous' },
     { name: 'm', kind: 'float', layout: 'contiguous' },
     { name: 'v', kind: 'float', layout: 'contiguous' },
@@ -21,7 +23,7 @@ const adamWOp = defineOp({
     { name: 'newM', updates: 'm' },
     { name: 'newV', updates: 'v' },
   ],
-  infer: ([gradient, learningRate, step, gradientScale, parameter, m, v]) => {
+  infer: ([gradient, learningRate, step, gradientScale, , parameter, m, v]) => {
     for (const [name, scalar] of [
       ['learningRate', learningRate],
       ['step', step],
@@ -63,7 +65,10 @@ export interface AdamWStep {
 
 /**
  * One step of AdamW in place (Loshchilov & Hutter 2019, algorithm 2, as torch.optim.AdamW):
- * p ← p·(1 − lr·λ) − lr · m̂ / (√v̂ + ε). Gives the parameter as it is then.
+ * p ← p·(1 − lr·λ) − lr · m̂ / (√v̂ + ε). Gives the parameter as it is then. Every row of an embedding is decayed and
+ * has its moments moved, also those that got no gradient; but where only this step and globalNorm read the gradient of an
+ * embedding of more rows than there are ids, a compiled program stores the rows of the ids alone, not one of the table's
+ * size.
  */
 export function adamWStep(parameter: Tensor, options: AdamWStep): Tensor {
   checkTensor('adamWStep', 'parameter', parameter)
@@ -97,7 +102,7 @@ export function adamWStep(parameter: Tensor, options: AdamWStep): Tensor {
   checkNumber('adamWStep', 'beta2', beta2, 0, 1 - 2 ** -53)
   checkNumber('adamWStep', 'epsilon', epsilon, 0)
   checkNumber('adamWStep', 'weightDecay', weightDecay, 0)
-  return apply(adamWOp, [gradient, learningRate, step, gradientScale, parameter, m, v], {
+  return apply(adamWOp, [gradient, learningRate, step, gradientScale, undefined, parameter, m, v], {
     beta1,
     beta2,
     epsilon,

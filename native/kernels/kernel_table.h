@@ -224,8 +224,22 @@ struct AttentionBackward {
   float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
 };
 
-// In one precision of products: operands as they are, or rounded to bfloat16 as by Bf16Products. Statistics of the
-// softmax are f32 in both, and so are o, lse and p.
+// y = x turned by angles, row by row: pair p of the first `pairs` of row r by cosine[r·angle_row + p] and sine.
+// Elements beyond the pairs are copied. y may be x.
+struct RotaryRows {
+  const float* x;
+  int64_t x_row;
+  float* y;
+  int64_t y_row;
+  int64_t rows;
+  const float *cosine, *sine;
+  int64_t angle_row;  // 0: all rows are of one token
+  int pairs, head_dim;
+  bool interleaved;
+};
+
+// Attention in one precision of products: operands as they are, or rounded to bfloat16 as by Bf16Products. Statistics of
+// the softmax are f32 in both, and so are o, lse and p.
 struct AttentionProducts {
   // What several blocks of queries read in common, floats. packed_size(a) ≤ packed_size(a + b), and
   // packed_size(a) + packed_size(b) ≤ packed_size(a + b) + packed_size(1).
@@ -240,10 +254,9 @@ struct AttentionProducts {
 
 struct AttentionKernels {
   AttentionProducts f32, bf16;
-  // y[2 halves or pairs] = rotation of x by angle; cosine and sine are [rotary_dim / 2]. y may be x.
-  // Elements beyond rotary_dim are copied.
-  void (*rotate)(const float* x, float* y, const float* cosine, const float* sine, int rotary_dim, int head_dim,
-                 bool interleaved);
+  // cosine[i] = scale · cos(position · frequencies[i]), sine likewise, i < n: in double, rounded.
+  void (*rotary_angles)(double position, const float* frequencies, int64_t n, double scale, float* cosine, float* sine);
+  void (*rotate)(const RotaryRows&);
 };
 
 // A cache holds the keys (or values) of one head of one sequence as rows, token after token, in groups of 16 tokens:

@@ -33,13 +33,17 @@ namespace heedful {
   X(LinearCrossEntropy)     /* hidden, weight, targets, [bias] → loss, [dHidden], [dWeight], [dBias] {as above} */ \
   X(Embedding)              /* table, ids i32 → y                                                               */ \
   X(EmbeddingGradient)      /* ids i32, dy, [base] → dTable {paddingIndex}                                      */ \
+  X(EmbeddingRows)          /* ids i32, dy → rows, slots i32 {paddingIndex}                                      */ \
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse, scale}                  */ \
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
                                [probabilities] {scale, causal, left, right, softcap, rounds}                    */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
   X(CacheWrite)             /* x, position i32 [] → cache {format}                                              */ \
   X(CachedAttention)        /* q, keys, values, keyLengths i32 → o {scale, causal, format}                      */ \
-  X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []] → parameter, m, v {β1 β2 ε λ} */ \
+  X(MixtureOfExperts)       /* x, probabilities, gateUp, down → y {top, normalize, function}                    */ \
+  X(MixtureOfExpertsGradient) /* x, probabilities, gateUp, down, dY → dX, dProbabilities, dGateUp, dDown {as above} */ \
+  X(AdamW)                  /* gradient, learningRate [], step i32 [], [scale []], [slots i32] → parameter, m, v     \
+                               {β1 β2 ε λ}                                                                      */ \
   X(GlobalNorm)             /* g… → norm []                                                                     */
 // clang-format on
 

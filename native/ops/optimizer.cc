@@ -3,12 +3,14 @@
 //   p ← p − lr·λ·p − lr · (m / (1 − β1ᵗ)) / (√(v / (1 − β2ᵗ)) + ε)
 // globalNorm: √ Σ g² over all elements of all inputs.
 //
-// gradient, parameter, m, v of one shape; learningRate, gradientScale []; step i32 []; parameter, m and v are
-// updated in place. globalNorm: any number of inputs of any shapes → []. f32 or f64. Layouts: everything
-// contiguous. No overlaps among parameter, m, v and gradient. Errors: step < 1, before anything is written.
-// Accuracy: bias corrections and the sum of squares in double, the latter over chunks of fixed size added in
-// order; within a chunk in float: above 1e19 a square is ∞, below 1e-19 it is 0. Source: Loshchilov & Hutter
-// 2019 (arXiv 1711.05101), algorithm 2.
+// gradient, parameter, m, v of one shape; with slots i32 [V] parameter, m and v are [V, D], gradient is
+// [rows, D], and row v of the parameter has row slots[v] of it, or 0 where that is −1 (see embeddingRows in
+// embedding.cc); learningRate, gradientScale []; step i32 []; parameter, m and v are updated in place.
+// globalNorm: any number of inputs of any shapes → []. f32 or f64. Layouts: everything contiguous. No
+// overlaps among parameter, m, v and gradient. Errors: step < 1, before anything is written. Accuracy: bias
+// corrections and the sum of squares in double, the latter over chunks of fixed size added in order; within a
+// chunk in float: above 1e19 a square is ∞, below 1e-19 it is 0. Source: Loshchilov & Hutter 2019 (arXiv
+// 1711.05101), algorithm 2.
 #include "kernels/reference/optimizer.h"
 
 #include <cmath>
@@ -20,17 +22,25 @@
 namespace heedful {
 namespace {
 
-enum { kGradient, kLearningRate, kStep, kScale, kParameter, kM, kV };
+enum { kGradient, kLearningRate, kStep, kScale, kSlots, kParameter, kM, kV };
 enum { kBeta1, kBeta2, kEpsilon, kWeightDecay };
 
 void CheckAdamW(const Instruction& in) {
   const Operand& parameter = in[kParameter];
   const OperandCheck check("adamW", parameter.dtype);
+  const Operand &gradient = in[kGradient], &slots = in[kSlots];
   for (const auto& [name, x] :
-       {std::pair{"gradient", &in[kGradient]}, {"parameter", &parameter}, {"m", &in[kM]}, {"v", &in[kV]}}) {
+       {std::pair{"gradient", &gradient}, {"parameter", &parameter}, {"m", &in[kM]}, {"v", &in[kV]}}) {
     check.Float(name, *x);
-    check.Shape(name, *x, parameter);
     check.Contiguous(name, *x);
+    if (x != &gradient || !slots) check.Shape(name, *x, parameter);
+  }
+  if (slots) {
+    check.Require(parameter.rank == 2 && gradient.rank == 2 && gradient.dims[1] == parameter.dims[1],
+                  "with slots, gradient and parameter must be matrices of as many columns, not " +
+                      ShapeText(gradient) + " and " + ShapeText(parameter));
+    check.Int("slots", slots);
+    check.Vector("slots", slots, parameter.dims[0]);
   }
   check.Float("learningRate", in[kLearningRate]);
   check.Scalar("learningRate", in[kLearningRate]);
@@ -46,6 +56,20 @@ int32_t CheckedStep(const Instruction& in) {
   const int32_t step = *in[kStep].As<int32_t>();
   HEEDFUL_CHECK(step >= 1, "adamW: steps count from 1, but step is " + std::to_string(step));
   return step;
+}
+
+// A row of zeros: the gradient of rows without a slot.
+size_t AdamWWorkspace(const Instruction& in, int) {
+  return in[kSlots] ? sizeof(float) * static_cast<size_t>(in[kParameter].dims[1]) : 0;
+}
+
+void CheckSlots(const Instruction& in) {
+  const int32_t* slots = in[kSlots].As<int32_t>();
+  const int64_t rows = in[kGradient].dims[0];
+  for (int64_t v = 0; v < in[kParameter].dims[0]; ++v) {
+    HEEDFUL_CHECK(slots[v] >= -1 && slots[v] < rows, "adamW: slot " + std::to_string(slots[v]) + " of row " +
+                                                         std::to_string(v) + " is not a row of the gradient");
+  }
 }
 
 void RunAdamW(const Instruction& in, Context& context) {
@@ -64,6 +88,21 @@ void RunAdamW(const Instruction& in, Context& context) {
   adamw.inverse_sqrt_correction2 = static_cast<float>(1 / std::sqrt(1 - std::pow(a[kBeta2], step)));
   const float* gradient = in[kGradient].As<float>();
   float *parameter = in[kParameter].As<float>(), *m = in[kM].As<float>(), *v = in[kV].As<float>();
+  if (in[kSlots]) {
+    CheckSlots(in);
+    const int64_t columns = in[kParameter].dims[1];
+    const int32_t* slots = in[kSlots].As<int32_t>();
+    float* const zeros = reinterpret_cast<float*>(context.workspace);
+    std::fill_n(zeros, columns, 0.0f);
+    ForChunks(context, in[kParameter].dims[0], columns, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t at = row * columns;
+        context.kernels.optimizer.adamw(adamw, slots[row] < 0 ? zeros : gradient + slots[row] * columns,
+                                        parameter + at, m + at, v + at, columns);
+      }
+    });
+    return;
+  }
   ForChunks(context, in[kParameter].Size(), 1, [&](int64_t begin, int64_t end) {
     context.kernels.optimizer.adamw(adamw, gradient + begin, parameter + begin, m + begin, v + begin,
                                     end - begin);
@@ -72,10 +111,22 @@ void RunAdamW(const Instruction& in, Context& context) {
 
 void ReferenceAdamW(const Instruction& in) {
   const double *a = in.attributes, scale = in[kScale] ? *in[kScale].As<double>() : 1;
-  reference::AdamWStep(ReferenceView<double>(in[kGradient]), ReferenceView<double>(in[kParameter]),
-                       ReferenceView<double>(in[kM]), ReferenceView<double>(in[kV]),
-                       *in[kLearningRate].As<double>(), scale, CheckedStep(in), a[kBeta1], a[kBeta2],
-                       a[kEpsilon], a[kWeightDecay]);
+  reference::View<double> gradient = ReferenceView<double>(in[kGradient]);
+  std::vector<double> dense;
+  if (in[kSlots]) {
+    CheckSlots(in);
+    const int64_t columns = in[kParameter].dims[1];
+    dense.resize(static_cast<size_t>(in[kParameter].Size()));
+    for (int64_t i = 0; i < in[kParameter].Size(); ++i) {
+      const int32_t slot = in[kSlots].As<int32_t>()[i / columns];
+      if (slot >= 0) dense[static_cast<size_t>(i)] = gradient({slot, i % columns});
+    }
+    gradient = ReferenceView<double>(in[kParameter]);
+    gradient.data = dense.data();
+  }
+  reference::AdamWStep(gradient, ReferenceView<double>(in[kParameter]), ReferenceView<double>(in[kM]),
+                       ReferenceView<double>(in[kV]), *in[kLearningRate].As<double>(), scale, CheckedStep(in),
+                       a[kBeta1], a[kBeta2], a[kEpsilon], a[kWeightDecay]);
 }
 
 // Elements that become one partial sum.
@@ -127,7 +178,7 @@ void ReferenceGlobalNorm(const Instruction& in) {
 
 }  // namespace
 
-const OpInfo kAdamWOp = {"adamW", 4, 3, 4, CheckAdamW, NoWorkspace, RunAdamW, ReferenceAdamW};
+const OpInfo kAdamWOp = {"adamW", 5, 3, 4, CheckAdamW, AdamWWorkspace, RunAdamW, ReferenceAdamW};
 const OpInfo kGlobalNormOp = {
     "globalNorm", -1, 1, 0, CheckGlobalNorm, GlobalNormWorkspace, RunGlobalNorm, ReferenceGlobalNorm};
 

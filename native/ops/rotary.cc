@@ -4,15 +4,14 @@
 //   pair i of R / 2 is (i, i + R / 2), or (2i, 2i + 1) when interleaved; elements ≥ R are copied; inverse:
 //   −angle.
 // x [B, H, T, D], positions i32 [T] or [B, T], frequencies [R / 2], R ≤ D → y [B, H, T, D] {interleaved,
-// inverse, scale} Layouts: x, y: last dimension contiguous, other strides arbitrary; positions and
-// frequencies any strides. Contract: y is x (same strides) or does not overlap it. The inverse is the
+// inverse, scale} Layouts: x, y: last dimension contiguous, other strides arbitrary; positions any
+// strides, frequencies contiguous. Contract: y is x (same strides) or does not overlap it. The inverse is the
 // gradient. Accuracy: angles, sines and cosines in double, rounded to float; the rotation in float. Source:
 // RoFormer (Su et al. 2021), equation 34.
 
 #include "kernels/reference/rotary.h"
 
-#include <cmath>
-
+#include "ops/chunks.h"
 #include "ops/heads.h"
 #include "ops/op_list.h"
 
@@ -36,7 +35,7 @@ void Check(const Instruction& in) {
                 "rotary: positions must be [length] or [batch, length] of x " + ShapeText(x) + ", but is " +
                     ShapeText(positions));
   HEEDFUL_CHECK(frequencies && frequencies.dtype == x.dtype, "rotary: frequencies must have the dtype of x");
-  HEEDFUL_CHECK(frequencies.rank == 1 && frequencies.dims[0] <= x.dims[3] / 2,
+  HEEDFUL_CHECK(frequencies.rank == 1 && frequencies.Contiguous() && frequencies.dims[0] <= x.dims[3] / 2,
                 "rotary: frequencies must be one per pair of the last dimension of x " + ShapeText(x) +
                     ", but is " + ShapeText(frequencies));
 }
@@ -60,30 +59,57 @@ void Run(const Instruction& in, Context& context) {
   const double sign = in.attributes[kInverse] != 0 ? -1 : 1, scale = in.attributes[kScale];
   float* const cosine = reinterpret_cast<float*>(context.workspace);
   float* const sine = cosine + TableRows(in) * pairs;
-  const int64_t blocks = (length + kTaskPositions - 1) / kTaskPositions;
+  const int64_t blocks = CeilDiv(length, kTaskPositions);
+  const float* table = frequencies.As<float>();
+  const AttentionKernels& kernels = context.kernels.attention;
 
-  // body(b, t) for the positions of task (b, block).
+  // body(b, first, count) for the positions of task (b, block).
   const auto for_positions = [&](int64_t task, auto&& body) {
-    const int64_t b = task / blocks, first = task % blocks * kTaskPositions;
-    for (int64_t t = first; t < std::min(length, first + kTaskPositions); ++t) body(b, t);
+    const int64_t first = task % blocks * kTaskPositions;
+    body(task / blocks, first, std::min(kTaskPositions, length - first));
   };
-  context.Parallel((shared ? 1 : batch) * blocks, [&](int64_t task, int) {
-    for_positions(task, [&](int64_t b, int64_t t) {
-      const double position = sign * positions.As<int32_t>()[PositionOffset(positions, b, t)];
-      for (int64_t i = 0; i < pairs; ++i) {
-        const double angle = position * frequencies.As<float>()[i * frequencies.strides[0]];
-        cosine[(b * length + t) * pairs + i] = static_cast<float>(scale * std::cos(angle));
-        sine[(b * length + t) * pairs + i] = static_cast<float>(scale * std::sin(angle));
+  ForTasks(context, (shared ? 1 : batch) * blocks, TableRows(in) * pairs * 2, [&](int64_t task) {
+    for_positions(task, [&](int64_t b, int64_t first, int64_t count) {
+      for (int64_t t = first; t < first + count; ++t) {
+        const double position = sign * positions.As<int32_t>()[PositionOffset(positions, b, t)];
+        const int64_t row = (b * length + t) * pairs;
+        kernels.rotary_angles(position, table, pairs, scale, cosine + row, sine + row);
       }
     });
   });
-  context.Parallel(batch * blocks, [&](int64_t task, int) {
-    for_positions(task, [&](int64_t b, int64_t t) {
-      const int64_t row = ((shared ? 0 : b * length) + t) * pairs;
-      for (int64_t h = 0; h < heads; ++h) {
-        context.kernels.attention.rotate(
-            HeadData(x, b, h) + t * x.strides[2], HeadData(y, b, h) + t * y.strides[2], cosine + row,
-            sine + row, static_cast<int>(2 * pairs), static_cast<int>(x.dims[3]), interleaved);
+  // Along what lies closest.
+  const bool by_heads = x.strides[1] < x.strides[2];
+  ForTasks(context, batch * blocks, x.Size(), [&](int64_t task) {
+    for_positions(task, [&](int64_t b, int64_t first, int64_t count) {
+      const int64_t angles = ((shared ? 0 : b * length) + first) * pairs;
+      RotaryRows rows{nullptr,
+                      x.strides[2],
+                      nullptr,
+                      y.strides[2],
+                      count,
+                      cosine + angles,
+                      sine + angles,
+                      pairs,
+                      static_cast<int>(pairs),
+                      static_cast<int>(x.dims[3]),
+                      interleaved};
+      const auto rotate = [&](int64_t h, int64_t t) {
+        rows.x = HeadData(x, b, h) + t * x.strides[2];
+        rows.y = HeadData(y, b, h) + t * y.strides[2];
+        kernels.rotate(rows);
+      };
+      if (!by_heads) {
+        for (int64_t h = 0; h < heads; ++h) rotate(h, first);
+        return;
+      }
+      rows.x_row = x.strides[1];
+      rows.y_row = y.strides[1];
+      rows.rows = heads;
+      rows.angle_row = 0;
+      for (int64_t t = first; t < first + count; ++t) {
+        rotate(0, t);
+        rows.cosine += pairs;
+        rows.sine += pairs;
       }
     });
   });

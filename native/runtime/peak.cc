@@ -53,6 +53,35 @@ std::vector<double> MeasureCompute(const ComputePeak& peak, int samples, ThreadP
   });
 }
 
+// Where a function stands in HEEDFUL_UNARY_FUNCTIONS, −1 for no function.
+int FindFunction(const std::string& name) {
+#define HEEDFUL_NAME(function) #function,
+  constexpr const char* kNames[] = {HEEDFUL_UNARY_FUNCTIONS(HEEDFUL_NAME)};
+#undef HEEDFUL_NAME
+  for (int i = 0; i < kUnaryCount; ++i)
+    if (name == kNames[i]) return i;
+  return -1;
+}
+
+// A function by the kernels that compute it, of so few numbers that memory does not matter.
+std::vector<double> MeasureFunction(const ElementwiseKernels& kernels, int function, bool gradient,
+                                    int samples, ThreadPool& pool) {
+  constexpr int64_t kElements = 1920, kRounds = 100;  // whole packs of every instruction set; 10 to 50 µs
+  return Rates(samples, pool, static_cast<double>(kElements * kRounds), [&](int) {
+    alignas(64) float x[kElements], y[kElements];
+    for (int64_t i = 0; i < kElements; ++i) x[i] = static_cast<float>(i % 101) * 0.06f - 3;
+    for (int64_t round = 0; round < kRounds; ++round) {
+      if (gradient) {
+        kernels.unary_gradient[function](x, x, y, kElements);
+      } else {
+        kernels.unary[function](x, y, kElements);
+      }
+    }
+    volatile float keep = y[0];
+    (void)keep;
+  });
+}
+
 // The C library knows how to write without reading first, where that helps.
 void WriteMemory(float* y, int64_t n, int64_t repeats) {
   for (int64_t repeat = 0; repeat < repeats; ++repeat)
@@ -151,6 +180,10 @@ std::vector<double> MeasurePeak(const PeakRequest& request, ThreadPool& pool) {
   ThreadPool::Hold hold(pool);
   if (const ComputePeak* format = FindFormat(kernels, request.name))
     return MeasureCompute(*format, request.samples, pool);
+  constexpr const char* kGradient = " gradient";
+  const size_t at = request.name.find(kGradient);
+  if (const int function = FindFunction(request.name.substr(0, at)); function >= 0)
+    return MeasureFunction(Kernels().elementwise, function, at != std::string::npos, request.samples, pool);
   for (const char* name : {"read", "write", "copy", "update"})
     if (request.name == name) return MeasureMemory(kernels, request, pool);
   HEEDFUL_CHECK(request.name == "handshake",

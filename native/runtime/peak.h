@@ -25,6 +25,8 @@ struct PeakRequest {
 
 // One figure per sample, of all threads of the pool together:
 //   a format            GFLOP/s
+//   a unary function    elements per nanosecond, in the nearest cache; with " gradient" behind its name, its
+//                       gradient
 //   read, write         GB/s
 //   copy, update        GB/s, bytes read plus bytes written
 //   handshake           nanoseconds from one thread to another and back through a cache line, whatever the

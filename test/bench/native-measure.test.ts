@@ -14,7 +14,16 @@ it.each(native.availableIsas())('%s computes, reads, writes, copies and updates'
   const memory = new native.Storage(64 * 1024)
   try {
     expect(native.computeFormats()).toContain('f32')
-    for (const name of [...native.computeFormats(), 'read', 'write', 'copy', 'update', 'handshake']) {
+    for (const name of [
+      ...native.computeFormats(),
+      'read',
+      'write',
+      'copy',
+      'update',
+      'handshake',
+      'exp',
+      'gelu gradient',
+    ]) {
       const figures = await measure(name, 3, [memory], 32 * 1024)
       expect(figures).toHaveLength(3)
       for (const figure of figures) expect(figure).toBeGreaterThan(0)

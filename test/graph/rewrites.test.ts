@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { compile, ops, tensor, Tensor, valueAndGrad } from '../../lib/index.ts'
+import { compile, grad, ops, tensor, Tensor, valueAndGrad } from '../../lib/index.ts'
 import { deviation } from '../reference/deviation.ts'
 
 /** Where tanh is near 1, its derivative 1 − t² keeps few of the digits of t. */
@@ -198,7 +198,8 @@ describe('a residual connection in a norm', () => {
   })
 
   it('does not when its gradient goes elsewhere, too, or what would be added comes from it', () => {
-    const loss = (t: Named): Tensor => sum(tanh(add(rmsNorm(add(t['x']!, t['y']!), t['weight']!), t['x']!)))
+    // Squares: a sum of tanh would cancel, and the loss be off by more than what it is compared by.
+    const loss = (t: Named): Tensor => sum(square(add(rmsNorm(add(t['x']!, t['y']!), t['weight']!), t['x']!)))
     expectGradients(loss, { x, y, weight }, { normGradient: 1, binary: 2 })
     const fn = (t: Named): Tensor => {
       const normed = (): Tensor => sum(tanh(rmsNorm(t['x']!, t['weight']!)))
@@ -287,5 +288,112 @@ describe('the gradient of an embedding that is also the output projection', () =
     const f32 = program.runSync(inputs).grads.data()
     const f64 = program.runSync({ ...inputs, table: ops.cast(inputs.table, 'f64') }).grads.data()
     expect(deviation(f32, f64)).toBeLessThan(tolerance)
+  })
+})
+
+describe('the cross-entropy of a product', () => {
+  const { crossEntropy, reshape } = ops
+  const classes = tensor.randn([24, 16], { seed: 7 })
+  const targets = tensor([3, 0, -100, 23, 7, 3], { dtype: 'i32' })
+  const logits = ({ x, w, bias }: Named): Tensor => matmul(x!, transpose(w!), bias ? { bias } : {})
+  const given = { x, w: classes }
+
+  it('does not store the logits', () => {
+    expectRewritten((t) => crossEntropy(logits(t), targets), given, ['linearCrossEntropy'])
+    expectRewritten(
+      (t) => crossEntropy(add(logits(t), bias), targets, { labelSmoothing: 0.1, reduction: 'sum' }),
+      given,
+      ['linearCrossEntropy'],
+    )
+    const batch = tensor.randn([2, 3, 16], { seed: 8 })
+    expectRewritten((t) => crossEntropy(reshape(logits(t), [6, 24]), targets), { x: batch, w: classes }, [
+      'linearCrossEntropy',
+    ])
+  })
+
+  it('nor their gradients', () => {
+    const alone = { linearCrossEntropy: 1, matmul: 0, crossEntropy: 0, crossEntropyGradient: 0, copy: 0 }
+    expectGradients((t) => crossEntropy(logits(t), targets), given, alone)
+    const biased = (t: Named): Tensor => add(matmul(t['x']!, transpose(t['w']!)), t['bias']!)
+    expectGradients((t) => crossEntropy(biased(t), targets), { ...given, bias }, alone)
+    expectGradients((t) => crossEntropy(logits(t), targets, { reduction: 'sum' }), { ...given, bias }, alone)
+    const batch = tensor.randn([2, 3, 16], { seed: 8 })
+    const flat = (t: Named): Tensor => crossEntropy(reshape(logits(t), [6, 24]), targets)
+    expectGradients(flat, { x: batch, w: classes }, alone)
+    expectGradients(flat, { x: batch, w: classes, bias }, alone)
+    expectGradients((t) => crossEntropy(logits({ ...t, x: tanh(t['x']!) }), targets), given, {
+      ...alone,
+      unaryGradient: 1,
+    })
+    expectGradients((t) => add(crossEntropy(logits(t), targets), mean(square(t['w']!))), given, alone)
+  })
+
+  it('stores what something else reads, or what has to be scaled', () => {
+    const stored = { linearCrossEntropy: 0, crossEntropy: 1, crossEntropyGradient: 1 }
+    expectGradients((t) => multiply(crossEntropy(logits(t), targets), 0.5), given, stored)
+    expectGradients((t) => mean(crossEntropy(logits(t), targets, { reduction: 'none' })), given, stored)
+    expectGradients((t) => crossEntropy(matmul(t['x']!, t['w']!), targets), { x, w }, stored)
+    expectGradients(
+      (t) => {
+        const y = logits(t)
+        return add(crossEntropy(y, targets), mean(square(y)))
+      },
+      given,
+      stored,
+    )
+    expectRewritten(
+      (t) => {
+        const y = logits(t)
+        return [crossEntropy(y, targets), y]
+      },
+      given,
+      ['matmul', 'crossEntropy'],
+    )
+    expectRewritten((t) => crossEntropy(relu(logits(t)), targets), given, ['matmul', 'crossEntropy'])
+  })
+})
+
+describe('the gradient of an embedding that is only stepped along', () => {
+  const rows = 40
+  const ids = tensor([7, 0, 39, 7, 3], { dtype: 'i32' })
+  const gradient = tensor.randn([5, 12], { seed: 9 })
+  const train =
+    (given: Tensor, alsoGiveIt: boolean, paddingIndex?: number) =>
+    ({ table, m, v }: Named): Tensor[] => {
+      const options = paddingIndex === undefined ? {} : { paddingIndex }
+      const made = grad(() => sum(multiply(ops.embedding(table!, given, options), gradient)), table!)({})
+      const norm = ops.globalNorm([made])
+      const step = ops.reshape(tensor([2], { dtype: 'i32' }), [])
+      const learningRate = ops.fill([], 0.1)
+      const updated = ops.adamWStep(table!, { gradient: made, m: m!, v: v!, step, learningRate, weightDecay: 0.1 })
+      return [add(updated, 0), add(m!, 0), add(v!, 0), norm, ...(alsoGiveIt ? [made] : [])]
+    }
+  const state = (): Named =>
+    Object.fromEntries(['table', 'm', 'v'].map((name, seed) => [name, ops.square(tensor.randn([rows, 12], { seed }))]))
+  const run = (fn: (inputs: Named) => Tensor[]): { instructions: readonly string[]; results: Tensor[] } => {
+    using program = compile(fn)
+    return { results: program.runSync(state()), instructions: program.instructions }
+  }
+
+  it.each([undefined, 7])('is stored as the rows of the ids, with the same numbers (padding %s)', (padding) => {
+    const few = run(train(ids, false, padding))
+    const whole = run(train(ids, true, padding))
+    expect(count(few.instructions, 'embeddingRows')).toBe(1)
+    expect(count(few.instructions, 'embeddingGradient')).toBe(0)
+    expect(count(whole.instructions, 'embeddingGradient')).toBe(1)
+    for (const i of [0, 1, 2]) expect(few.results[i]!.data()).toEqual(whole.results[i]!.data())
+    expect(deviation(few.results[3]!.data(), whole.results[3]!.data())).toBeLessThan(tolerance)
+  })
+
+  it('is stored whole where there are as many ids as rows', () => {
+    const many = tensor(
+      Int32Array.from({ length: rows }, (_, i) => (i * i) % rows),
+      { dtype: 'i32' },
+    )
+    const { instructions } = run((t) => {
+      const made = grad(() => sum(square(ops.embedding(t['table']!, many))), t['table']!)({})
+      return [ops.globalNorm([made])]
+    })
+    expect(count(instructions, 'embeddingRows')).toBe(0)
   })
 })

@@ -1,70 +1,21 @@
-import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { writeSafetensors } from '../../lib/checkpoint/safetensors.ts'
 import { AutoModelForCausalLM, type CausalLM } from '../../lib/generate/causal-lm.ts'
 import { AutoModel, AutoModelForSequenceClassification } from '../../lib/models/auto.ts'
 import type { ModelInputs } from '../../lib/models/model-inputs.ts'
-import { fromData, type Tensor } from '../../lib/tensor/tensor.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { goldens, makeFolder, type Sampled } from '../reference/decoder-goldens.ts'
 import { deviation, norm } from '../reference/deviation.ts'
-import { weightValues } from '../reference/weight-values.ts'
 import { bits } from './reference-suite.ts'
 
-/** What make-decoders.py keeps of a tensor: every so many numbers. */
-interface Sampled {
-  l2: number
-  sum: number
-  step: number
-  samples: number[]
-}
-interface Side {
-  loss: number
-  logits: Sampled
-  hiddenStates: Sampled[]
-}
-interface Files {
-  config: Record<string, unknown>
-  tensors: Record<string, number[]>
-}
-interface Case extends Files {
-  given: Record<string, unknown>
-  right: Side
-  left: Side
-  gradients: Record<string, Sampled>
-  greedy: number[][]
-  classification?: Files & { loss: number; logits: number[][]; gradients: Record<string, Sampled> }
-}
-interface Goldens {
-  rows: number[][]
-  newTokens: number
-  cases: Record<string, Case>
-}
-
-const goldens = JSON.parse(
-  gunzipSync(readFileSync(new URL('../reference/decoders.json.gz', import.meta.url))).toString(),
-) as Goldens
 const width = Math.max(...goldens.rows.map((row) => row.length))
 
 /** f32 arithmetic against f64: some rounding errors of 6e-8 in a row, relative to the largest value. */
 const tolerance = 5e-6
 /** They add up over layers: the model with seven of them (four norms each) is off by up to 8e-6. */
 const toleranceOf = (states: readonly unknown[]): number => (states.length > 4 ? 2 : 1) * tolerance
-
-/** A model folder with the weights of the rule. */
-async function makeFolder({ config, tensors }: Files): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'heedful-'))
-  const weights = Object.entries(tensors).map(([name, shape]): [string, Tensor] => [
-    name,
-    fromData(weightValues(name, shape), { shape }),
-  ])
-  await writeSafetensors(join(folder, 'model.safetensors'), weights, { format: 'pt' })
-  await writeFile(join(folder, 'config.json'), JSON.stringify(config))
-  for (const [, weight] of weights) weight.dispose()
-  return folder
-}
 
 /** The rows of the goldens, filled up on one side. */
 function padded(left: boolean): Required<Pick<ModelInputs, 'inputIds' | 'attentionMask'>> & { labels: number[][] } {
@@ -159,6 +110,7 @@ describe.each(Object.entries(goldens.cases))('%s: what transformers computed', (
     const copy = await mkdtemp(join(tmpdir(), 'heedful-'))
     try {
       await model.savePretrained(copy)
+      expect(await readFile(join(copy, 'config.json'), 'utf8')).not.toMatch(/softcapping": \d+,?\n/)
       using loaded = await AutoModelForCausalLM.fromPretrained(copy)
       expect(loaded.body.config).toEqual(model.body.config)
       const parameters = loaded.parameters()
@@ -188,4 +140,86 @@ it.each(classifiers)('%s classifies sequences by their last token', async (_, go
   } finally {
     await rm(folder, { recursive: true })
   }
+})
+
+/** Fields of config.json that change the mathematics, and what the error says. */
+const refused: [string, string, Record<string, unknown>, RegExp][] = [
+  ['llama', 'a scaling that is not known', { rope_scaling: { type: 'ntk', factor: 2 } }, /rope_scaling\.type "ntk" is not/],
+  ['llama', 'a key of rotary positions', { rope_parameters: { mrope_section: [4, 4] } }, /rope_parameters\.mrope_section/],
+  ['llama', 'a scaling without its factor', { rope_scaling: { type: 'linear' } }, /rope_scaling\.factor should be a number/],
+  ['llama', 'divisors of other lengths', { rope_scaling: { type: 'longrope', short_factor: [1], long_factor: [1] } }, /shortFactor should be 8 numbers/],
+  ['llama', 'a part of each head', { partial_rotary_factor: 0.5 }, /partial_rotary_factor/],
+  ['llama', 'a window', { sliding_window: 4 }, /sliding_window 4 is not supported/],
+  ['mistral', 'a window that is no number', { sliding_window: 'wide' }, /sliding_window should be a whole number/],
+  ['qwen2', 'layers of another type', { layer_types: ['full_attention', 'linear_attention'] }, /layer_types "linear_attention"/],
+  ['qwen2', 'windows without a width', { layer_types: ['full_attention', 'sliding_attention'] }, /there is no sliding_window/],
+  ['gemma2', 'tokens that see what follows', { use_bidirectional_attention: true }, /use_bidirectional_attention true/],
+  ['gemma3', 'a cap that transformers leaves out', { attn_logit_softcapping: 50 }, /attn_logit_softcapping 50/],
+  ['gemma3', 'another scaling of local layers', { rope_scaling: null, rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 } } }, /sliding_attention\.rope_type/],
+  ['phi3', 'a scaling of others', { rope_scaling: { type: 'linear', factor: 2 } }, /rope_scaling\.type "linear" is not supported; supported: default, longrope/],
+  ['olmo2', 'clipped projections', { clip_qkv: 8 }, /clip_qkv 8/],
+  ['gpt-neox', 'heads of another activation', { hidden_act: 'snake' }, /hidden_act "snake"/],
+  ['mixtral', 'a loss of the router', { output_router_logits: true }, /output_router_logits true/],
+  ['qwen3-moe', 'layers that are none', { decoder_sparse_step: 0 }, /decoder_sparse_step should be/],
+] // prettier-ignore
+
+it.each(refused)('%s refuses %s by name', async (name, _, change, message) => {
+  const { given, tensors } = goldens.cases[name]!
+  const folder = await makeFolder({ config: { ...given, ...change }, tensors })
+  await expect(AutoModelForCausalLM.fromPretrained(folder)).rejects.toThrow(message)
+  await rm(folder, { recursive: true })
+})
+
+describe('windows and padding', () => {
+  it('leaves padding out wherever it stands, at the positions of its columns', async () => {
+    const folder = await makeFolder(goldens.cases['llama']!)
+    using model = await AutoModelForCausalLM.fromPretrained(folder)
+    using gap = await model.run({ inputIds: [[5, 0, 17, 42]], attentionMask: [[1, 0, 1, 1]] })
+    using whole = await model.run({ inputIds: [[5, 17, 42]] })
+    const rows = (gap.logits!.toArray() as number[][][])[0]!
+    expect(rows[1]!.every((value) => value === 0)).toBe(true)
+    // Its distances differ from those of a row without the gap.
+    expect(deviation(rows[3]!, (whole.logits!.toArray() as number[][][])[0]![2]!)).toBeGreaterThan(1e-3)
+    await rm(folder, { recursive: true })
+  })
+
+  it('refuses gaps in rows that are longer than a window', async () => {
+    const folder = await makeFolder(goldens.cases['mistral']!)
+    using model = await AutoModelForCausalLM.fromPretrained(folder)
+    const gap = { inputIds: [[5, 0, 17, 42, 8, 9]], attentionMask: [[1, 0, 1, 1, 1, 1]] }
+    await expect(model.run(gap)).rejects.toThrow(/run: attentionMask has padding between tokens/)
+    await rm(folder, { recursive: true })
+  })
+})
+
+describe('generate', () => {
+  it('ends rows with the tokens that config.json names, and with those it is told', async () => {
+    const { given, tensors, greedy } = goldens.cases['llama']!
+    const [first, second] = greedy[0]!
+    const folder = await makeFolder({ config: { ...given, eos_token_id: [second, 60] }, tensors })
+    using model = await AutoModelForCausalLM.fromPretrained(folder)
+    expect(first).not.toBe(second)
+    const inputs = { inputIds: goldens.rows.slice(0, 1) }
+    expect(await model.generate(inputs, { maxNewTokens: 8 })).toEqual([[first, second]])
+    expect(await model.generate(inputs, { maxNewTokens: 8, stopTokens: [first!] })).toEqual([[first]])
+    expect(await model.generate(inputs, { maxNewTokens: 0 })).toEqual([[]])
+    const copy = await mkdtemp(join(tmpdir(), 'heedful-'))
+    await model.savePretrained(copy)
+    using again = await AutoModelForCausalLM.fromPretrained(copy)
+    expect(again.eosTokenIds).toEqual([second, 60])
+    for (const made of [folder, copy]) await rm(made, { recursive: true })
+  })
+
+  it('complains', async () => {
+    const folder = await makeFolder(goldens.cases['llama']!)
+    using model = await AutoModelForCausalLM.fromPretrained(folder)
+    const of = (inputs: unknown, options?: unknown) => model.generate(inputs as never, options as never)
+    await expect(of({ inputIds: [[]] })).rejects.toThrow(/generate: row 0 has no tokens/)
+    await expect(of({ inputIds: [[1]], masks: [] })).rejects.toThrow(/generate: unknown option "masks"/)
+    await expect(of({ inputIds: [[1]] }, { maxNewTokens: -1 })).rejects.toThrow(/generate: maxNewTokens should be/)
+    await expect(of({ inputIds: [[1]] }, { stopTokens: 3 })).rejects.toThrow(/generate: stopTokens should be an array/)
+    await expect(of({ inputIds: [[61]] })).rejects.toThrow(/token ids should be from 0 to 60, got 61/)
+    await expect(of({ inputIds: [[1]] }, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/)
+    await rm(folder, { recursive: true })
+  })
 })

@@ -10,6 +10,7 @@ import { AutoModelForMaskedLM } from '../../lib/models/auto.ts'
 import type { DecoderModel } from '../../lib/models/decoder-model.ts'
 import { loadDecoder, saveDecoder } from '../../lib/models/pretrained.ts'
 import { loadDTypes, type LoadDType } from '../../lib/models/weight-formats.ts'
+import type { GatedFeedForward } from '../../lib/nn/feed-forward.ts'
 import { valueAndGrad } from '../../lib/ops/gradients.ts'
 import { dequantize, QuantizedMatrix } from '../../lib/ops/quantize.ts'
 import { tensor } from '../../lib/tensor/create.ts'
@@ -40,7 +41,7 @@ const formatOf = (weight: Tensor): string =>
 const formats = (model: DecoderModel): Record<string, string> => ({
   embedding: formatOf(model.tokenEmbedding.weight),
   query: formatOf(model.layers[0]!.attention.query!.weight),
-  down: formatOf(model.layers[0]!.mlp.down.weight),
+  down: formatOf((model.layers[0]!.mlp as GatedFeedForward).down.weight),
   norm: formatOf(model.norm.weight),
 })
 

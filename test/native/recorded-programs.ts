@@ -48,7 +48,19 @@ const functions: readonly (() => void)[] = [
   },
   () => differentiate((x) => ops.crossEntropy(x, i32(0, 1, 2, -100, 4), { labelSmoothing: 0.1, reduction: 'none' })),
   () => differentiate((x) => ops.linearCrossEntropy(x, f32(9, 7), i32(0, 1, 2, -100, 8), { bias: f32(9) })),
+  () =>
+    differentiate((x) =>
+      ops.mixtureOfExperts(x, ops.softmax(ops.slice(x, 1, 0, 3)), f32(3, 8, 7), f32(3, 7, 4), { topK: 2 }),
+    ),
   () => differentiate((x) => ops.embedding(x, i32(0, 4, 4, 1), { paddingIndex: 1 })),
+  () => {
+    const [table, m, v, step] = [f32(9, 7), f32(9, 7), f32(9, 7), ops.reshape(i32(1), [])]
+    using program = compile(({ rate }: { rate: Tensor }) => {
+      const gradient = grad(() => ops.sum(ops.square(ops.embedding(table, i32(0, 4, 4, 1)))), table)({})
+      return ops.adamWStep(table, { gradient, m, v, step, learningRate: ops.reshape(rate, []) })
+    })
+    program.runSync({ rate: f32(1) })
+  },
   () =>
     differentiate((x) => {
       const heads = ops.reshape(ops.concat([x, ops.exp(x)], 1), [1, 5, 2, 7]).transpose([0, 2, 1, 3])

@@ -22,7 +22,7 @@ const guardBytes = 256
  * looks behind its workspace.
  */
 export class GuardedProgram {
-  /** Names of the operations that the function called, and those of its gradient. */
+  /** Names of the operations that the function called, those of its gradient, and those of rewrites. */
   readonly operations: readonly string[]
   readonly #lowered: Lowered
   readonly #inputs: readonly { name: string; operand: Operand | undefined; updated: boolean }[]
@@ -45,7 +45,7 @@ export class GuardedProgram {
         definition.outputs.map(({ updates }) => read[definition.operands.findIndex(({ name }) => name === updates)]),
       ),
     )
-    this.operations = trace.nodes.map(({ definition }) => definition.name)
+    this.operations = [...trace.nodes, ...graph.nodes].map(({ definition }) => definition.name)
     this.#lowered = lower(graph, inputs)
     const operands = this.#lowered.instructions.flatMap((instruction) =>
       instruction.operands.filter((o) => o !== undefined),

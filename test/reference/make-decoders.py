@@ -4,7 +4,7 @@
     .venv/bin/python test/reference/make-decoders.py
 
 Weights come from the rule of weight-values.ts, so that no files of weights are needed; everything is computed in
-float64. Made with transformers 5.18.0 and torch 2.13.0. Not part of the test suite:
+float64. Made with transformers 5.24.0 and torch 2.13.0. Not part of the test suite:
 neither users nor CI need Python.
 """
 
@@ -82,6 +82,11 @@ CASES = {
                           rope_scaling={"type": "longrope", "short_factor": LONG["short_factor"][:6],
                                         "long_factor": LONG["long_factor"][:6]}),
     "olmo2": dict(LLAMA, model_type="olmo2", rope_theta=5e5),
+    "mixtral": dict(LLAMA, model_type="mixtral", num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
+    "qwen2-moe": dict(LLAMA, model_type="qwen2_moe", num_experts=4, num_experts_per_tok=2, moe_intermediate_size=20,
+                      shared_expert_intermediate_size=28, decoder_sparse_step=2, num_hidden_layers=3),
+    "qwen3-moe": dict(LLAMA, model_type="qwen3_moe", num_experts=5, num_experts_per_tok=3, moe_intermediate_size=20,
+                      head_dim=12, norm_topk_prob=True, mlp_only_layers=[0]),
     "gpt-neox": dict(COMMON, model_type="gpt_neox", intermediate_size=64, num_attention_heads=2, rotary_pct=0.25,
                      hidden_act="gelu"),
     "gpt-neox-sequential": dict(COMMON, model_type="gpt_neox", intermediate_size=64, use_parallel_residual=False,
@@ -145,7 +150,8 @@ def filled(auto, given, tensors, folder):
     folder = pathlib.Path(folder)
     save_file({name: values(name, shape) for name, shape in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(given))
-    model, info = auto.from_pretrained(folder, attn_implementation="exact", output_loading_info=True, dtype=torch.float32)
+    model, info = auto.from_pretrained(folder, attn_implementation="exact", experts_implementation="eager",
+                                       output_loading_info=True, dtype=torch.float32)
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
     if model.can_generate():
         model.generation_config.eos_token_id = None
@@ -187,9 +193,12 @@ def close(a, b):
 
 
 def gradients(model, tensors):
-    """By the names of the checkpoint: that of GPT-NeoX's output projection is another in transformers."""
-    names = {name: "embed_out.weight" if name == "lm_head.weight" and name not in tensors else name
-             for name, _ in model.named_parameters()}
+    """By the names of the checkpoint, some of which transformers has changed since."""
+    names = {name: name for name, _ in model.named_parameters()}
+    if "embed_out.weight" in tensors:
+        names["lm_head.weight"] = "embed_out.weight"
+    if any("block_sparse_moe" in name for name in tensors):
+        names = {name: name.replace("mlp.gate.", "block_sparse_moe.gate.") for name in names}
     return {names[name]: summary(p.grad, 4) for name, p in model.named_parameters()}
 
 

@@ -112,6 +112,36 @@ def case(name, architecture, config, labels, left=False, lengths=(9, 6, 4), writ
     }
 
 
+def with_head(name, architecture, config):
+    """Of what says something about one text, which ends with the token 2."""
+    config._attn_implementation = "eager"
+    config.num_labels = 3
+    model = getattr(transformers, architecture)(config).double().eval()
+    weights = set_weights(model)
+    is_answer = architecture.endswith("QuestionAnswering")
+    mask = padded((7, 7) if is_answer else (9, 6, 4), 7 if is_answer else 9)
+    source = torch.where(mask.bool(), ids(f"{name} source", mask.shape), config.pad_token_id)
+    for row, length in zip(source, mask.sum(1)):
+        row[length - 1] = 2
+    labels = (
+        {"start_positions": torch.tensor([2, 0]), "end_positions": torch.tensor([4, 6])}
+        if is_answer
+        else {"labels": torch.tensor([2, 0, 1])}
+    )
+    outputs = model(input_ids=source, attention_mask=mask, **labels)
+    outputs.loss.backward()
+    logits = torch.stack([outputs.start_logits, outputs.end_logits], -1) if is_answer else outputs.logits
+    return {
+        "name": name,
+        "config": {k: v for k, v in {**config.to_dict(), "architectures": [architecture]}.items() if v is not None},
+        "weights": weights,
+        "inputs": {k: v.tolist() for k, v in {"input_ids": source, "attention_mask": mask, **labels}.items()},
+        "logits": logits.tolist(),
+        "loss": outputs.loss.item(),
+        "gradients": {n: summary(p.grad) for n, p in model.named_parameters() if p.grad is not None},
+    }
+
+
 def targets(name, lengths, width, last=None):
     kept = padded(lengths, width)
     labels = torch.where(kept.bool(), ids(f"{name} target", kept.shape), -100)
@@ -152,6 +182,13 @@ all_cases = [
          T.MarianConfig(**{**marian, "share_encoder_decoder_embeddings": False, "decoder_vocab_size": V + 2}), two),
 ]
 
+heads = [
+    with_head("bart, classes", "BartForSequenceClassification", T.BartConfig(**bart)),
+    with_head("bart, answers", "BartForQuestionAnswering", T.BartConfig(**bart)),
+    with_head("mbart, classes", "MBartForSequenceClassification", T.MBartConfig(**bart)),
+    with_head("mbart, answers", "MBartForQuestionAnswering", T.MBartConfig(**bart)),
+]
+
 
 def rounded(x):
     if isinstance(x, float):
@@ -162,7 +199,7 @@ def rounded(x):
 
 
 versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
-text = json.dumps(rounded({**versions, "cases": all_cases}), separators=(",", ":"))
+text = json.dumps(rounded({**versions, "cases": all_cases, "heads": heads}), separators=(",", ":"))
 path = Path(__file__).with_name("seq2seq.json.gz")
 path.write_bytes(gzip.compress(text.encode(), mtime=0))
 print(f"{len(all_cases)} cases, {path.stat().st_size >> 10} KiB")

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import {
+  AutoModelForCausalLM,
   AutoModelForSeq2SeqLM,
   CharTokenizer,
   DecoderModel,
@@ -16,6 +17,7 @@ import {
   type DecoderConfig,
 } from '../../lib/index.ts'
 import { Random } from '../../lib/tensor/random.ts'
+import { goldens, makeFolder } from './decoder-goldens.ts'
 import { writeReferenceModel } from './weight-values.ts'
 
 const text = 'Ein Mann fährt\nFahrrad – 自転車 🚲.'
@@ -56,6 +58,21 @@ async function main(folder: string): Promise<void> {
   }
 }
 
+/** Those of decoder-goldens.ts, read and written. */
+async function saveFamilies(folder: string): Promise<void> {
+  for (const [name, golden] of Object.entries(goldens.cases)) {
+    const source = await makeFolder(golden)
+    using model = await AutoModelForCausalLM.fromPretrained(source)
+    const ids = goldens.rows[0]!
+    using outputs = await model.run({ inputIds: [ids] })
+    const target = join(folder, `family-${name}`)
+    await model.savePretrained(target)
+    const seen = { ids, logits: (outputs.logits!.toArray() as number[][][])[0] }
+    await writeFile(join(target, 'expected-by-heedful.json'), JSON.stringify(seen))
+    await rm(source, { recursive: true })
+  }
+}
+
 /** The models of seq2seq.json.gz as they come back from here. */
 async function saveSeq2Seq(folder: string): Promise<void> {
   const path = fileURLToPath(new URL('seq2seq.json.gz', import.meta.url))
@@ -84,3 +101,4 @@ async function saveSeq2Seq(folder: string): Promise<void> {
 const folder = process.argv[2]
 if (!folder) throw new Error('expected a folder to write in')
 void main(folder).then(() => saveSeq2Seq(folder))
+  .then(() => saveFamilies(folder))

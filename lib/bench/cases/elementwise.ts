@@ -17,7 +17,7 @@ const quickMlp = { ...mlp, quick: true }
 const residual = example('GPT-2 residual, 512 tokens', 512, 768, true)
 const llama = example('Llama-1B MLP, 128 tokens', 128, 8192, true)
 
-/** Matrices of one shape in, one out; `flops` for each element. */
+/** Matrices of one shape in, one out; `flops` for each element, most of them those of a `function` of it. */
 const elementwise = (
   op: string,
   variant: string | undefined,
@@ -26,7 +26,7 @@ const elementwise = (
   matrices: readonly string[],
   run: (inputs: Tensors) => Tensor,
   examples: readonly Example[],
-  written = 1,
+  { written = 1, of }: { written?: number; of?: string } = {},
 ): Family => ({
   op,
   ...(variant && { variant }),
@@ -39,6 +39,7 @@ const elementwise = (
       read: matrices.length * bytesOf(rows!, columns!),
       written: written * bytesOf(rows!, columns!),
     },
+    ...(of !== undefined && { function: { name: of, elements: rows! * columns! } }),
     inputs: Object.fromEntries(matrices.map((name) => [name, floats(rows!, columns!)])),
     run,
   }),
@@ -53,6 +54,7 @@ const gradientOf =
     grad(() => sum(multiply(f(inputs), inputs['gradient']!)), inputs[wrt]!)({})
 
 const gates = { swiglu, geglu }
+const gateFunctions = { swiglu: 'silu', geglu: 'gelu' }
 const gateFlops = { swiglu: operations.silu + 1, geglu: operations.gelu + 1 }
 
 const dropoutFamily: Family = {
@@ -69,9 +71,16 @@ const dropoutFamily: Family = {
 
 export const elementwiseFamilies: readonly Family[] = [
   ...Object.entries(functions).map(([op, f]) =>
-    elementwise(op, undefined, 'unary', operations[op as keyof typeof functions], ['x'], ({ x }) => f(x!), [
-      quick.has(op) ? quickMlp : mlp,
-    ]),
+    elementwise(
+      op,
+      undefined,
+      'unary',
+      operations[op as keyof typeof functions],
+      ['x'],
+      ({ x }) => f(x!),
+      [quick.has(op) ? quickMlp : mlp],
+      { of: op },
+    ),
   ),
   ...(['gelu', 'silu'] as const).map((op) =>
     elementwise(
@@ -82,13 +91,16 @@ export const elementwiseFamilies: readonly Family[] = [
       ['x', 'gradient'],
       gradientOf(({ x }) => functions[op](x!), 'x'),
       [mlp],
+      { of: `${op} gradient` },
     ),
   ),
   ...Object.entries(gates).flatMap(([op, gate]) => {
     const flops = gateFlops[op as keyof typeof gates]
     const run = ({ gate: g, up }: Tensors): Tensor => gate(g!, up!)
     return [
-      elementwise(op, undefined, 'gated', flops, ['gate', 'up'], run, [op === 'swiglu' ? llama : mlp]),
+      elementwise(op, undefined, 'gated', flops, ['gate', 'up'], run, [op === 'swiglu' ? llama : mlp], {
+        of: gateFunctions[op as keyof typeof gates],
+      }),
       elementwise(
         op,
         'backward',
@@ -97,7 +109,7 @@ export const elementwiseFamilies: readonly Family[] = [
         ['gate', 'up', 'gradient'],
         gradientOf(run, 'gate'),
         [mlp],
-        2,
+        { written: 2, of: `${gateFunctions[op as keyof typeof gates]} gradient` },
       ),
     ]
   }),

@@ -1,6 +1,7 @@
 import { caseOf, type Case, type Family } from '../case.ts'
 import { attentionFamilies } from './attention.ts'
 import { elementwiseFamilies } from './elementwise.ts'
+import { expertFamilies } from './experts.ts'
 import { matmulFamilies } from './matmul.ts'
 import { memoryFamilies } from './memory.ts'
 import { rowFamilies } from './rows.ts'
@@ -9,6 +10,7 @@ import { rowFamilies } from './rows.ts'
 export const families: readonly Family[] = [
   ...matmulFamilies,
   ...attentionFamilies,
+  ...expertFamilies,
   ...rowFamilies,
   ...elementwiseFamilies,
   ...memoryFamilies,
@@ -35,6 +37,7 @@ export const unbenched: Readonly<Record<string, string>> = {
   pad: 'a copy, as concat, and a fill',
   cacheWrite: 'moves the keys of a few tokens; a copy, as concat',
   quantizedCacheWrite: 'rounds the keys of a few tokens',
+  embeddingRows: 'copies the gradients of a few tokens, as embedding does',
   cast: 'a copy, as concat',
   subtract: asAdd,
   divide: asAdd,

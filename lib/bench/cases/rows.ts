@@ -1,10 +1,11 @@
 import { crossEntropy } from '../../ops/cross-entropy.ts'
 import { linearCrossEntropy } from '../../ops/linear-cross-entropy.ts'
-import { multiply } from '../../ops/elementwise.ts'
+import { add, multiply } from '../../ops/elementwise.ts'
 import { grad } from '../../ops/gradients.ts'
 import { layerNorm, rmsNorm } from '../../ops/norm.ts'
 import { max, mean, min, sum } from '../../ops/reduce.ts'
 import { logSoftmax, softmax } from '../../ops/softmax.ts'
+import { slice } from '../../ops/view.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { bytesOf, floats, indices, type Example, type Family, type Input, type Tensors } from '../case.ts'
 import { operations } from './operations.ts'
@@ -20,6 +21,8 @@ const example = (name: string, rows: number, columns: number, quick = false): Ex
 interface RowWork {
   /** Operations for each element. */
   readonly flops: number
+  /** Most of them are one of this function for each element. */
+  readonly of?: string
   /** Matrices read and written. */
   readonly read: number
   readonly written: number
@@ -30,7 +33,7 @@ const rowwise = (
   op: string,
   variant: string | undefined,
   instruction: string,
-  { flops, read, written }: RowWork,
+  { flops, of, read, written }: RowWork,
   inputs: (rows: number, columns: number) => Readonly<Record<string, Input>>,
   run: (inputs: Tensors) => Tensor,
   examples: readonly Example[],
@@ -44,6 +47,7 @@ const rowwise = (
     const matrix = bytesOf(rows!, columns!)
     return {
       work: { flops: flops * rows! * columns!, read: read * matrix, written: written * matrix },
+      ...(of !== undefined && { function: { name: of, elements: rows! * columns! } }),
       inputs: inputs(rows!, columns!),
       run,
     }
@@ -69,7 +73,7 @@ const softmaxFamilies: readonly Family[] = [
     'softmax',
     undefined,
     'softmax',
-    { flops: exp + 4, read: 1, written: 1 },
+    { of: 'exp', flops: exp + 4, read: 1, written: 1 },
     matrix,
     ({ x }) => softmax(x!),
     softmaxExamples,
@@ -78,7 +82,7 @@ const softmaxFamilies: readonly Family[] = [
     'logSoftmax',
     undefined,
     'softmax',
-    { flops: exp + 4, read: 1, written: 1 },
+    { of: 'exp', flops: exp + 4, read: 1, written: 1 },
     matrix,
     ({ x }) => logSoftmax(x!),
     softmaxExamples.slice(1),
@@ -96,7 +100,7 @@ const softmaxFamilies: readonly Family[] = [
     'logSoftmax',
     'backward',
     'softmaxGradient',
-    { flops: exp + 3, read: 2, written: 1 },
+    { of: 'exp', flops: exp + 3, read: 2, written: 1 },
     withGradient,
     gradientOf(({ x }) => logSoftmax(x!)),
     softmaxExamples.slice(0, 1),
@@ -136,6 +140,19 @@ const normFamilies: readonly Family[] = [
     gradientOf(layer),
     layerExamples.slice(0, 2),
   ),
+  rowwise(
+    'layerNorm',
+    'with the residual sum before it',
+    'norm',
+    { flops: 9, read: 2, written: 2 },
+    (rows, columns) => ({ ...normInputs('weight', 'bias')(rows, columns), residual: floats(rows, columns) }),
+    ({ x, residual, weight, bias }) => {
+      const added = add(x!, residual!)
+      // A row of both results: neither is left out.
+      return add(slice(layerNorm(added, weight!, bias!), 0, 0, 1), slice(added, 0, 0, 1))
+    },
+    layerExamples.slice(0, 2),
+  ),
   rowwise('rmsNorm', undefined, 'norm', { flops: 4, read: 1, written: 1 }, normInputs('weight'), rms, rmsExamples),
   rowwise(
     'rmsNorm',
@@ -159,7 +176,7 @@ const lossFamilies: readonly Family[] = [
     'crossEntropy',
     undefined,
     'crossEntropy',
-    { flops: exp + 3, read: 1, written: 0 },
+    { of: 'exp', flops: exp + 3, read: 1, written: 0 },
     lossInputs,
     loss,
     lossExamples,
@@ -168,7 +185,7 @@ const lossFamilies: readonly Family[] = [
     'crossEntropy',
     'backward',
     'crossEntropyGradient',
-    { flops: exp + 2, read: 1, written: 1 },
+    { of: 'exp', flops: exp + 2, read: 1, written: 1 },
     lossInputs,
     (inputs) => grad(() => loss(inputs), inputs['x']!)({}),
     lossExamples.slice(0, 1),

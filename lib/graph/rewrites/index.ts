@@ -1,5 +1,6 @@
 import { removeDeadNodes, schedule, type Graph } from '../graph.ts'
-import { dropUnitFactor, fuseEmbeddingGradient } from './fuse-gradients.ts'
+import { dropUnitFactor, fuseEmbeddingGradient, storeRowsOfEmbeddingGradient } from './fuse-gradients.ts'
+import { fuseLinearCrossEntropy } from './fuse-loss.ts'
 import { fuseActivation, fuseActivationGradient, fuseBias } from './fuse-matmul.ts'
 import { fuseResidualNorm, fuseResidualNormGradient } from './fuse-norm.ts'
 import type { Precision } from '../precision.ts'
@@ -11,8 +12,10 @@ import { applyRule, type Rule } from './rewriter.ts'
 const rules: readonly Rule[] = [
   dropUnitFactor,
   fuseEmbeddingGradient,
+  storeRowsOfEmbeddingGradient,
   transposeProduct,
   fuseBias,
+  fuseLinearCrossEntropy,
   fuseActivation,
   fuseActivationGradient,
   fuseResidualNorm,

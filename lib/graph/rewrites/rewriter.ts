@@ -6,12 +6,16 @@ import { countUses, Replacements, schedule, type Graph } from '../graph.ts'
 export interface Rewriter {
   /** How often a value is read, outputs included. */
   uses(value: Value): number
+  /** The nodes that read a value, each once. */
+  readers(value: Value): readonly Node[]
   /** The input `name` of a node, after earlier rewrites. */
   input(node: Node, name: string): Value | undefined
   /** Whether `value` is computed from an output of `node`. */
   dependsOn(value: Value | undefined, node: Node): boolean
   /** A new node of a definition; missing operands are absent. */
   make(definition: OpDefinition, inputs: Readonly<Record<string, Value | undefined>>, attributes: Attributes): Node
+  /** Gives a node that changes something in place, and so can't be made again, an operand that it may have. */
+  give(node: Node, name: string, value: Value): void
   /** From now on readers of `old` read `by`. */
   replace(old: Value, by: Value): void
 }
@@ -22,11 +26,15 @@ export type Rule = (node: Node, rewriter: Rewriter) => void
 export function applyRule(graph: Graph, rule: Rule): Graph {
   const replacements = new Replacements()
   const uses = countUses(graph)
+  const readers = new Map<Value, Set<Node>>()
+  for (const node of graph.nodes)
+    for (const input of node.inputs) if (input) readers.set(input, (readers.get(input) ?? new Set()).add(node))
   const made: Node[] = []
   let replaced = false
   const resolve = (value: Value | undefined): Value | undefined => value && replacements.resolve(value)
   const rewriter: Rewriter = {
     uses: (value) => uses.get(value) ?? 0,
+    readers: (value) => [...(readers.get(value) ?? [])],
     input: (node, name) => resolve(node.inputs[node.definition.operands.findIndex((o) => o.name === name)]),
     dependsOn(value, target) {
       const seen = new Set<Node>()
@@ -45,6 +53,11 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
       made.push(node)
       for (const input of inputs) if (input) uses.set(input, (uses.get(input) ?? 0) + 1)
       return node
+    },
+    give(node, name, value) {
+      const at = node.definition.operands.findIndex((operand) => operand.name === name)
+      Object.assign(node, { inputs: node.inputs.map((input, i) => (i === at ? value : input)) })
+      uses.set(value, (uses.get(value) ?? 0) + 1)
     },
     replace(old, by) {
       replacements.replace(old, by)

@@ -1,6 +1,6 @@
 import { encoderDecoder, type EncoderDecoderModel } from '../encoder-decoder-model.ts'
 import type { EncoderDecoderConfig } from '../encoder-decoder-config.ts'
-import type { ConfigKey, Family } from './family.ts'
+import type { ConfigKey, Family, HeadName, HeadSpec } from './family.ts'
 
 /** What BART, mBART and Marian call their sizes. */
 export const bartKeys = {
@@ -82,12 +82,23 @@ export const bartCopies = {
   'lm_head.weight': 'model.shared.weight',
 }
 
+/** What reads a whole text. */
+export const bartHeads: Partial<Record<HeadName, HeadSpec>> = {
+  'sequence-classification': {
+    kind: { rows: 'last', dense: { activation: 'tanh', norm: false }, output: 'labels' },
+    weights: { ...pair('classification_head.dense', 'dense'), ...pair('classification_head.out_proj', 'output') },
+  },
+  'question-answering': { kind: { rows: 'each', output: 2 }, weights: pair('qa_outputs', 'output') },
+}
+
 /** BART (Lewis et al. 2020). */
 export const bart: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
   modelType: 'bart',
   assembly: encoderDecoder,
   architectures: {
     BartForConditionalGeneration: 'seq2seq-lm',
+    BartForSequenceClassification: 'sequence-classification',
+    BartForQuestionAnswering: 'question-answering',
     BartModel: 'none',
   },
   config: {
@@ -115,5 +126,6 @@ export const bart: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
   constants: bartConstants,
   prefix: 'model.',
   weights: bartWeights,
+  heads: bartHeads,
   copies: bartCopies,
 }

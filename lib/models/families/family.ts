@@ -93,6 +93,11 @@ export interface Family<Config extends object = any, Model extends Module = any>
    * function where one parameter has several names.
    */
   readonly weights: Readonly<Record<string, string>> | ((config: Config) => Readonly<Record<string, string>>)
+  /**
+   * Parameters that the checkpoint has in parts ('*' in the name: the number of the element; 'path[1/2]': its second half),
+   * and what they are called as a whole.
+   */
+  readonly stacked?: Readonly<Record<string, string>>
   /** What stands on the model for each task, and the tensors of that. */
   readonly heads?: Partial<Readonly<Record<HeadName, HeadSpec>>>
   /** Names may come without it. */

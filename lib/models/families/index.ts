@@ -13,6 +13,7 @@ import { llama } from './llama.ts'
 import { marian } from './marian.ts'
 import { mbart } from './mbart.ts'
 import { mistral } from './mistral.ts'
+import { mixtral, qwen2Moe, qwen3Moe } from './mixtures.ts'
 import { modernBert } from './modernbert.ts'
 import { mpnet } from './mpnet.ts'
 import { nomicBert, nomicBertLikeBert } from './nomic-bert.ts'
@@ -24,7 +25,7 @@ import { t5 } from './t5.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
 export type { Family, HeadKind, HeadName } from './family.ts'
-export { weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
+export { nameOf, weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
 
 const encoders: readonly Family[] = [
   bert,
@@ -37,7 +38,21 @@ const encoders: readonly Family[] = [
   nomicBert,
   nomicBertLikeBert,
 ]
-const decoders: readonly Family[] = [gpt2, llama, mistral, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptNeox]
+const decoders: readonly Family[] = [
+  gpt2,
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  phi3,
+  olmo2,
+  gptNeox,
+  mixtral,
+  qwen2Moe,
+  qwen3Moe,
+]
 const encoderDecoders: readonly Family[] = [t5, bart, mbart, marian]
 /** Every family that is known. */
 export const families: readonly Family[] = [...encoders, ...decoders, ...encoderDecoders]

@@ -1,6 +1,6 @@
 import type { EncoderDecoderConfig } from '../encoder-decoder-config.ts'
 import { encoderDecoder, type EncoderDecoderModel } from '../encoder-decoder-model.ts'
-import { bartConstants, bartCopies, bartFixed, bartKeys, bartWeights } from './bart.ts'
+import { bartConstants, bartCopies, bartFixed, bartHeads, bartKeys, bartWeights } from './bart.ts'
 import type { Family } from './family.ts'
 
 /** mBART and mBART-50 (Liu et al. 2020; Tang et al. 2020): BART with norms before each part. Targets begin with their language. */
@@ -9,6 +9,8 @@ export const mbart: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
   assembly: encoderDecoder,
   architectures: {
     MBartForConditionalGeneration: 'seq2seq-lm',
+    MBartForSequenceClassification: 'sequence-classification',
+    MBartForQuestionAnswering: 'question-answering',
     MBartModel: 'none',
   },
   config: {
@@ -36,5 +38,6 @@ export const mbart: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
   constants: bartConstants,
   prefix: 'model.',
   weights: bartWeights,
+  heads: bartHeads,
   copies: bartCopies,
 }

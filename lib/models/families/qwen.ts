@@ -4,7 +4,7 @@ import { likeLlama, llamaFields, llamaKeys } from './llama.ts'
 import { rotaryPositions } from './rope-keys.ts'
 import { slidingWindow } from './window-keys.ts'
 
-const keys = {
+export const qwenKeys = {
   ...llamaKeys,
   max_position_embeddings: { field: 'context', kind: 'size', default: 32_768 },
   num_key_value_heads: { field: 'numKeyValueHeads', kind: 'size', default: 32 },
@@ -28,7 +28,7 @@ export const qwen2: Family<DecoderConfig, DecoderModel> = {
     Qwen2ForSequenceClassification: 'sequence-classification',
     Qwen2Model: 'none',
   },
-  config: keys,
+  config: qwenKeys,
   parts,
   fixed: { ...llamaFields, qkvBias: true, outputBias: false },
   harmless: { quantization_config: undefined },
@@ -45,7 +45,7 @@ export const qwen3: Family<DecoderConfig, DecoderModel> = {
     Qwen3Model: 'none',
   },
   config: {
-    ...keys,
+    ...qwenKeys,
     head_dim: { field: 'headDim', kind: 'size', default: 128 },
     attention_bias: { field: 'qkvBias', kind: 'flag', default: false },
   },

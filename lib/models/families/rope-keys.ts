@@ -1,4 +1,4 @@
-import { ArgumentError, checkInteger, describe, FileError } from '../../errors.ts'
+import { ArgumentError, describe, FileError } from '../../errors.ts'
 import { isObject } from '../../files/read-file.ts'
 import type { DecoderConfig, ResolvedDecoderConfig } from '../decoder-config.ts'
 import type { RopeScaling } from '../rope-scaling.ts'
@@ -166,13 +166,12 @@ function readScaling(
   const maybe = (key: string): number | undefined =>
     given[key] === undefined || given[key] === null ? undefined : number(key)
   const outside = keys.originalOutside ? json['original_max_position_embeddings'] : undefined
-  const original = (): number =>
-    checkInteger(
-      at('original_max_position_embeddings'),
-      'it',
-      outside ?? given['original_max_position_embeddings'] ?? context,
-      1,
-    )
+  const original = (): number => {
+    const value = outside ?? given['original_max_position_embeddings'] ?? context
+    if (Number.isSafeInteger(value) && (value as number) > 0) return value as number
+    const what = at('original_max_position_embeddings')
+    throw new FileError(`${what} should be a whole number of at least 1, got ${describe(value)}`)
+  }
   switch (type) {
     case 'none':
       if (maybe('factor') !== undefined && maybe('factor') !== 1)

@@ -11,7 +11,12 @@ export interface WeightEntry {
   readonly shape: Shape
   /** undefined: the model has no such parameter, it is a bias of zeros. */
   readonly parameter: Parameter | undefined
+  /** The tensor is a part of the parameter, from element `first` on; the whole is called `of`. */
+  readonly part?: { readonly first: number; readonly of: string }
 }
+
+/** The name of the parameter of an entry. */
+export const nameOf = ({ name, part }: WeightEntry): string => part?.of ?? name
 
 /**
  * All tensors of a checkpoint of this family, in the order of its tables. The model may be one without values: shapes
@@ -25,12 +30,14 @@ export function weightEntries(
   const entries: WeightEntry[] = []
   const parameters = model.parameters()
   const found = new Set<string>()
-  const add = (name: string, path: string): void => {
+  const add = (name: string, target: string): void => {
+    const [path, part, parts] = partOf(target)
     const parameter = parameters.get(path)
     const shape = parameter?.shape ?? (family.zeroBiases ? biasShape(parameters, path) : undefined)
     if (!shape) return
     found.add(path)
-    entries.push({ name, path, shape, parameter })
+    if (part === undefined) entries.push({ name, path, shape, parameter })
+    else if (parameter) entries.push(...partEntries(family, name, path, parameter, part, parts))
   }
   const patterns = Object.entries(weightNames({ weights }, (model as unknown as { config: object }).config))
   const stacks = new Set<string>()
@@ -47,6 +54,35 @@ export function weightEntries(
   if (nameless !== undefined)
     throw new ArgumentError(`${family.modelType}: its checkpoints have no tensor for the parameter ${nameless}`)
   return entries
+}
+
+/** 'path[1/2]': the second half of each element of a stacked parameter. */
+function partOf(target: string): [path: string, part: number | undefined, parts: number] {
+  const found = /^(.*)\[(\d+)\/(\d+)\]$/.exec(target)
+  return found ? [found[1]!, Number(found[2]), Number(found[3])] : [target, undefined, 1]
+}
+
+/** The tensors of a stacked parameter [count, rows, …]: one for each of its elements, '*' in the name, or a part of it. */
+function partEntries(
+  { stacked = {} }: Family,
+  name: string,
+  path: string,
+  parameter: Parameter,
+  part: number,
+  parts: number,
+): WeightEntry[] {
+  const [count, rows, ...rest] = parameter.shape as [number, number, ...number[]]
+  const shape = [rows / parts, ...rest]
+  const size = shape.reduce((product, d) => product * d, 1)
+  const layer = /\.(\d+)\./.exec(path)?.[1] ?? ''
+  const of = stacked[path.replace(/\.\d+\./, '.#.')]!.replace('#', layer)
+  return Array.from({ length: count }, (_, i) => ({
+    name: name.replace('*', String(i)),
+    path,
+    shape,
+    parameter,
+    part: { first: (i * parts + part) * size, of },
+  }))
 }
 
 /** The names of a family's tensors and the field paths of their parameters, for a model of this configuration. */

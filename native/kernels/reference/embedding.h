@@ -22,4 +22,15 @@ void EmbeddingGradient(View<int32_t> ids, View<T> dy, View<T> base, View<T> d_ta
   });
 }
 
+// rows[slots[v], d] = Σ dy[…, d] over the positions where ids = v, nothing for slots below 0; other rows are
+// zero.
+template <class T>
+void EmbeddingRows(View<int32_t> ids, View<T> dy, View<T> rows, const int32_t* slots) {
+  ForEach(rows.dims, [&](const Indices& i) { rows(i) = T(0); });
+  ForEach(dy.dims, [&](const Indices& i) {
+    const int32_t slot = slots[ids(Indices(i.begin(), i.end() - 1))];
+    if (slot >= 0) rows({slot, i.back()}) += dy(i);
+  });
+}
+
 }  // namespace heedful::reference

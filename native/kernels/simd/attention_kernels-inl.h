@@ -32,5 +32,6 @@ struct RoundedFormat {
 constexpr AttentionKernels kAttentionKernels = {
     .f32 = kAttentionProducts<F32Format>,
     .bf16 = kAttentionProducts<RoundedFormat>,
+    .rotary_angles = RotaryAngles,
     .rotate = Rotate,
 };

@@ -70,10 +70,9 @@ float CrossEntropy(const float* x, int64_t target, float smoothing, int64_t n, f
 void CrossEntropyGradient(const float* x, int64_t target, float smoothing, float lse, float scale, float* dx,
                           int64_t n) {
   const Vec l = Set1(lse), s = Set1(scale), uniform = Set1(smoothing / static_cast<float>(n));
-  ForPacks(
-      n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-        const auto d = lanes.Read(x + i) - l;
-        lanes.Write(dx + i, s * (ExpDown(d) - uniform));
-      });
+  // One vector at a time: from memory packs take a quarter longer.
+  ForLanes(n, [=](int64_t i, auto lanes) {
+    lanes.Write(dx + i, s * (ExpDown<Vec>(lanes.Read(x + i) - l) - uniform));
+  });
   dx[target] -= scale * (1.0f - smoothing);
 }

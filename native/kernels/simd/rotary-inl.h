@@ -1,9 +1,34 @@
 // Rotation of pairs (x0, x1) by an angle: y0 = x0 · cos − x1 · sin,  y1 = x1 · cos + x0 · sin.
-// Pair i of r / 2 is (i, i + r / 2), or (2i, 2i + 1) when interleaved; r = rotary_dim. Elements from r on are
-// copied.
+// Pair i of n is (i, i + n), or (2i, 2i + 1) when interleaved. Elements from 2n on are copied.
 //
-// Contract: AttentionKernels::rotate in kernel_table.h. y is x or does not overlap it.
+// Contract: RotaryRows of kernel_table.h. y is x or does not overlap it.
 // Source: RoFormer (Su et al. 2021), equation 34; the half style is that of GPT-NeoX and Llama checkpoints.
+
+// Plain arithmetic that compilers turn into vectors of doubles: the angle is k·π/2 + r, |r| ≤ π/4 (rounded by
+// adding and subtracting 1.5·2⁵²), sin r and cos r are Taylor polynomials (7e-12), and the quadrant, k mod 4
+// in −2 … 2, turns them: cos = (1 − |k|)·cos r − k·(2 − |k|)·sin r. So sines and cosines are those of double,
+// rounded to float.
+void RotaryAngles(double position, const float* frequencies, int64_t n, double scale, float* cosine,
+                  float* sine) {
+  constexpr double kMagic = 6755399441055744.0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double angle = position * static_cast<double>(frequencies[i]);
+    const double turns = angle * 0.63661977236758134 + kMagic - kMagic;
+    const double r = (angle - turns * 1.5707963267948966) - turns * 6.123233995736766e-17;
+    const double quadrant = turns - 4 * (turns * 0.25 + kMagic - kMagic);
+    const double z = r * r;
+    const double s =
+        r +
+        r * z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 - z * (1.0 / 39916800)))));
+    const double c =
+        1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 +
+                                                                                  z * (1.0 / 479001600))))));
+    const double even = scale * (1 - __builtin_fabs(quadrant));
+    const double odd = scale * quadrant * (2 - __builtin_fabs(quadrant));
+    cosine[i] = static_cast<float>(even * c - odd * s);
+    sine[i] = static_cast<float>(even * s + odd * c);
+  }
+}
 
 inline void RotateHalves(const float* x, float* y, const float* cosine, const float* sine, int half) {
   ForLanes(half, [&](int64_t i, auto lanes) {
@@ -29,13 +54,17 @@ inline void RotatePairs(const float* x, float* y, const float* cosine, const flo
   }
 }
 
-inline void Rotate(const float* x, float* y, const float* cosine, const float* sine, int rotary_dim,
-                   int head_dim, bool interleaved) {
-  if (interleaved) {
-    RotatePairs(x, y, cosine, sine, rotary_dim / 2);
-  } else {
-    RotateHalves(x, y, cosine, sine, rotary_dim / 2);
+inline void Rotate(const RotaryRows& a) {
+  for (int64_t r = 0; r < a.rows; ++r) {
+    const float *const x = a.x + r * a.x_row, *const cosine = a.cosine + r * a.angle_row,
+                       *const sine = a.sine + r * a.angle_row;
+    float* const y = a.y + r * a.y_row;
+    if (a.interleaved) {
+      RotatePairs(x, y, cosine, sine, a.pairs);
+    } else {
+      RotateHalves(x, y, cosine, sine, a.pairs);
+    }
+    if (y != x && 2 * a.pairs < a.head_dim)
+      memcpy(y + 2 * a.pairs, x + 2 * a.pairs, sizeof(float) * (a.head_dim - 2 * a.pairs));
   }
-  if (y != x && rotary_dim < head_dim)
-    memcpy(y + rotary_dim, x + rotary_dim, sizeof(float) * (head_dim - rotary_dim));
 }

@@ -93,6 +93,20 @@ export const layers: Readonly<Record<string, Call>> = {
   },
   'nn.SwiGLU': { args: [gatedBySomething], named: /^(SwiGLU|GatedFeedForward)/ },
   'nn.GeGLU': { args: [gatedBySomething], named: /^(GeGLU|GatedFeedForward)/ },
+  'nn.MixtureOfExperts': {
+    args: [
+      options(
+        { dim: width.dim, hidden: integer(1, any, 3), experts: integer(1, any, 2), topK: integer(1, 2) },
+        { normalize: boolean, activation, sharedHidden: integer(1, any, 3), dropout: dropProbability, random },
+      ),
+    ],
+    named: /^(MixtureOfExperts|Parameter)/,
+  },
+  'nn.MixtureOfExperts#forward': {
+    args: [rowsOfDim, dropping],
+    ...on(() => new nn.MixtureOfExperts({ dim, hidden: 3, experts: 2, topK: 1 })),
+    named: /^(MixtureOfExperts|matmul)/,
+  },
   'nn.KeyValueCache': {
     args: [
       options(

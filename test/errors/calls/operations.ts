@@ -202,6 +202,15 @@ export const operations: Readonly<Record<string, Call>> = {
   'ops.gated': { args: [activation, gate, gate] },
   'ops.swiglu': { args: [gate, gate], named: /^(swiglu|gated)/ },
   'ops.geglu': { args: [gate, gate], named: /^(geglu|gated)/ },
+  'ops.mixtureOfExperts': {
+    args: [
+      tensorOf([2, 4], { wrongShapes: [[], [4], [2, 5], [1, 2, 4]] }),
+      tensorOf([2, 3], { wrongShapes: [[], [3], [1, 3], [2, 4], [2, 0]] }),
+      tensorOf([3, 10, 4], { wrongShapes: [[], [3, 8, 4], [3, 10, 5], [2, 10, 4]] }),
+      tensorOf([3, 4, 5], { wrongShapes: [[], [3, 4, 6], [3, 5, 5], [2, 4, 5]] }),
+      options({ topK: integer(1, 3) }, { normalize: boolean, activation }),
+    ],
+  },
   'ops.layerNorm': {
     named: /^(layerNorm|norm):/,
     args: [tensorOf([2, 3], { wrongShapes: [[]] }), vector3, vector3, options({}, { epsilon: number(0) })],

@@ -6,6 +6,7 @@ import { elementwise } from './elementwise.ts'
 import { embedding } from './embedding.ts'
 import { linearCrossEntropy } from './linear-cross-entropy.ts'
 import { matmul } from './matmul.ts'
+import { mixtureOfExperts } from './mixture-of-experts.ts'
 import { norm } from './norm.ts'
 import { optimizer } from './optimizer.ts'
 import { position } from './position.ts'
@@ -23,6 +24,7 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   embedding,
   linearCrossEntropy,
   matmul,
+  mixtureOfExperts,
   norm,
   optimizer,
   position,

@@ -1,6 +1,8 @@
+import { grad } from '../../../lib/ops/gradients.ts'
 import * as ops from '../../../lib/ops/index.ts'
 import { define, indices, normal, uniform, values, type Case, type Input } from '../case.ts'
 import type { Shape } from '../../../lib/tensor/shape.ts'
+import type { Tensor } from '../../../lib/tensor/tensor.ts'
 
 const state = (
   shape: Shape,
@@ -29,6 +31,18 @@ const stepCases = [
       inputs: { ...state([40], step), gradientScale: values([0.25], []) },
       run: ({ parameter, ...rest }) =>
         ops.adamWStep(parameter, { ...rest, beta1: 0.8, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.1 }),
+      gradient: [],
+    }),
+  ),
+  ...[0, 1, 15, 16, 17, 130].map((columns) =>
+    define({
+      name: `adamWStep of an embedding [11,${columns}], and its norm`,
+      inputs: { ...state([11, columns], 3), ids: indices([10, 0, 3, 3, 10, 5, 3, 1]), gradient: normal([8, columns]) },
+      run: ({ parameter, ids, gradient, ...rest }) => {
+        const loss = (): Tensor => ops.sum(ops.multiply(ops.embedding(parameter, ids, { paddingIndex: 1 }), gradient))
+        const made = grad(loss, parameter)({})
+        return [ops.adamWStep(parameter, { gradient: made, ...rest }), ops.globalNorm([made])]
+      },
       gradient: [],
     }),
   ),

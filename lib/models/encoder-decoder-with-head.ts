@@ -1,0 +1,64 @@
+import { ArgumentError } from '../errors.ts'
+import type { EncoderDecoderModel } from './encoder-decoder-model.ts'
+import type { Family, HeadName } from './families/index.ts'
+import type { Head } from './heads.ts'
+import type { ModelInputs, PackedBatch } from './model-inputs.ts'
+import { PackedTaskModel, type Computed, type PackedInputs } from './packed-task-model.ts'
+import { shiftRight } from './seq2seq-inputs.ts'
+
+/**
+ * A full Transformer that says something about one text, which its decoder reads too, moved to the right by one: of each
+ * token, or, by the last one, of all of it (Lewis et al. 2020, section 3).
+ */
+export class EncoderDecoderWithHead extends PackedTaskModel<EncoderDecoderModel, Head> {
+  readonly #eosTokenIds: readonly unknown[]
+
+  constructor(
+    family: Family,
+    task: HeadName,
+    body: EncoderDecoderModel,
+    head: Head,
+    labels: readonly string[],
+    json: Readonly<Record<string, unknown>>,
+  ) {
+    super(family, task, body, head, labels)
+    this.#eosTokenIds = [json['eos_token_id'] ?? 2].flat()
+  }
+
+  protected compute({ tokens, types, positions, offsets, results }: PackedInputs): Computed {
+    const memory = this.body.encode({ tokens, positions, offsets }).at(-1)!
+    const states = this.body.decode({ tokens: types, positions, offsets }, { memory, memoryOffsets: offsets })
+    return { states, logits: this.head!.forward(states.at(-1)!, this.body.tokenEmbedding.weight, { offsets, results }) }
+  }
+  protected get scoresTokens(): boolean {
+    return this.head!.isForTokens
+  }
+  protected get limits(): { context: number; typeVocabSize: number } {
+    return { context: this.body.config.context, typeVocabSize: 0 }
+  }
+  protected override positionsOf({ columns }: PackedBatch): Int32Array {
+    const { firstPosition } = this.body.config
+    return columns.map((column) => firstPosition + column)
+  }
+
+  /** What the decoder reads stands where encoders have the kinds of segments. */
+  protected override pack(operation: string, inputs: ModelInputs): PackedBatch {
+    const batch = super.pack(operation, inputs)
+    const { tokens, offsets } = batch
+    const types = new Int32Array(tokens.length)
+    for (let i = 0; i < batch.batch; i++) {
+      const row = [...tokens.subarray(offsets[i], offsets[i + 1])]
+      if (!this.scoresTokens && !this.#eosTokenIds.includes(row.at(-1)))
+        throw new ArgumentError(
+          `${operation}: row ${i} should end with the token that ends a text (${this.#eosTokenIds.join(', ')}), which speaks for all of it, got ${row.at(-1)}`,
+        )
+      types.set(shiftRight(operation, row, this.body.config), offsets[i])
+    }
+    return { ...batch, types }
+  }
+
+  override dispose(): void {
+    this.body.dispose()
+    super.dispose()
+  }
+}
