@@ -81,7 +81,7 @@ export async function loadModel<M extends Module>(
       const use = packable.get(parameter)
       const { shape, fileType } = files.tensors.get(name)!
       const inputs = shape.at(use?.inputsFirst ? 0 : -1)!
-      const format = use && formatFor(dtype, fileType, use.isLookedUp, inputs)
+      const format = use && formatFor(dtype, fileType, use, inputs)
       if (format) parameter.bind(await packWeight(operation, files, name, use, format, packer, from))
       else await take(operation, parameter, await files.read(name, from))
     }

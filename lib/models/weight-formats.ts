@@ -1,8 +1,10 @@
 import { ArgumentError, describe } from '../errors.ts'
 import { Embedding, Linear } from '../nn/linear.ts'
 import { Module } from '../nn/module.ts'
+import { MultiHeadAttention } from '../nn/multi-head-attention.ts'
 import type { WeightFormat } from '../ops/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { EncoderModel } from './encoder-model.ts'
 
 /** What the weights of a model are kept as when it is opened. */
 export const loadDTypes = ['f32', 'bf16', 'int8', 'int4', 'auto'] as const
@@ -21,17 +23,41 @@ export interface Packable {
   readonly inputsFirst: boolean
   /** Rows are looked up in it; it may be an output, too. */
   readonly isLookedUp: boolean
+  /** What int8 is for it, where a scale for each output is not enough. */
+  readonly int8?: WeightFormat
 }
 
 /** The weights of a model that are multiplied by or looked up in, and nothing else. */
 export function packableWeights(model: Module): Map<Tensor, Packable> {
   const packable = new Map<Tensor, Packable>()
-  for (const module of modulesOf(model)) {
-    if (module instanceof Embedding) packable.set(module.weight, { inputsFirst: false, isLookedUp: true })
+  const modules = modulesOf(model)
+  const formats = int8OfEncoders(modules)
+  for (const module of modules) {
+    const int8 = formats.get(module)
+    const more = int8 && { int8 }
+    if (module instanceof Embedding) packable.set(module.weight, { inputsFirst: false, isLookedUp: true, ...more })
     else if (module instanceof Linear && !packable.has(module.weight))
-      packable.set(module.weight, { inputsFirst: module.inputsFirst, isLookedUp: false })
+      packable.set(module.weight, { inputsFirst: module.inputsFirst, isLookedUp: false, ...more })
   }
   return packable
+}
+
+/**
+ * Encoders compare texts by the small angles between their vectors, and their normalised states have a few channels that
+ * are far larger than the others. So rows are rounded in blocks of 32, embeddings and the values of attention to bf16:
+ * with all-MiniLM-L6-v2 the least cosine to f32 of 67 texts is 0.9991, with a scale for each output alone 0.98.
+ */
+function int8OfEncoders(modules: ReadonlySet<Module>): Map<Module, WeightFormat> {
+  const formats = new Map<Module, WeightFormat>()
+  for (const encoder of modules) {
+    if (!(encoder instanceof EncoderModel)) continue
+    for (const module of modulesOf(encoder)) {
+      if (module instanceof Embedding) formats.set(module, 'bf16')
+      if (module instanceof Linear && !formats.has(module)) formats.set(module, 'q8_0')
+      if (module instanceof MultiHeadAttention && module.value) formats.set(module.value, 'bf16')
+    }
+  }
+  return formats
 }
 
 /** The module and all that are in its fields, at any depth. */
@@ -60,7 +86,7 @@ const unquantized = ['F32', 'F64', 'F16', 'BF16']
 export function formatFor(
   dtype: LoadDType,
   fileType: string,
-  isLookedUp: boolean,
+  { isLookedUp, int8 }: Pick<Packable, 'isLookedUp' | 'int8'>,
   inputs: number,
 ): WeightFormat | undefined {
   if (dtype === 'f32') return undefined
@@ -69,6 +95,7 @@ export function formatFor(
   if (dtype === 'auto') return sameAsFile[fileType] ?? (quantized ? 'q8_0' : undefined)
   if (quantized && (dtype === 'int8' || fileType === 'Q4_0')) return sameAsFile[fileType] ?? 'q8_0'
   if (dtype === 'int4' && !isLookedUp) return 'q4_0'
+  if (int8 && dtype === 'int8' && !quantized) return int8
   return quantized || inputs > mostInt8Inputs ? 'q8_0' : 'int8'
 }
 

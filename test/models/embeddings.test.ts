@@ -8,6 +8,7 @@ import { AutoModel, AutoModelForSequenceClassification } from '../../lib/models/
 import { readEmbeddingRecipe, readRankingFunction } from '../../lib/models/embedding-recipe.ts'
 import type { EncoderForTask } from '../../lib/models/encoder-for-task.ts'
 import { pool, poolings, type Pooling } from '../../lib/models/pooling.ts'
+import { packableWeights } from '../../lib/models/weight-formats.ts'
 import { valueAndGrad } from '../../lib/ops/gradients.ts'
 import { multiply, sum } from '../../lib/ops/index.ts'
 import { tensor } from '../../lib/tensor/create.ts'
@@ -178,4 +179,16 @@ describe('recipes of sentence-transformers', () => {
     const path = await recipe('tanh', { 'config.json': { sentence_transformers: { activation_fn: 'torch.Tanh' } } })
     await expect(readRankingFunction(path)).rejects.toThrow('activation_fn "torch.Tanh" is not supported')
   })
+})
+
+it('an encoder in int8 keeps blocks, and bf16 for what is looked up and for the values of attention', async () => {
+  using packed = (await AutoModel.fromPretrained(referenceFolder('bert-cls'), { dtype: 'int8' })) as EncoderForTask
+  const formats = new Set<string>()
+  for (const { isLookedUp, int8 } of packableWeights(packed.body).values())
+    formats.add(`${isLookedUp ? 'looked up' : 'multiplied by'}: ${int8}`)
+  expect([...formats].sort()).toEqual(['looked up: bf16', 'multiplied by: bf16', 'multiplied by: q8_0'])
+  using exact = await model.embed({ inputIds: rows }, { normalize: true })
+  using rounded = await packed.embed({ inputIds: rows }, { normalize: true })
+  const [a, b] = [exact.toArray() as number[][], rounded.toArray() as number[][]]
+  a.forEach((vector, i) => expect(vector.reduce((sum, x, j) => sum + x * b[i]![j]!, 0)).toBeGreaterThan(0.9995))
 })
