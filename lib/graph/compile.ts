@@ -23,8 +23,8 @@ export interface CompileOptions {
    */
   rows?: { capacity: number; inputs: readonly string[] }
   /**
-   * bf16: every matrix product, forward and backward, rounds its operands to bfloat16 while it packs them. Everything
-   * else, sums and parameters too, stays f32. f32 unless said.
+   * bf16: every matrix product, those of attention too, forward and backward, rounds its operands to bfloat16 while it
+   * packs them. Everything else, sums and parameters too, stays f32. f32 unless said.
    */
   precision?: Precision
 }

@@ -1,6 +1,7 @@
 import { ArgumentError, ShapeError, TraceError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
-import type { OperandSpec, OutputSpec, TensorType } from '../graph/op.ts'
+import { checkPrecision, type Precision } from '../graph/precision.ts'
+import type { Attributes, OperandSpec, OutputSpec, TensorType } from '../graph/op.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, like, numbers } from './define-op.ts'
@@ -25,7 +26,10 @@ const extras = [
   optional('bias', 'rows'),
   optional('alibiSlopes', 'contiguous'),
 ]
-const attributes = numbers('scale', 'causal', 'left', 'right', 'softcap')
+const attributes = (given: Attributes): number[] => [
+  ...numbers('scale', 'causal', 'left', 'right', 'softcap')(given),
+  given['precision'] === 'bf16' ? 1 : 0,
+]
 
 const attentionGradientOp = defineOp({
   name: 'attentionGradient',
@@ -172,6 +176,11 @@ export interface AttentionOptions {
   offsets?: Tensor
   /** The same of k and v, where they are not as long as q. */
   keyOffsets?: Tensor
+  /**
+   * f32 unless said. bf16 rounds q, k, v and the weights of the values to bfloat16, to nearest even, where they are
+   * multiplied, and in the gradient what its products multiply; products are exact, sums and the softmax f32.
+   */
+  precision?: Precision
 }
 
 const optionNames = [
@@ -184,6 +193,7 @@ const optionNames = [
   'bias',
   'offsets',
   'keyOffsets',
+  'precision',
 ]
 
 /** How many keys are seen before and after the query's own; −1: all. */
@@ -225,7 +235,7 @@ function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, want
   checkTensor('attention', 'k', k)
   checkTensor('attention', 'v', v)
   checkOptions('attention', options, optionNames)
-  const { keyLengths, alibiSlopes, offsets, keyOffsets, softcap } = options
+  const { keyLengths, alibiSlopes, offsets, keyOffsets, softcap, precision = 'f32' } = options
   const causal = causalModes.get(options.causal ?? false)
   if (causal === undefined)
     throw new ArgumentError(`attention: causal should be true, false or 'start', got ${describe(options.causal)}`)
@@ -236,6 +246,7 @@ function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, want
     throw new ArgumentError(
       'attention: keyLengths go with padded sequences, offsets with packed ones; offsets, and keyOffsets, say how many keys there are',
     )
+  checkPrecision('attention', precision)
   const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
   if (softcap !== undefined) checkSoftcap('attention', softcap)
   const [left, right] = windowExtents('attention', options.window, causal !== 0)
@@ -251,7 +262,7 @@ function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, want
       options.bias === undefined ? undefined : biasOf(options.bias),
       alibiSlopes,
     ],
-    { scale, causal, left, right, softcap: softcap ?? 0 },
+    { scale, causal, left, right, softcap: softcap ?? 0, precision },
     wanted,
   )
 }

@@ -20,7 +20,7 @@ export interface TrainerOptions {
   /** Sequences per batch of an evaluation; 64 unless said. */
   evaluationBatchSize?: number
   /**
-   * Of the matrix products of a step, forward and backward: bf16 rounds their operands while it packs them. Parameters,
+   * Of the matrix products of a step, those of attention too, forward and backward: bf16 rounds their operands while it packs them. Parameters,
    * sums, moments and evaluations stay f32. f32 unless said.
    */
   precision?: Precision

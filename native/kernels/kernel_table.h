@@ -242,7 +242,9 @@ struct RotaryRows {
   bool interleaved;
 };
 
-struct AttentionKernels {
+// Attention in one precision of products: operands as they are, or rounded to bfloat16 as by Bf16Products. Statistics of
+// the softmax are f32 in both, and so are o, lse and p.
+struct AttentionProducts {
   // What several blocks of queries read in common, floats. packed_size(a) ≤ packed_size(a + b), and
   // packed_size(a) + packed_size(b) ≤ packed_size(a + b) + packed_size(1).
   int64_t (*packed_size)(int64_t keys, int head_dim, int value_dim);
@@ -252,6 +254,10 @@ struct AttentionKernels {
   void (*forward)(const AttentionForward&);
   int64_t (*backward_scratch)(int64_t queries, int64_t keys, int head_dim, int value_dim);
   void (*backward)(const AttentionBackward&);
+};
+
+struct AttentionKernels {
+  AttentionProducts f32, bf16;
   // cosine[i] = scale · cos(position · frequencies[i]), sine likewise, i < n: in double, rounded.
   void (*rotary_angles)(double position, const float* frequencies, int64_t n, double scale, float* cosine, float* sine);
   void (*rotate)(const RotaryRows&);
@@ -400,6 +406,7 @@ struct KernelExtension {
   const char* name;
   PanelKernels panels[kPanelFormatCount];
   Bf16Products products;
+  AttentionProducts attention;  // bf16
 #define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK

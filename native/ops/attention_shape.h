@@ -6,7 +6,6 @@
 #include <cmath>
 #include <string>
 
-#include "kernels/reference/attention.h"
 #include "ops/heads.h"
 
 namespace heedful {
@@ -46,7 +45,12 @@ struct AttentionExtras {
 };
 
 // The attributes of both instructions.
-enum { kScale, kCausal, kLeft, kRight, kSoftcap, kAttentionAttributes };
+enum { kScale, kCausal, kLeft, kRight, kSoftcap, kRounds, kAttentionAttributes };
+
+// What the attribute `rounds` says: products of operands rounded to bfloat16.
+inline const AttentionProducts& Products(const Instruction& in, const KernelTable& kernels) {
+  return in.attributes[kRounds] == 1 ? kernels.attention.bf16 : kernels.attention.f32;
+}
 
 // The attribute `causal`: query i sees no key behind its own, which is i + L − Lq (aligned at the end, Lq
 // queries and L keys in the sequence), or i.
@@ -101,6 +105,7 @@ inline AttentionShape CheckAttentionInputs(const std::string& op, const Instruct
   const double causal = in.attributes[kCausal], softcap = in.attributes[kSoftcap];
   HEEDFUL_CHECK(causal == 0 || causal == 1 || causal == 2, op + ": causal must be 0, 1 or 2");
   HEEDFUL_CHECK(softcap >= 0, op + ": softcap must not be negative");
+  HEEDFUL_CHECK(in.attributes[kRounds] == 0 || in.attributes[kRounds] == 1, op + ": rounds must be 0 or 1");
   for (const int side : {int(kLeft), int(kRight)}) {
     const double x = in.attributes[side];
     HEEDFUL_CHECK(x >= -1 && x < kUnlimited && x == std::floor(x),
@@ -203,28 +208,6 @@ inline AttentionScores ScoresOf(const Instruction& in, const AttentionExtras& ex
   }
   if (slopes) scores.slopes = slopes.As<float>() + h * slopes.strides[0];
   return scores;
-}
-
-// For the reference: what is said in operands of f64, by numbers of rows.
-template <class T>
-reference::AttentionProblem<T> ReferenceProblem(const Instruction& in, const Operand& q, const Operand& k,
-                                                const Operand& v, const AttentionExtras& extras) {
-  return {ViewHeads<T>(q),
-          ViewHeads<T>(k),
-          ViewHeads<T>(v),
-          ViewHeadsIf<T>(extras.bias),
-          ReferenceView<T>(extras.slopes),
-          in.attributes[kScale],
-          in.attributes[kSoftcap]};
-}
-template <class F>
-void ForSequences(const Instruction& in, const AttentionExtras& extras, const SequenceList& list, F&& fn) {
-  for (int64_t s = 0; s < list.Count(); ++s) {
-    const Sequence x = list[s];
-    const AttentionScores scores = ScoresOf(in, extras, x, 0, 0);
-    fn(reference::AttentionSequence{x.batch, x.query, x.queries, x.key, x.keys, scores.position, scores.left,
-                                    scores.right});
-  }
 }
 
 }  // namespace heedful

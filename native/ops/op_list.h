@@ -36,7 +36,7 @@ namespace heedful {
   X(EmbeddingRows)          /* ids i32, dy → rows, slots i32 {paddingIndex}                                      */ \
   X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse, scale}                  */ \
   X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
-                               [probabilities] {scale, causal, left, right, softcap}                            */ \
+                               [probabilities] {scale, causal, left, right, softcap, rounds}                    */ \
   X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
   X(CacheWrite)             /* x, position i32, [offsets], [slots] → cache {format}                             */ \
   X(CacheCopy)              /* from i32, to i32, lengths i32 → cache {format, D}                                */ \

@@ -30,6 +30,7 @@ namespace {
   for (int format = 0; format < kPanelFormatCount; ++format)
     if (extension.panels[format].tile) table.gemm.panels[format] = extension.panels[format];
   if (extension.products.tile) table.gemm.bf16 = extension.products;
+  if (extension.attention.forward) table.attention.bf16 = extension.attention;
 #define HEEDFUL_EXTEND(format) \
   if (extension.format.run) table.peak.format = extension.format;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_EXTEND)

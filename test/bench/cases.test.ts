@@ -62,7 +62,10 @@ describe('cases', () => {
       updated: 0,
     })
     expect(workOf('attention', 'causal', 2, 3, 5).flops).toBe(4 * 2 * 6 * 5)
-    expect(workOf('attention', 'decode', 2, 3, 5)).toMatchObject({ flops: 120, read: 4 * (60 + 10), written: 40 })
+    expect(workOf('attention', 'bias', 2, 3, 5).read).toBe(360 + 4 * 2 * 3 * 3)
+    // Of 300 tokens the first 256 see all before them, the others 256.
+    expect(workOf('attention', 'causal, window 256', 1, 300, 1).flops).toBe(4 * ((256 * 257) / 2 + 44 * 256))
+    expect(workOf('attention', 'causal backward', 2, 3, 5).flops).toBe(10 * 2 * 6 * 5)
     expect(workOf('adamWStep', undefined, 2, 3)).toMatchObject({ read: 24, written: 0, updated: 72 })
     expect(workOf('layerNorm', undefined, 2, 3)).toMatchObject({ read: 24, written: 24 })
   })

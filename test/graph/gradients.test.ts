@@ -92,6 +92,13 @@ describe('what the loss does not depend on', () => {
     expect(() => grad(() => square(w), { w })({})).toThrow(ShapeError)
     expect(() => grad(() => square(w), { w })({})).toThrow('the loss should be one number, got shape [3]')
     expect(() => grad(() => ops.greater(sum(w), 0), { w })({})).toThrow('greater has no gradient')
+    const q = tensor.randn([1, 1, 3, 4], { seed: 1 })
+    const probabilities = (): Tensor => ops.attentionWithProbabilities(q, q, q).probabilities
+    expect(() => grad(() => sum(square(probabilities())), { q })({})).toThrow(
+      new TraceError(
+        'grad: the probabilities that attention gives have no gradient, only its output has; make them with softmax(matmul(q, k)) to differentiate them',
+      ),
+    )
   })
 })
 

@@ -1,3 +1,4 @@
+import type { Precision } from '../../lib/graph/precision.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { Random } from '../../lib/tensor/random.ts'
 import { sizeOf, type Shape } from '../../lib/tensor/shape.ts'
@@ -30,6 +31,8 @@ export interface Case<Key extends string = string> {
   readonly exact?: boolean
   /** false: numbers are compared that rounding would tell apart or not; only `ulps` of the result itself are allowed. */
   readonly rounding?: false
+  /** As `compile` takes it; f32 unless said. The f64 loops round what their op says. */
+  readonly precision?: Precision
   /** false: at a kink, where finite differences say nothing. */
   readonly differences?: false
 }

@@ -1,6 +1,7 @@
 import { encode } from '../../lib/graph/encode.ts'
 import { lower, type Buffer as Piece, type Instruction, type Lowered, type Operand } from '../../lib/graph/lower.ts'
 import type { TensorType } from '../../lib/graph/op.ts'
+import type { Precision } from '../../lib/graph/precision.ts'
 import { rewrite } from '../../lib/graph/rewrites/index.ts'
 import { Trace, withTrace, type TracedTensor } from '../../lib/graph/trace.ts'
 import { native } from '../../lib/native/load.ts'
@@ -29,12 +30,16 @@ export class GuardedProgram {
   readonly #slots: ReadonlyMap<Piece, number>
   readonly #storage: NativeStorage
 
-  constructor(fn: (inputs: Record<string, Tensor>) => readonly Tensor[], types: Readonly<Record<string, TensorType>>) {
+  constructor(
+    fn: (inputs: Record<string, Tensor>) => readonly Tensor[],
+    types: Readonly<Record<string, TensorType>>,
+    precision: Precision = 'f32',
+  ) {
     const trace = new Trace()
     const symbols = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, trace.input(type, false)]))
     const outputs = withTrace(trace, () => fn(symbols)).map((tensor) => (tensor as TracedTensor).value)
     const inputs = Object.values(symbols).map(({ value }) => value)
-    const graph = rewrite({ nodes: trace.nodes, outputs })
+    const graph = rewrite({ nodes: trace.nodes, outputs }, precision)
     const updates = new Set(
       graph.nodes.flatMap(({ definition, inputs: read }) =>
         definition.outputs.map(({ updates }) => read[definition.operands.findIndex(({ name }) => name === updates)]),

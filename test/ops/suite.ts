@@ -1,6 +1,7 @@
 import { grad } from '../../lib/ops/gradients.ts'
 import { add, multiply, sum } from '../../lib/ops/index.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import type { Precision } from '../../lib/graph/precision.ts'
 import type { TensorType } from '../../lib/graph/op.ts'
 import { Trace, withTrace } from '../../lib/graph/trace.ts'
 import { generate, normal, type Case, type FloatType, type Input } from './case.ts'
@@ -13,14 +14,16 @@ export class Subject {
   readonly name: string
   readonly inputs: Readonly<Record<string, Input>>
   readonly call: (inputs: TensorRecord, dtype: FloatType) => readonly Tensor[]
+  readonly precision: Precision
   readonly #seed: string
   #data: Readonly<Record<string, Float32Array | Int32Array>> | undefined
 
-  constructor(name: string, given: Pick<Case, 'name' | 'inputs'>, call: Subject['call']) {
+  constructor(name: string, given: Pick<Case, 'name' | 'inputs' | 'precision'>, call: Subject['call']) {
     this.name = name
     this.inputs = given.inputs
     this.call = call
     this.#seed = given.name
+    this.precision = given.precision ?? 'f32'
   }
 
   get data(): Readonly<Record<string, Float32Array | Int32Array>> {
@@ -29,7 +32,7 @@ export class Subject {
   }
 
   program(dtype: FloatType): GuardedProgram {
-    return new GuardedProgram((tensors) => this.call(tensors, dtype), typesOf(this.inputs, dtype))
+    return new GuardedProgram((tensors) => this.call(tensors, dtype), typesOf(this.inputs, dtype), this.precision)
   }
 }
 
@@ -53,7 +56,7 @@ export function gradientOf(given: Case): Subject | undefined {
           .reduce((a, b) => add(a, b)),
       wrt.map((key) => tensors[key]!),
     )({})
-  return new Subject('gradient', { name: given.name, inputs }, call)
+  return new Subject('gradient', { ...given, inputs }, call)
 }
 
 export const differentiated = ({ gradient, inputs }: Case): readonly string[] =>

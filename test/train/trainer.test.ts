@@ -88,7 +88,9 @@ describe('Trainer', () => {
     })
     const events = await collect(trainer)
     expect(events[0]!.loss).toBeCloseTo(Math.log(11), 1)
-    expect(events.at(-1)!.loss).toBeLessThan(0.3)
+    // A batch of 8 by itself is luck.
+    const last = events.slice(-10).map(({ loss }) => loss)
+    expect(last.reduce((sum, loss) => sum + loss) / last.length).toBeLessThan(0.3)
   })
 
   it('is one native run per step', async () => {

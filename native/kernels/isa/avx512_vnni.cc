@@ -24,6 +24,8 @@ const KernelExtension kKernels = {
                kIntegerPanel<Int8Blocks, Bytes>,
                kIntegerPanel<Q8Blocks, Bytes>,
                kIntegerPanel<Q4Blocks, Bytes>},
+    .products = {},
+    .attention = {},
     .f32 = {},
     .bf16 = {},
     .int8 = kComputePeak<Bytes>,

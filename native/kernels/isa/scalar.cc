@@ -32,7 +32,9 @@ constexpr int kPackVectors = 2;
 #include "kernels/simd/gemm_pack-inl.h"
 #include "kernels/simd/gemv-inl.h"
 #include "kernels/simd/gemm_kernels-inl.h"
+#include "kernels/simd/rotary-inl.h"
 #include "kernels/simd/attention-inl.h"
+#include "kernels/simd/attention_kernels-inl.h"
 #include "kernels/simd/cached_attention-inl.h"
 #include "kernels/simd/peak-inl.h"
 

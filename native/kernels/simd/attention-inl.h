@@ -1,9 +1,18 @@
-// Fused attention: the pieces that forward and backward share, and the table of kernels.
-// Included inside each instruction set's anonymous namespace, after lanes-inl.h and the gemm family.
+// Fused attention: the pieces that forward and backward share. Included inside each instruction set's
+// anonymous namespace, after lanes-inl.h and the gemm family.
 //
 // Every product is made of tiles of the matrix product (GemmTile). Products with a transposed right side
-// (q·kᵀ, dO·vᵀ) read it packed in panels of kGemmColumns rows, [rows / kGemmColumns][dim][kGemmColumns]; all
-// others read their right side in place.
+// (q·kᵀ, dO·vᵀ) read it packed in panels of kGemmColumns rows, [rows / kGemmColumns][dim][kGemmColumns].
+//
+// A parameter Format says in which words of 32 bits operands are multiplied:
+//   kTerms                                       elements along k in a word
+//   kRounds                                      false: a word is the element, operands can be read in place
+//   Round(x)                                     what a word holds of x
+//   Tile(GemmTile)                               of words
+//   ConvertRow(x, n, words)                      n elements along k to words; words may be x
+//   PackRows(x, ld, k, columns, words, out_row)  as Bf16Products::pack_rows; words may be x where out_row is
+//   ld PackColumns(x, ld, k, columns, panel)        as Bf16Products::pack_columns StoreWords(words,
+//   x[kTerms])                 vectors that lie side by side along k
 
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 
@@ -28,14 +37,18 @@ inline Span SeenKeys(const Problem& a, int64_t i) {
   return {Clamp(p - a.scores.left, 0, a.keys), Clamp(p + a.scores.right + 1, 0, a.keys)};
 }
 
+// Keys that are taken together: whole vectors of words.
+template <class Format>
+constexpr int64_t kKeysTogether = Vec::kLanes* Format::kTerms;
+
 // What the rows [first, last] see of a block of keys: `any` begins with a whole panel and holds all
-// keys that some row sees; `all` has whole vectors that every row sees. Every row of a tile takes the same
-// branches by them.
+// keys that some row sees; `all`, multiples of `together`, is what every row sees. Every row of a tile takes
+// the same branches by them.
 struct TileKeys {
   Span any, all;
 
   template <class Problem>
-  TileKeys(const Problem& a, int64_t first, int64_t last, int64_t j0, int64_t n) {
+  TileKeys(const Problem& a, int64_t first, int64_t last, int64_t j0, int64_t n, int64_t together) {
     const Span from = SeenKeys(a, first).Within(j0, n), to = SeenKeys(a, last).Within(j0, n);
     any = {from.begin, to.end};
     if (any.Empty()) {
@@ -43,7 +56,7 @@ struct TileKeys {
       return;
     }
     any.begin = from.begin / kGemmColumns * kGemmColumns;
-    all = {RoundUp(to.begin, Vec::kLanes), from.end / Vec::kLanes * Vec::kLanes};
+    all = {RoundUp(to.begin, together), from.end / together * together};
     if (all.Empty()) all = {any.begin, any.begin};
   }
 };
@@ -81,12 +94,55 @@ inline int64_t WholeVectorsSize(int64_t rows, int dim) {
   return dim % Vec::kLanes ? rows * RoundUp(dim, Vec::kLanes) : 0;
 }
 
-inline int64_t PanelsSize(int64_t rows, int dim) { return RoundUp(rows, kGemmColumns) * dim; }
+// Words of n elements along k.
+template <class Format>
+inline int64_t WordCount(int64_t n) {
+  return (n + Format::kTerms - 1) / Format::kTerms;
+}
+
+template <class Format>
+inline int64_t PanelsSize(int64_t rows, int dim) {
+  return RoundUp(rows, kGemmColumns) * WordCount<Format>(dim);
+}
+template <class Format>
 inline void PackPanels(const float* x, int64_t row, int64_t rows, int dim, float* panels) {
   for (int64_t j = 0; j < rows; j += kGemmColumns) {
-    PackColumnsKernel(x + j * row, row, dim, static_cast<int>(AtMost(rows - j, kGemmColumns)),
-                      panels + j * dim);
+    Format::PackColumns(x + j * row, row, dim, static_cast<int>(AtMost(rows - j, kGemmColumns)),
+                        panels + j * WordCount<Format>(dim));
   }
+}
+
+// x as a right side whose k are rows: in place or in `copy`, words of several rows where a format has such.
+template <class Format>
+inline int64_t RightSideSize(int64_t rows, int dim) {
+  if constexpr (Format::kRounds) return WordCount<Format>(rows) * RoundUp(dim, Vec::kLanes);
+  return WholeVectorsSize(rows, dim);
+}
+template <class Format>
+inline Matrix RightSide(const float* x, int64_t row, int64_t rows, int dim, float* copy) {
+  if constexpr (Format::kRounds) {
+    Format::PackRows(x, row, rows, dim, copy, RoundUp(dim, Vec::kLanes));
+    return {copy, RoundUp(dim, Vec::kLanes)};
+  }
+  return WholeVectors(x, row, rows, dim, copy);
+}
+
+// x as that, and as a left side whose k are columns.
+struct BothSides {
+  Matrix left, right;
+};
+template <class Format>
+inline int64_t BothSidesSize(int64_t rows, int dim) {
+  return RightSideSize<Format>(rows, dim) + (Format::kTerms > 1 ? rows * WordCount<Format>(dim) : 0);
+}
+template <class Format>
+inline BothSides MakeBothSides(const float* x, int64_t row, int64_t rows, int dim, float* copy) {
+  const Matrix right = RightSide<Format>(x, row, rows, dim, copy);
+  if constexpr (Format::kTerms == 1) return {right, right};
+  float* const words = copy + RightSideSize<Format>(rows, dim);
+  const int64_t words_row = WordCount<Format>(dim);
+  for (int64_t i = 0; i < rows; ++i) Format::ConvertRow(x + i * row, dim, words + i * words_row);
+  return {{words, words_row}, right};
 }
 
 // Splits `rows` into tiles of at most kGemmRows rows, as even as they come.
@@ -95,17 +151,19 @@ inline int64_t TileStart(int64_t rows, int64_t tiles, int64_t tile) { return row
 
 // A row of tiles, C[rows × columns]; t.columns is ignored. By rows of a matrix, or by panels: then whole
 // vectors of C are written.
+template <class Format>
 inline void MultiplyByRows(GemmTile t, int64_t columns) {
   for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += kGemmColumns, t.c += kGemmColumns) {
     t.columns = static_cast<int>(AtMost(columns - j, kGemmColumns));
-    GemmTileKernel(t);
+    Format::Tile(t);
   }
 }
+template <class Format>
 inline void MultiplyByPanels(GemmTile t, int64_t columns) {
   t.b_row = kGemmColumns;
   for (int64_t j = 0; j < columns; j += kGemmColumns, t.b += t.k * kGemmColumns, t.c += kGemmColumns) {
     t.columns = static_cast<int>(AtMost(RoundUp(columns - j, Vec::kLanes), kGemmColumns));
-    GemmTileKernel(t);
+    Format::Tile(t);
   }
 }
 
@@ -127,6 +185,7 @@ inline void CopyRow(const float* x, float* y, int64_t n) {
   ForLanes(n, [&](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i)); });
 }
 
+// Σ_d x[d] · y[d].
 inline float Dot(const float* x, const float* y, int64_t n) {
   Vec sum = Zero();
   ForLanes(n, [&](int64_t i, auto lanes) { sum = Fma(lanes.Read(x + i), lanes.Read(y + i), sum); });
@@ -135,15 +194,13 @@ inline float Dot(const float* x, const float* y, int64_t n) {
 
 #include "kernels/simd/attention_backward-inl.h"
 #include "kernels/simd/attention_forward-inl.h"
-#include "kernels/simd/rotary-inl.h"
 
-constexpr AttentionKernels kAttentionKernels = {
-    .packed_size = PackedSize,
-    .pack = PackKeys,
-    .forward_scratch = ForwardScratchSize,
-    .forward = AttentionForwardKernel,
-    .backward_scratch = BackwardScratchSize,
-    .backward = AttentionBackwardKernel,
-    .rotary_angles = RotaryAngles,
-    .rotate = Rotate,
+template <class Format>
+constexpr AttentionProducts kAttentionProducts = {
+    .packed_size = PackedSize<Format>,
+    .pack = PackKeys<Format>,
+    .forward_scratch = ForwardScratchSize<Format>,
+    .forward = AttentionForwardKernel<Format>,
+    .backward_scratch = BackwardScratchSize<Format>,
+    .backward = AttentionBackwardKernel<Format>,
 };

@@ -6,14 +6,16 @@
 //
 // Contract: AttentionBackward in kernel_table.h. k and v are never read at rows ≥ keys. Outputs may not
 // overlap anything. Sums run in a fixed order: query heads, blocks of keys, blocks of queries. Accuracy:
-// float throughout; exponentials to 1.8e-7 relative. Source: FlashAttention-2 (Dao 2023), algorithm 2.
+// float throughout; exponentials to 1.7e-7 relative. A format that rounds does so with q, k, v and dO, and
+// with p and dS where they are multiplied. Source: FlashAttention-2 (Dao 2023), algorithm 2.
 
 constexpr int64_t kGradientQueries = 64;
 constexpr int64_t kGradientKeys = 128 / kGemmColumns * kGemmColumns;
 constexpr int64_t kGradientRow = kGradientKeys + 16;  // see kScoreRow
 
+template <class Format>
 struct BackwardScratch {
-  float *delta, *p, *d_s, *derivative, *k_panels, *v_panels, *k, *q, *d_o;
+  float *delta, *p, *d_s, *words, *derivative, *k_panels, *v_panels, *k, *q, *d_o;
   int64_t size;
 
   BackwardScratch(float* base, int64_t queries, int64_t keys, int head_dim, int value_dim) {
@@ -22,18 +24,20 @@ struct BackwardScratch {
     delta = scratch.Take(queries);
     p = scratch.Take(query_block * kGradientRow);
     d_s = scratch.Take(query_block * kGradientRow);
+    words = scratch.Take(Format::kTerms > 1 ? kGemmRows * kGradientRow : 0);
     derivative = scratch.Take(kGradientRow);
-    k_panels = scratch.Take(PanelsSize(key_block, head_dim));
-    v_panels = scratch.Take(PanelsSize(key_block, value_dim));
-    k = scratch.Take(WholeVectorsSize(key_block, head_dim));
-    q = scratch.Take(WholeVectorsSize(query_block, head_dim));
-    d_o = scratch.Take(WholeVectorsSize(query_block, value_dim));
+    k_panels = scratch.Take(PanelsSize<Format>(key_block, head_dim));
+    v_panels = scratch.Take(PanelsSize<Format>(key_block, value_dim));
+    k = scratch.Take(RightSideSize<Format>(key_block, head_dim));
+    q = scratch.Take(BothSidesSize<Format>(query_block, head_dim));
+    d_o = scratch.Take(BothSidesSize<Format>(query_block, value_dim));
     size = scratch.used;
   }
 };
 
+template <class Format>
 inline int64_t BackwardScratchSize(int64_t queries, int64_t keys, int head_dim, int value_dim) {
-  return BackwardScratch(nullptr, queries, keys, head_dim, value_dim).size;
+  return BackwardScratch<Format>(nullptr, queries, keys, head_dim, value_dim).size;
 }
 
 // Scores, times to_log2, become probabilities and dP becomes dS over the keys that a query sees; zero in the
@@ -45,14 +49,14 @@ inline void GradientRow(float* scores, float* gradient, const TileKeys& tile, Sp
             mean = Set1(delta), factor = Set1(scale);
   const auto masked = [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
     for (int64_t j = begin; j < end; j += Vec::kLanes) {
-      const Vec p = Exp2(Fma(Load(scores + j), unit, shift));
+      const Vec p = Exp2Down(Fma(Load(scores + j), unit, shift));
       Store(scores + j, KeepSpan(seen, j, p, Zero()));
       Store(gradient + j, KeepSpan(seen, j, p * (Load(gradient + j) - mean) * factor, Zero()));
     }
   };
   masked(tile.any.begin, tile.all.begin);
   for (int64_t j = tile.all.begin; j < tile.all.end; j += Vec::kLanes) {
-    const Vec p = Exp2(Fma(Load(scores + j), unit, shift));
+    const Vec p = Exp2Down(Fma(Load(scores + j), unit, shift));
     Store(scores + j, p);
     Store(gradient + j, p * (Load(gradient + j) - mean) * factor);
   }
@@ -66,17 +70,28 @@ struct BackwardHead {
   AttentionScores scores;
 };
 
+// Σ_e dO[e] · o[e], of the dO that is multiplied with v.
+template <class Format>
+inline float Delta(const float* d_o, const float* o, int64_t n) {
+  Vec sum = Zero();
+  ForLanes(n, [&](int64_t e, auto lanes) {
+    sum = Fma(Format::Round(lanes.Read(d_o + e)), lanes.Read(o + e), sum);
+  });
+  return ReduceAdd(sum);
+}
+
 // One row of a tile: scores and dP become p and dS.
-inline void GradientRowOf(const AttentionBackward& a, const BackwardScratch& s, const BackwardHead& head,
-                          const TileKeys& tile, int64_t row, int64_t j0, int64_t keys, float* p, float* d_s) {
+inline void GradientRowOf(const AttentionBackward& a, const BackwardHead& head, const TileKeys& tile,
+                          int64_t row, int64_t j0, int64_t keys, float delta, float* derivative, float* p,
+                          float* d_s) {
   const Span any = tile.any, own = SeenKeys(a, row).Within(j0, keys);
-  const float scale = head.scores.scale, lse = head.lse[row * a.lse_row], delta = s.delta[row];
+  const float scale = head.scores.scale, lse = head.lse[row * a.lse_row];
   if (!Shaped(head.scores)) {
     GradientRow(p, d_s, tile, own, scale * kLog2E, scale, lse, delta);
     return;
   }
   const bool capped = head.scores.softcap > 0;
-  ShapeScores(head.scores, row, j0, any, QueryFactor(head.scores), p, capped ? s.derivative : nullptr);
+  ShapeScores(head.scores, row, j0, any, QueryFactor(head.scores), p, capped ? derivative : nullptr);
   GradientRow(p, d_s, tile, own, 1, 1, lse, delta);
   float* const d_bias = head.d_bias ? head.d_bias + row * a.d_bias_row + j0 : nullptr;
   if (d_bias) {
@@ -88,77 +103,100 @@ inline void GradientRowOf(const AttentionBackward& a, const BackwardScratch& s, 
   const Vec factor = Set1(scale);
   ForLanes(any.end - any.begin, [&](int64_t j, auto lanes) {
     const Vec g = lanes.Read(d_s + any.begin + j) * factor;
-    lanes.Write(d_s + any.begin + j, capped ? g * lanes.Read(s.derivative + any.begin + j) : g);
+    lanes.Write(d_s + any.begin + j, capped ? g * lanes.Read(derivative + any.begin + j) : g);
   });
 }
 
+// The tile of rows' p and dS, as they are multiplied. dS is the left side of two products, by words along
+// keys (given back) and by words along queries.
+template <class Format>
+inline const float* GradientWords(const BackwardScratch<Format>& s, Span any, int rows, float* p,
+                                  float* d_s) {
+  const int64_t keys = any.end - any.begin;
+  p += any.begin;
+  d_s += any.begin;
+  if constexpr (!Format::kRounds) return d_s;
+  float* const words = Format::kTerms > 1 ? s.words : d_s;
+  for (int i = 0; i < rows; ++i) {
+    Format::ConvertRow(d_s + i * kGradientRow, keys, words + i * kGradientRow);
+    if (Format::kTerms == 1) Format::ConvertRow(p + i * kGradientRow, keys, p + i * kGradientRow);
+  }
+  return words;
+}
+
 // The block of keys [j0, j0 + keys), packed in scratch, against the queries [i0, i0 + queries).
-inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, const BackwardHead& head,
-                          Matrix k, int64_t j0, int64_t keys, int64_t i0, int64_t queries) {
-  const Span block = TileKeys(a, i0, i0 + queries - 1, j0, keys).any;
+template <class Format>
+inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch<Format>& s,
+                          const BackwardHead& head, Matrix k, int64_t j0, int64_t keys, int64_t i0,
+                          int64_t queries) {
+  constexpr int kTerms = Format::kTerms;
+  const Span block = TileKeys(a, i0, i0 + queries - 1, j0, keys, Vec::kLanes).any;
   if (block.Empty()) return;
-  const Matrix q = WholeVectors(head.q + i0 * a.q_row, a.q_row, queries, a.head_dim, s.q);
-  const Matrix d_o = WholeVectors(head.d_o + i0 * a.d_o_row, a.d_o_row, queries, a.value_dim, s.d_o);
+  const BothSides q = MakeBothSides<Format>(head.q + i0 * a.q_row, a.q_row, queries, a.head_dim, s.q),
+                  d_o = MakeBothSides<Format>(head.d_o + i0 * a.d_o_row, a.d_o_row, queries, a.value_dim,
+                                              s.d_o);
 
   const int64_t row_tiles = RowTiles(queries);
   for (int64_t tile = 0; tile < row_tiles; ++tile) {
     const int64_t begin = TileStart(queries, row_tiles, tile), end = TileStart(queries, row_tiles, tile + 1);
     const int rows = static_cast<int>(end - begin);
     float *p = s.p + begin * kGradientRow, *d_s = s.d_s + begin * kGradientRow;
-    const TileKeys tile_keys(a, i0 + begin, i0 + end - 1, j0, keys);
+    const TileKeys tile_keys(a, i0 + begin, i0 + end - 1, j0, keys, Vec::kLanes);
     const Span any = tile_keys.any;
     const int64_t seen = any.end - any.begin;
     if (seen > 0) {
-      MultiplyByPanels({.a = q.data + begin * q.row,
-                        .a_row = q.row,
-                        .a_k = 1,
-                        .b = s.k_panels + any.begin * a.head_dim,
-                        .b_row = 0,
-                        .c = p + any.begin,
-                        .c_row = kGradientRow,
-                        .k = a.head_dim,
-                        .rows = rows,
-                        .columns = 0,
-                        .accumulate = false},
-                       seen);
-      MultiplyByPanels({.a = d_o.data + begin * d_o.row,
-                        .a_row = d_o.row,
-                        .a_k = 1,
-                        .b = s.v_panels + any.begin * a.value_dim,
-                        .b_row = 0,
-                        .c = d_s + any.begin,
-                        .c_row = kGradientRow,
-                        .k = a.value_dim,
-                        .rows = rows,
-                        .columns = 0,
-                        .accumulate = false},
-                       seen);
+      GemmTile scores = {.a = q.left.data + begin * q.left.row,
+                         .a_row = q.left.row,
+                         .a_k = 1,
+                         .b = s.k_panels + any.begin * WordCount<Format>(a.head_dim),
+                         .b_row = 0,
+                         .c = p + any.begin,
+                         .c_row = kGradientRow,
+                         .k = WordCount<Format>(a.head_dim),
+                         .rows = rows,
+                         .columns = 0,
+                         .accumulate = false};
+      MultiplyByPanels<Format>(scores, seen);
+      scores.a = d_o.left.data + begin * d_o.left.row;
+      scores.a_row = d_o.left.row;
+      scores.b = s.v_panels + any.begin * WordCount<Format>(a.value_dim);
+      scores.c = d_s + any.begin;
+      scores.k = WordCount<Format>(a.value_dim);
+      MultiplyByPanels<Format>(scores, seen);
     }
-    for (int i = 0; i < rows; ++i, p += kGradientRow, d_s += kGradientRow) {
-      if (seen > 0) GradientRowOf(a, s, head, tile_keys, i0 + begin + i, j0, keys, p, d_s);
-      // What other tiles see.
-      const Span own = seen > 0 ? Span{any.begin, RoundUp(any.end, Vec::kLanes)} : Span{block.end, block.end};
-      ZeroRow(p + block.begin, own.begin - block.begin);
-      ZeroRow(d_s + block.begin, own.begin - block.begin);
-      ZeroRow(p + own.end, block.end - own.end);
-      ZeroRow(d_s + own.end, block.end - own.end);
+    // What other tiles see.
+    const Span own = seen > 0 ? Span{any.begin, RoundUp(any.end, Vec::kLanes)} : Span{block.end, block.end};
+    for (int i = 0; i < rows; ++i) {
+      float *row = p + i * kGradientRow, *gradient = d_s + i * kGradientRow;
+      if (seen > 0) {
+        GradientRowOf(a, head, tile_keys, i0 + begin + i, j0, keys, s.delta[i0 + begin + i], s.derivative,
+                      row, gradient);
+      }
+      ZeroRow(row + block.begin, own.begin - block.begin);
+      ZeroRow(gradient + block.begin, own.begin - block.begin);
+      ZeroRow(row + own.end, block.end - own.end);
+      ZeroRow(gradient + own.end, block.end - own.end);
     }
     if (seen > 0) {
-      MultiplyByRows({.a = s.d_s + begin * kGradientRow + any.begin,
-                      .a_row = kGradientRow,
-                      .a_k = 1,
-                      .b = k.data + any.begin * k.row,
-                      .b_row = k.row,
-                      .c = head.d_q + (i0 + begin) * a.d_q_row,
-                      .c_row = a.d_q_row,
-                      .k = seen,
-                      .rows = rows,
-                      .columns = 0,
-                      .accumulate = true},
-                     a.head_dim);
+      MultiplyByRows<Format>({.a = GradientWords(s, any, rows, p, d_s),
+                              .a_row = kGradientRow,
+                              .a_k = 1,
+                              .b = k.data + any.begin / kTerms * k.row,
+                              .b_row = k.row,
+                              .c = head.d_q + (i0 + begin) * a.d_q_row,
+                              .c_row = a.d_q_row,
+                              .k = WordCount<Format>(seen),
+                              .rows = rows,
+                              .columns = 0,
+                              .accumulate = true},
+                             a.head_dim);
     }
   }
 
+  if constexpr (kTerms > 1) {
+    Format::PackRows(s.p, kGradientRow, queries, block.end, s.p, kGradientRow);
+    Format::PackRows(s.d_s, kGradientRow, queries, block.end, s.d_s, kGradientRow);
+  }
   const int64_t columns = block.end - block.begin, key_tiles = RowTiles(columns);
   int64_t from = 0, to = 0;  // the queries that see some of the tile of keys
   for (int64_t tile = 0; tile < key_tiles; ++tile) {
@@ -167,29 +205,32 @@ inline void BackwardBlock(const AttentionBackward& a, const BackwardScratch& s, 
     while (from < queries && SeenKeys(a, i0 + from).end <= j0 + begin) ++from;
     while (to < queries && SeenKeys(a, i0 + to).begin < j0 + end) ++to;
     if (from >= to) continue;
-    GemmTile tile_of_keys = {.a = s.p + from * kGradientRow + begin,
+    // The first word may hold a query before them, which sees none of these keys: zero.
+    const int64_t first = from / kTerms;
+    GemmTile tile_of_keys = {.a = s.p + first * kGradientRow + begin,
                              .a_row = 1,
                              .a_k = kGradientRow,
-                             .b = d_o.data + from * d_o.row,
-                             .b_row = d_o.row,
+                             .b = d_o.right.data + first * d_o.right.row,
+                             .b_row = d_o.right.row,
                              .c = a.d_v + (j0 + begin) * a.d_v_row,
                              .c_row = a.d_v_row,
-                             .k = to - from,
+                             .k = WordCount<Format>(to) - first,
                              .rows = static_cast<int>(end - begin),
                              .columns = 0,
                              .accumulate = true};
-    MultiplyByRows(tile_of_keys, a.value_dim);
-    tile_of_keys.a = s.d_s + from * kGradientRow + begin;
-    tile_of_keys.b = q.data + from * q.row;
-    tile_of_keys.b_row = q.row;
+    MultiplyByRows<Format>(tile_of_keys, a.value_dim);
+    tile_of_keys.a = s.d_s + first * kGradientRow + begin;
+    tile_of_keys.b = q.right.data + first * q.right.row;
+    tile_of_keys.b_row = q.right.row;
     tile_of_keys.c = a.d_k + (j0 + begin) * a.d_k_row;
     tile_of_keys.c_row = a.d_k_row;
-    MultiplyByRows(tile_of_keys, a.head_dim);
+    MultiplyByRows<Format>(tile_of_keys, a.head_dim);
   }
 }
 
+template <class Format>
 inline void AttentionBackwardKernel(const AttentionBackward& a) {
-  const BackwardScratch s(a.scratch, a.queries, a.keys, a.head_dim, a.value_dim);
+  const BackwardScratch<Format> s(a.scratch, a.queries, a.keys, a.head_dim, a.value_dim);
   for (int64_t j = 0; j < a.total_keys; ++j) {
     ZeroRow(a.d_k + j * a.d_k_row, a.head_dim);
     ZeroRow(a.d_v + j * a.d_v_row, a.value_dim);
@@ -203,7 +244,7 @@ inline void AttentionBackwardKernel(const AttentionBackward& a) {
                                a.d_bias ? a.d_bias + g * a.d_bias_head : nullptr,
                                OfHead(a.scores, g, a.bias_head, a.slope_head)};
     for (int64_t i = 0; i < a.queries; ++i) {
-      s.delta[i] = Dot(head.d_o + i * a.d_o_row, head.o + i * a.o_row, a.value_dim);
+      s.delta[i] = Delta<Format>(head.d_o + i * a.d_o_row, head.o + i * a.o_row, a.value_dim);
       ZeroRow(head.d_q + i * a.d_q_row, a.head_dim);
     }
     for (int64_t j = 0; j < a.keys; j += kGradientKeys) {
@@ -214,9 +255,9 @@ inline void AttentionBackwardKernel(const AttentionBackward& a) {
       while (from < to && SeenKeys(a, to - 1).begin >= j + keys) --to;
       if (from == to) continue;
       from = from / kGradientQueries * kGradientQueries;
-      PackPanels(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k_panels);
-      PackPanels(a.v + j * a.v_row, a.v_row, keys, a.value_dim, s.v_panels);
-      const Matrix k = WholeVectors(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
+      PackPanels<Format>(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k_panels);
+      PackPanels<Format>(a.v + j * a.v_row, a.v_row, keys, a.value_dim, s.v_panels);
+      const Matrix k = RightSide<Format>(a.k + j * a.k_row, a.k_row, keys, a.head_dim, s.k);
       for (int64_t i = from; i < to; i += kGradientQueries) {
         BackwardBlock(a, s, head, k, j, keys, i, AtMost(a.queries - i, kGradientQueries));
       }

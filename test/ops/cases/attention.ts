@@ -177,6 +177,10 @@ const ruleCases = Object.entries(rules).flatMap(([name, { bias, alibi, ...option
       [{ batch: 2, heads: 4, kvHeads: 2, queries: 1, keys: 33 }, [2, 4, 1, 33]],
       [{ heads: 2, queries: 70, keys: 300, dim: 16 }, [70, 300]],
       [{ batch: 2, heads: 2, queries: 200, keys: 130 }, [2, 1, 200, 130]],
+      [{ heads: 2, kvHeads: 1, queries: 17, keys: 40, dim: 64 }, [2, 17, 40]],
+      [{ heads: 1, queries: 15, keys: 30, dim: 80 }, [15, 30]],
+      [{ heads: 2, queries: 9, keys: 35, dim: 128 }, [1, 2, 9, 35]],
+      [{ heads: 1, queries: 14, keys: 33, dim: 256 }, [1, 1, 14, 33]],
     ] as const
   ).map(([size, biasShape]) =>
     define({
@@ -309,7 +313,7 @@ const packedProbabilities = define({
   ulps: 16,
 })
 
-export const attention: readonly Case[] = [
+const f32Cases: readonly Case[] = [
   ...sizeCases,
   ...lengthCases,
   ...layoutCases,
@@ -321,3 +325,20 @@ export const attention: readonly Case[] = [
   ...probabilityCases,
   packedProbabilities,
 ]
+
+/** What the formulas leave as it is, weights and dS, is rounded to bf16 on the way: 2⁻⁹ of each term of a sum. */
+const bf16Cases = f32Cases.map((given): Case => ({
+  ...given,
+  name: `${given.name}, in bf16`,
+  precision: 'bf16',
+  rounding: false,
+  ulps: 1.5 * 2 ** 14,
+  // Of values, over all queries of a group of heads; of the others, dS being as large as dO · v.
+  gradientUlps: 6 * 2 ** 14,
+  cancels: 1,
+  differences: false,
+  // Rounding of scores in the thousands is what decides of their gradients.
+  ...(given.name.includes('large scores') && { gradient: [] }),
+}))
+
+export const attention: readonly Case[] = [...f32Cases, ...bf16Cases]
