@@ -200,9 +200,8 @@ struct AttentionForward {
   const float *q, *k, *v;
   int64_t q_row, k_row, v_row;
   float* o;
-  int64_t o_row;
   float* lse;              // lse[i·lse_row] or nullptr
-  int64_t lse_row;
+  int64_t o_row, lse_row;
   float* p;                // nullptr, or where the probability of key 0 goes: p[i·p_row + j] is written for
   int64_t p_row;           // −p_before ≤ j < keys + p_after, zero where the query does not see
   int64_t p_before, p_after;
@@ -220,9 +219,8 @@ struct AttentionBackward {
   int64_t q_row, k_row, v_row, o_row, d_o_row, lse_row;
   int64_t q_head, o_head, d_o_head, lse_head, d_q_head;  // strides between those query heads
   float *d_q, *d_k, *d_v;                   // overwritten
-  int64_t d_q_row, d_k_row, d_v_row;
   float* d_bias;                            // added to, or nullptr
-  int64_t d_bias_row, d_bias_head;
+  int64_t d_q_row, d_k_row, d_v_row, d_bias_row, d_bias_head;
   int64_t queries, keys, total_keys;        // d_k and d_v rows in [keys, total_keys) become zero
   int head_dim, value_dim, groups;
   float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
@@ -242,11 +240,9 @@ struct RotaryRows {
   bool interleaved;
 };
 
-// Attention in one precision of products: operands as they are, or rounded to bfloat16 as by Bf16Products. Statistics of
-// the softmax are f32 in both, and so are o, lse and p.
+// In one precision of products: operands as they are, or rounded as by Bf16Products; all else, o and lse too, is f32.
 struct AttentionProducts {
-  // What several blocks of queries read in common, floats. packed_size(a) ≤ packed_size(a + b), and
-  // packed_size(a) + packed_size(b) ≤ packed_size(a + b) + packed_size(1).
+  // Floats s that several blocks of queries read in common: s(a) ≤ s(a + b), s(a) + s(b) ≤ s(a + b) + s(1).
   int64_t (*packed_size)(int64_t keys, int head_dim, int value_dim);
   void (*pack)(const float* k, int64_t k_row, const float* v, int64_t v_row, int64_t keys, int head_dim, int value_dim,
                float* packed);
