@@ -18,6 +18,7 @@
 
 #include <vector>
 
+#include "kernels/reference/attention.h"
 #include "ops/attention_shape.h"
 #include "ops/cache_rows.h"
 #include "ops/cached_attention_shape.h"
