@@ -1,5 +1,6 @@
 import { compile } from '../graph/compile.ts'
 import { native } from '../native/load.ts'
+import { cast } from '../ops/elementwise.ts'
 import { mean } from '../ops/reduce.ts'
 import { concat, reshape, slice } from '../ops/view.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -83,5 +84,8 @@ export async function runCase(given: Case, { machine, time, signal }: RunCaseOpt
   }
 }
 
-/** One element. */
-const oneOf = (x: Tensor): Tensor => mean(x.shape.reduce((part: Tensor, _, axis) => slice(part, axis, 0, 1), x))
+/** One element, as a number that `concat` can put beside others. */
+export const oneOf = (x: Tensor): Tensor => {
+  const element = x.shape.reduce((part: Tensor, _, axis) => slice(part, axis, 0, 1), x)
+  return mean(x.dtype === 'i32' ? cast(element, 'f32') : element)
+}

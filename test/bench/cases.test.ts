@@ -1,22 +1,23 @@
 import { describe, expect, it } from 'vitest'
 import { cases, families, unbenched } from '../../lib/bench/cases/index.ts'
 import { caseOf, isCold, type Case } from '../../lib/bench/case.ts'
-import { repeatsOf } from '../../lib/bench/run-case.ts'
+import { oneOf, repeatsOf } from '../../lib/bench/run-case.ts'
 import { removeDeadNodes, type Graph } from '../../lib/graph/graph.ts'
 import { lower } from '../../lib/graph/lower.ts'
 import { rewrite } from '../../lib/graph/rewrites/index.ts'
 import { Trace, withTrace, type TracedTensor, type Value } from '../../lib/graph/trace.ts'
 import { registry } from '../../lib/ops/define-op.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
 
-/** What a case computes, without memory for it. */
-function trace(given: Case): { graph: Graph; inputs: Value[] } {
+/** What a case computes, without memory for it; `read`: what is done with that. */
+function trace(given: Case, read = (made: Tensor): Tensor => made): { graph: Graph; inputs: Value[] } {
   const trace = new Trace()
   const tracedOf = (inputs: Case['inputs'] = {}): Record<string, TracedTensor> =>
     Object.fromEntries(
       Object.entries(inputs).map(([name, { shape, dtype }]) => [name, trace.input({ shape, dtype }, false)]),
     )
   const [inputs, raw] = [tracedOf(given.inputs), tracedOf(given.raw)]
-  const output = withTrace(trace, () => given.run(inputs, given.prepare?.(raw) ?? {})) as TracedTensor
+  const output = withTrace(trace, () => read(given.run(inputs, given.prepare?.(raw) ?? {}))) as TracedTensor
   return {
     graph: removeDeadNodes({ nodes: trace.nodes, outputs: [output.value] }),
     inputs: [...Object.values(inputs), ...Object.values(raw)].map(({ value }) => value),
@@ -45,6 +46,7 @@ describe('cases', () => {
       const sizes = inputs.map(({ shape }) => 4 * shape.reduce((a, b) => a * b, 1))
       expect(read + updated).toBeLessThanOrEqual(sizes.reduce((a, b) => a + b, 0) + 3 * written)
       expect(repeatsOf(given)).toBeGreaterThanOrEqual(1)
+      expect(trace(given, oneOf).graph.outputs[0]!.shape).toEqual([])
     },
   )
 
