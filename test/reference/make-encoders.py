@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from golden_numbers import numbers, summary
 
 SIZES = {
     "vocab_size": 40,
@@ -21,18 +22,6 @@ SIZES = {
     "max_position_embeddings": 24,
 }
 LABELS = {"id2label": {0: "no", 1: "maybe", 2: "yes"}, "label2id": {"no": 0, "maybe": 1, "yes": 2}}
-
-
-def numbers(name, shape):
-    """Multiples of 2^-17 in [-1/4, 1/4), exact in float32: FNV-1a of the name seeds an LCG (Numerical Recipes)."""
-    state = 0x811C9DC5
-    for byte in name.encode():
-        state = ((state ^ byte) * 0x01000193) % 2**32
-    values = []
-    for _ in range(torch.Size(shape).numel()):
-        state = (1664525 * state + 1013904223) % 2**32
-        values.append((state >> 16) / 2**17 - 0.25)
-    return torch.tensor(values, dtype=torch.float64).reshape(shape)
 
 
 def is_scale(name):
@@ -49,11 +38,6 @@ def weight(name, shape):
 
 def whole(name, shape, low, high):
     return (low + ((numbers(name, shape) + 0.25) * 2 * (high - low)).long()).clamp(max=high - 1)
-
-
-def summary(x):
-    flat = x.flatten()
-    return {"l2": flat.norm().item(), "sum": flat.sum().item(), "first5": flat[:5].tolist()}
 
 
 def padded(lengths, left=False):

@@ -11,21 +11,10 @@ from pathlib import Path
 
 import torch
 import transformers
+from golden_numbers import numbers, summary
 
 transformers.utils.logging.set_verbosity_error()
 V = 40
-
-
-def numbers(name, shape):
-    """Multiples of 2^-17 in [-1/4, 1/4), exact in float32: FNV-1a of the name seeds an LCG (Numerical Recipes)."""
-    state = 0x811C9DC5
-    for byte in name.encode():
-        state = ((state ^ byte) * 0x01000193) % 2**32
-    values = []
-    for _ in range(torch.Size(shape).numel()):
-        state = (1664525 * state + 1013904223) % 2**32
-        values.append((state >> 16) / 2**17 - 0.25)
-    return torch.tensor(values, dtype=torch.float64).reshape(shape)
 
 
 def weight(name, shape):
@@ -36,11 +25,6 @@ def weight(name, shape):
 
 def ids(name, shape):
     return (3 + (numbers(name, shape) + 0.25) * 2 * (V - 4)).long()
-
-
-def summary(x):
-    flat = x.flatten()
-    return {"l2": flat.norm().item(), "sum": flat.sum().item(), "first5": flat[:5].tolist()}
 
 
 def padded(lengths, width, left=False):
