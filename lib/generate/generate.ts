@@ -43,9 +43,7 @@ export async function* generate(
     throw new ArgumentError(
       'generate: the prompt has no tokens; start with the beginning-of-sequence token or a line break',
     )
-  for (const id of sequence)
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
-      throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(id)}`)
+  checkVocabulary(sequence, vocabSize)
   const stops = new Set(checkIds('stopTokens', stopTokens))
   const sampler = new Sampler(sampling)
   const capacity = Math.min(context, sequence.length + maxNewTokens)
@@ -66,6 +64,13 @@ export async function* generate(
     sequence.push(token)
     pending = [token]
   }
+}
+
+/** Throws ArgumentError for ids that the vocabulary does not have. */
+export function checkVocabulary(ids: ArrayLike<number>, vocabSize: number): void {
+  for (let i = 0; i < ids.length; i++)
+    if (!(ids[i]! >= 0 && ids[i]! < vocabSize))
+      throw new ArgumentError(`generate: token ids should be from 0 to ${vocabSize - 1}, got ${describe(ids[i])}`)
 }
 
 function checkIds(name: string, ids: ArrayLike<number>): number[] {
