@@ -50,11 +50,6 @@ const maxTopK = 2 ** 31 - 1
 /** All 53 bits count. */
 const intoI32 = (seed: number): number => ((seed % 2 ** 32) | 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b1)
 
-/** Throws ArgumentError unless a Sampler can be made of them. */
-export function checkSampling(options: SamplingOptions): Sampler {
-  return new Sampler(options)
-}
-
 /** What `ops.sample` takes of each row, besides its logits. Rows that are not drawn take their largest logit, which costs least. */
 export const samplerInputs = (
   samplers: readonly Sampler[],

@@ -1,7 +1,7 @@
 import { ArgumentError, checkInteger, describe } from '../errors.ts'
 import { AutoModelForCausalLM, type CausalLM } from '../generate/causal-lm.ts'
 import { generate } from '../generate/generate.ts'
-import { checkSampling, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
+import { Sampler, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
 import { StopStrings } from '../generate/stop-strings.ts'
 import { readGenerationConfig, type GenerationConfig } from '../models/generation-config.ts'
 import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
@@ -65,7 +65,8 @@ export const textGeneration: Task<CausalLM, GenerateText> = {
       const merged = mergeOptions(task, given, options, { ...defaults, signal: 'signal' })
       checkInteger(task, 'maxNewTokens', merged.maxNewTokens ?? 0, 0)
       checkCacheFormat(task, 'cacheDtype', merged.cacheDtype ?? 'f32')
-      checkSampling(samplingOf({}, merged))
+      // Throws for what none can be made of.
+      void new Sampler(samplingOf({}, merged))
       stopStrings(merged.stop)
       return merged
     }

@@ -69,56 +69,55 @@ function packedBytes(format: WeightFormat, k: number, n: number): number {
   return outputs.reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
 }
 
-/** Weights that were packed into a format before. The error is that of rounding them as well. */
-const packed = (
+type Prepared = Record<string, QuantizedMatrix>
+type MakePacked = (
   format: WeightFormat,
   variant: string,
   matrix: (...shape: number[]) => Input,
   examples: readonly Example[],
-): Family => ({
-  op: 'matmul',
-  variant,
-  dtype: format,
-  instruction: 'matmul',
-  dimensions,
-  examples,
-  subject: (...sizes): Subject<{ weights: QuantizedMatrix }> => {
-    const [m, n, k] = sizes as [number, number, number]
-    return {
-      work: workOf(m, n, k, packedBytes(format, k, n)),
-      inputs: { a: floats(m, k) },
-      raw: { b: matrix(k, n) },
-      prepare: ({ b }) => ({ weights: quantize(b!, format) }),
-      run: ({ a }, { weights }) => matmul(a!, weights),
-      exact: exactProduct(m, n, k, {}),
-    }
-  },
-})
+) => Family
+
+/** Products by weights that were packed into a format before; `subject` is made for each shape. */
+const byPacked =
+  (
+    subject: (given: {
+      m: number
+      n: number
+      k: number
+      format: WeightFormat
+      matrix: (...shape: number[]) => Input
+    }) => Subject<Prepared>,
+  ): MakePacked =>
+  (format, variant, matrix, examples) => ({
+    op: 'matmul',
+    variant,
+    dtype: format,
+    instruction: 'matmul',
+    dimensions,
+    examples,
+    subject: (m, n, k) => subject({ m: m!, n: n!, k: k!, format, matrix }),
+  })
+
+/** The error is that of rounding the weights as well. */
+const packed = byPacked(({ m, n, k, format, matrix }) => ({
+  work: workOf(m, n, k, packedBytes(format, k, n)),
+  inputs: { a: floats(m, k) },
+  raw: { b: matrix(k, n) },
+  prepare: ({ b }) => ({ weights: quantize(b!, format) }),
+  run: ({ a }, { weights }) => matmul(a!, weights!),
+  exact: exactProduct(m, n, k, {}),
+}))
 
 /** silu(A·G) ⊙ A·B, both packed, the rows multiplied by both at once. */
-const gatedPacked = (
-  format: WeightFormat,
-  variant: string,
-  matrix: (...shape: number[]) => Input,
-  examples: readonly Example[],
-): Family => ({
-  op: 'matmul',
-  variant,
-  dtype: format,
-  instruction: 'matmul',
-  dimensions,
-  examples,
-  subject: (...sizes): Subject<{ gate: QuantizedMatrix; up: QuantizedMatrix }> => {
-    const [m, n, k] = sizes as [number, number, number]
-    const work = workOf(m, n, k, 2 * packedBytes(format, k, n))
-    return {
-      work: { ...work, flops: 2 * work.flops + m * n * (operations.silu + 1) },
-      inputs: { a: floats(m, k) },
-      raw: { g: matrix(k, n), b: matrix(k, n) },
-      prepare: ({ g, b }) => ({ gate: quantize(g!, format), up: quantize(b!, format) }),
-      run: ({ a }, { gate, up }) => swiglu(matmul(a!, gate), matmul(a!, up)),
-    }
-  },
+const gatedPacked = byPacked(({ m, n, k, format, matrix }) => {
+  const work = workOf(m, n, k, 2 * packedBytes(format, k, n))
+  return {
+    work: { ...work, flops: 2 * work.flops + m * n * (operations.silu + 1) },
+    inputs: { a: floats(m, k) },
+    raw: { g: matrix(k, n), b: matrix(k, n) },
+    prepare: ({ g, b }) => ({ gate: quantize(g!, format), up: quantize(b!, format) }),
+    run: ({ a }, { gate, up }) => swiglu(matmul(a!, gate!), matmul(a!, up!)),
+  }
 })
 
 const example = (name: string, m: number, n: number, k: number, quick = false): Example => ({
