@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
 import { optionsOfFile, type Seq2SeqGenerateOptions } from '../../lib/generate/seq2seq-options.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
-import { deviation, norm } from '../reference/deviation.ts'
-import { expectSummary, type Summary } from '../reference/summary.ts'
+import { deviation } from '../reference/deviation.ts'
+import { expectGradients, expectSummary, type Summary } from '../reference/summary.ts'
 import { writeReferenceModel } from '../reference/weight-values.ts'
 import { bits } from './reference-suite.ts'
 
@@ -79,14 +79,7 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
     const { loss, gradients } = await model.lossAndGradients(given)
     expect(deviation([loss], [expected.loss])).toBeLessThan(tolerance)
     expect([...gradients.keys()].sort()).toEqual(Object.keys(expected.gradients).sort())
-    const largest = Math.max(...Object.values(expected.gradients).map(({ l2 }) => l2))
-    for (const [name, gradient] of gradients) {
-      const summary = expected.gradients[name]!
-      // What is zero but for rounding: numbers added to all scores of a query.
-      if (summary.l2 < tolerance * largest) expect(norm(gradient.data()) / largest, name).toBeLessThan(tolerance)
-      else expectSummary(gradient.data(), summary, gradientTolerance, name)
-      gradient.dispose()
-    }
+    expectGradients(gradients, expected.gradients, { tolerance: gradientTolerance, zero: tolerance })
   })
 
   it.each(expected.generate)('generates the same tokens with $options', async ({ options, tokens }) => {
