@@ -127,11 +127,16 @@ export const exp = unary('exp')
 export const log = unary('log')
 export const sine = unary('sine')
 export const cosine = unary('cosine')
+/** The error function, 2/√π · ∫₀ˣ e^(−t²) dt, within 2 ulp. */
+export const erf = unary('erf')
 /** −1, 0 or 1. Its gradient is 0. */
 export const sign = unary('sign')
 /** max(x, 0); the gradient at 0 is 0. */
 export const relu = unary('relu')
-/** x · Φ(x) with the exact normal distribution function (Hendrycks & Gimpel 2016); Φ is off by 2e-7 at most. 0 at −∞. */
+/**
+ * x · Φ(x) with the normal distribution function Φ (Hendrycks & Gimpel 2016): within 2.5 ulp down to x = −12.9, where Φ
+ * becomes denormal (without fused multiply-adds x²/2 ulp more there). 0 at −∞.
+ */
 export const gelu = unary('gelu')
 /** ½x(1 + tanh(√(2/π)(x + 0.044715x³))), as GPT-2 uses it. */
 export const geluTanh = unary('geluTanh')

@@ -5,6 +5,7 @@ export {
   cosine,
   divide,
   equal,
+  erf,
   exp,
   gelu,
   geluTanh,

@@ -18,7 +18,7 @@ namespace heedful {
 
 #define HEEDFUL_UNARY_FUNCTIONS(X)                                                                  \
   X(identity) X(negate) X(absolute) X(square) X(squareRoot) X(reciprocalSquareRoot) X(reciprocal)   \
-  X(exp) X(log) X(sine) X(cosine) X(sign) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
+  X(exp) X(log) X(sine) X(cosine) X(erf) X(sign) X(relu) X(gelu) X(geluTanh) X(silu) X(sigmoid) X(tanh)
 
 // Comparisons give 1 or 0.
 #define HEEDFUL_BINARY_FUNCTIONS(X)                                                                 \
@@ -297,17 +297,18 @@ struct CachedAttentionKernels {
 
 // One row of a norm. sum, y may be x or residual, but differ from each other.
 struct NormRow {
-  const float *x, *residual;
-  float *sum, *y;
+  const float *x, *residual;  // residual may be nullptr
+  float *sum, *y;             // sum may be nullptr
   float *mean, *rstd;
 };
+constexpr int kNormRows = 64;  // a norm is fastest when called for many rows; up to so many
 
 struct SoftmaxRow {
   const float* x;
   float* y;  // may be x
 };
 
-constexpr int kRowsTogether = 4;  // norms and softmax are fastest in multiples of so many rows
+constexpr int kRowsTogether = 4;  // softmax is fastest in multiples of so many rows
 
 struct RowKernels {
   // y = softmax(x) or log softmax(x) over the n elements of each row.
@@ -316,7 +317,7 @@ struct RowKernels {
   void (*softmax_gradient)(const float* y, const float* dy, float* dx, int64_t n, bool log);
   // Of each row: s = x + residual (stored to sum when given; residual may be nullptr);
   // y = (s − mean) · rstd ⊙ weight + bias. center false: RMS norm, mean = 0. weight, bias may be nullptr.
-  // Writes *mean (when given) and *rstd.
+  // Writes *mean and *rstd. No row's outputs are inputs of another.
   void (*norm)(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n, float epsilon,
                bool center);
   // dx = rstd · (g − [mean(g)] − x̂ · mean(g ⊙ x̂)) + gradient_residual, g = dy ⊙ weight, x̂ = (x − mean) · rstd;

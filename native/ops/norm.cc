@@ -60,21 +60,22 @@ void RunNorm(const Instruction& in, Context& context) {
   const int64_t n = in[kY].Columns(), rows = RowCount(in[kY]);
   const float epsilon = static_cast<float>(in.attributes[0]);
   const bool center = in.attributes[1] != 0;
-  ForChunks(
-      context, rows, n,
-      [&](int64_t begin, int64_t end) {
-        float unused[kRowsTogether];
-        for (int64_t i = begin; i < end;) {
-          NormRow together[kRowsTogether];
-          int count = 0;
-          for (; count < kRowsTogether && i < end; ++count, ++i) {
-            together[count] = {
-                x[i], residual[i], sum[i], y[i], mean ? mean + i : nullptr, rstd ? rstd + i : unused + count};
-          }
-          context.kernels.rows.norm(together, count, weight, bias, n, epsilon, center);
-        }
-      },
-      kRowsTogether);
+  ForChunks(context, rows, n, [&](int64_t begin, int64_t end) {
+    float unused[2][kNormRows];
+    for (int64_t i = begin; i < end;) {
+      NormRow together[kNormRows];
+      int count = 0;
+      for (; count < kNormRows && i < end; ++count, ++i) {
+        together[count] = {x[i],
+                           residual[i],
+                           sum[i],
+                           y[i],
+                           mean ? mean + i : unused[0] + count,
+                           rstd ? rstd + i : unused[1] + count};
+      }
+      context.kernels.rows.norm(together, count, weight, bias, n, epsilon, center);
+    }
+  });
 }
 
 void ReferenceNorm(const Instruction& in) {

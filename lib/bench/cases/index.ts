@@ -62,5 +62,6 @@ export const unbenched: Readonly<Record<string, string>> = {
   log: rare,
   sine: rare,
   cosine: rare,
+  erf: rare,
   sign: rare,
 }

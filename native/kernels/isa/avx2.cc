@@ -13,6 +13,7 @@ constexpr int kPackVectors = 4;
 #include "kernels/simd/unroll.h"
 #include "kernels/simd/pack-inl.h"
 #include "kernels/simd/math-inl.h"
+#include "kernels/simd/normal_tail-inl.h"
 #include "kernels/simd/lanes-inl.h"
 #include "kernels/simd/functions-inl.h"
 #include "kernels/simd/random-inl.h"

@@ -48,6 +48,8 @@ T Value(Unary f, T x) {
       return std::sin(x);
     case Unary::cosine:
       return std::cos(x);
+    case Unary::erf:
+      return std::erf(x);
     case Unary::sign:
       return x > 0 ? T(1) : x < 0 ? T(-1) : x;
     case Unary::relu:
@@ -95,6 +97,8 @@ T Derivative(Unary f, T x) {
       return std::cos(x);
     case Unary::cosine:
       return -std::sin(x);
+    case Unary::erf:
+      return T(2 * std::numbers::inv_sqrtpi) * exp(-x * x);
     case Unary::sign:
       return 0;
     case Unary::relu:

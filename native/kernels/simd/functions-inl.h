@@ -36,6 +36,24 @@ HEEDFUL_INLINE V GeluTanhArgument(const V& x) {
   return x * Fma(x * x, Set1(0.0713548163f), Set1(1.59576912f));
 }
 
+struct GeluValue {
+  template <class V>
+  HEEDFUL_INLINE V operator()(const V& x) const {
+    const V a = Min(Set1(kNormalLimit), Abs(x));
+    return Fnma(a, NormalTail<V>(a).Value(), Max(Zero(), x));
+  }
+};
+struct GeluDerivative {
+  template <class V>
+  HEEDFUL_INLINE V operator()(const V& x) const {
+    const V a = Min(Set1(kNormalLimit), Abs(x));
+    const NormalTail<V> normal(a);
+    const V e = normal.Exponential(), tail = e * normal.m;
+    const V distribution = Select(Less(x, Zero()), tail, One() - tail);
+    return Fma(CopySign(a, x) * Set1(0.398942280f), e, distribution);
+  }
+};
+
 HEEDFUL_FUNCTION(identity, return x;, return One();)
 HEEDFUL_FUNCTION(negate, return Set1(-0.0f) - x;, return Set1(-1.0f);)
 HEEDFUL_FUNCTION(absolute, return Abs(x);, return Sign(x);)
@@ -48,6 +66,7 @@ HEEDFUL_FUNCTION(log, return Log(x);, return One() / x;)
 HEEDFUL_FUNCTION(sine, return Sine(x);, return Cosine(x);)
 HEEDFUL_FUNCTION(cosine, return Cosine(x);, return Set1(-0.0f) - Sine(x);)
 HEEDFUL_FUNCTION(sign, return Sign(x);, return Zero();)
+HEEDFUL_FUNCTION(erf, return Erf(x);, return Set1(1.12837917f) * Exp<V>(Zero() - x * x);)
 HEEDFUL_FUNCTION(relu, return Max(Zero(), x);, return Step(x);)
 HEEDFUL_FUNCTION(tanh, return Tanh(x);, {
   // 1 − tanh² without its cancellation: 4e / (1 + e)², e = exp(−2|x|).
@@ -66,20 +85,7 @@ HEEDFUL_FUNCTION(silu, return x / (One() + Exp<V>(Zero() - x));, {
   return s * Fma(x, One() - s, One());
 })
 // x·Φ(x) = max(x, 0) − |x|·Φ(−|x|) (Hendrycks & Gimpel 2016);  f' = Φ + x·φ
-HEEDFUL_FUNCTION(
-    gelu,
-    {
-      V e;
-      const V a = Min(Set1(kNormalLimit), Abs(x));
-      return Fnma(a, NormalTail(a, &e), Max(Zero(), x));
-    },
-    {
-      V e;
-      const V a = Min(Set1(kNormalLimit), Abs(x));
-      const V tail = NormalTail(a, &e);
-      const V distribution = Select(Less(x, Zero()), tail, One() - tail);
-      return Fma(CopySign(a, x) * Set1(0.398942280f), e, distribution);
-    })
+HEEDFUL_FUNCTION(gelu, return InHalves(x, GeluValue{});, return InHalves(x, GeluDerivative{});)
 // x·σ(w), w(x) as above;  f' = σ·(1 + x·w'·(1 − σ))
 HEEDFUL_FUNCTION(geluTanh, return x / (One() + Exp<V>(Zero() - GeluTanhArgument(x)));, {
   const V s = Sigmoid(GeluTanhArgument(x));

@@ -6,6 +6,8 @@ static_assert(Vec::kLanes <= 16, "kLaneNumbers");
 
 struct Whole {
   Vec Read(const float* p) const { return Load(p); }
+  // The cache lines of p are to be read soon.
+  void Ask(const float* p) const { Prefetch(p); }
   void Write(float* p, Vec v) const { Store(p, v); }
   template <class V>
   HEEDFUL_INLINE V Keep(const V& v, Vec) const {
@@ -16,6 +18,7 @@ struct Whole {
 struct Partial {
   int n;  // 0 < n < kLanes
   Vec Read(const float* p) const { return LoadPartial(p, n); }
+  void Ask(const float*) const {}
   void Write(float* p, Vec v) const { StorePartial(p, v, n); }
   // v in the lanes that exist, `otherwise` in the rest: the neutral element of a reduction.
   template <class V>
@@ -31,6 +34,9 @@ struct Packed {
     return Each<Pack<kPackVectors>, kPackVectors>([&](int i) __attribute__((always_inline)) {
       return Load(p + i * Vec::kLanes);
     });
+  }
+  HEEDFUL_INLINE void Ask(const float* p) const {
+    Unroll<kPackVectors>([&](auto i) __attribute__((always_inline)) { Prefetch(p + i * Vec::kLanes); });
   }
   template <class V>
   HEEDFUL_INLINE void Write(float* p, const V& x) const {

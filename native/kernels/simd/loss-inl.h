@@ -17,7 +17,7 @@ struct OnlineSum {
     for (; i + kBlock <= n; i += kBlock) {
       auto m = Each<Pack<kPackVectors>, kPackVectors>([&](int) { return maximum; });
       Unroll<kPacks>([&](auto j) {
-        Unroll<kPackVectors>([&](auto k) { Prefetch(x + i + kAhead + j * kPackSize + k * Vec::kLanes); });
+        Packed{}.Ask(x + i + kAhead + j * kPackSize);
         m = Max(Packed{}.Read(x + i + j * kPackSize), m);
       });
       Vec larger = m.v[0];

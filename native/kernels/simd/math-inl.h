@@ -119,30 +119,6 @@ HEEDFUL_INLINE V Sigmoid(const V& x) {
   return Set1(1.0f) / (Set1(1.0f) + Exp<V>(Zero() - x));
 }
 
-// Beyond it e^(−x²/2) is 0.
-constexpr float kNormalLimit = 14.5f;
-
-// The tail of the normal distribution, Φ(−a) = ½·(1 − erf(a / √2)), for 0 ≤ a ≤ kNormalLimit, and
-// *e = e^(−a²/2): e · t · P(t), t = 1 / (1 + 0.35·a), relative error 3e-8 in the polynomial; that of the
-// exponent adds a²·2⁻²⁵.
-template <class V>
-HEEDFUL_INLINE V NormalTail(const V& a, V* e) {
-  // First, as it takes longest.
-  const V t = Set1(1.0f) / Fma(a, Set1(0.35f), Set1(1.0f));
-  const V exponent = Set1(-0.5f) * (a * a);
-  const V n = ExpExponent(exponent);
-  *e = ScaleB(ExpReduced<V>(Fnma(n, Set1(0.693147182f), exponent)), n);
-  V p = Fma(Set1(-2.914591506e-2f), t, Set1(1.439716220e-1f));
-  p = Fma(p, t, Set1(-2.557141185e-1f));
-  p = Fma(p, t, Set1(1.591740102e-1f));
-  p = Fma(p, t, Set1(-2.310973592e-2f));
-  p = Fma(p, t, Set1(1.055079624e-1f));
-  p = Fma(p, t, Set1(1.198328808e-1f));
-  p = Fma(p, t, Set1(1.398618668e-1f));
-  p = Fma(p, t, Set1(1.396214068e-1f));
-  return *e * t * p;
-}
-
 // f of each lane by itself: for functions that are not worth a vector version.
 template <class F>
 inline Vec PerLane(F&& f, Vec a, Vec b) {

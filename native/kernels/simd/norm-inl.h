@@ -6,10 +6,10 @@
 // residual, weight, bias, sum, mean may be nullptr. y and sum may be x or residual, as long as they differ
 // from each other. Sums: Sum() of lanes-inl.h; mean and variance in double after that.
 //
-// Rows are independent, and long enough that a core sees little beyond one: short ones go together, a vector
-// of each at a time, so that one's arithmetic fills the time in which another's sums come together. Each is
-// computed as if alone.
-constexpr int64_t kShortRow = 1024;  // so many floats of a pack of rows fit into the nearest cache
+// Up to kShortRow floats a row's lanes are summed in one go, and rows overlap: the second pass of one goes
+// with the first pass of the row after the next, so that one streams in while the other streams out, and
+// nothing waits for the roots in between. Each is computed as if alone.
+constexpr int64_t kShortRow = 4096;
 
 // v ⊙ weight + bias at column i, each of which may be nullptr.
 template <class V, class Lanes>
@@ -19,91 +19,113 @@ HEEDFUL_INLINE V Affine(const V& v, const float* weight, const float* bias, int6
   return bias ? v + lanes.Read(bias + i) : v;
 }
 
-// Of short rows mean and variance are taken in one pass, relative to a number c that lies near the mean, that
-// of the first vector: Σ (s − c)² and n·(mean − c)² cancel where c lies far off. Then a second pass is made.
-template <int kRows>
-inline void NormShort(const NormRow* rows, const float* weight, const float* bias, int64_t n, float epsilon,
-                      bool center) {
-  using Rows = Pack<kRows>;
-  const auto each = [](auto&& f) __attribute__((always_inline)) { return Each<Rows, kRows>(f); };
-  // Where s is.
-  const float* x[kRows];
-  float *stored[kRows], *y[kRows], mean[kRows] = {}, rstd[kRows];
-  const bool stores = rows->sum || rows->residual;
-  Unroll<kRows>([&](auto r) {
-    y[r] = rows[r].y;
-    stored[r] = rows[r].sum ? rows[r].sum : rows[r].y;
-    x[r] = stores ? stored[r] : rows[r].x;
-  });
-  const double count = n > 0 ? static_cast<double>(n) : 1.0;
-  if (center && n > 0) {
-    const int first = static_cast<int>(n < Vec::kLanes ? n : Vec::kLanes);
-    Unroll<kRows>([&](auto r) {
-      Vec s = LoadPartial(rows[r].x, first);
-      if (rows[r].residual) s = s + LoadPartial(rows[r].residual, first);
-      mean[r] = ReduceAdd(s) / static_cast<float>(first);
-    });
-  }
-  const Rows c = each([&](int r) { return Set1(mean[r]); });
-  Rows sums = each([](int) { return Zero(); }), squares = sums;
-  const auto add = [&](const Rows& s, auto lanes) __attribute__((always_inline)) {
-    const Rows d = lanes.Keep(s - c, Zero());
-    if (center) sums = sums + d;
+// Σ d and Σ d², as many sums as a pack has vectors.
+struct Moments {
+  Pack<kPackVectors> sum = Each<Pack<kPackVectors>, kPackVectors>([](int) { return Zero(); });
+  Pack<kPackVectors> squares = sum;
+
+  HEEDFUL_INLINE void Add(const Pack<kPackVectors>& d, Packed) {
+    sum = sum + d;
     squares = Fma(d, d, squares);
-  };
-  const auto read = [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-    return each([&](int r) __attribute__((always_inline)) { return lanes.Read(x[r] + i); });
-  };
-  if (stores) {
-    ForLanes(
-        n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-          add(each([&](int r) __attribute__((always_inline)) {
-                Vec s = lanes.Read(rows[r].x + i);
-                if (rows[r].residual) s = s + lanes.Read(rows[r].residual + i);
-                lanes.Write(stored[r] + i, s);
-                return s;
-              }),
-              lanes);
-        });
-  } else {
-    ForLanes(
-        n, [&](int64_t i, auto lanes) __attribute__((always_inline)) { add(read(i, lanes), lanes); });
   }
-  Unroll<kRows>([&](auto r) {
-    const double offset = static_cast<double>(ReduceAdd(sums.v[r])) / count;
-    double variance = static_cast<double>(ReduceAdd(squares.v[r])) / count - offset * offset;
-    mean[r] = static_cast<float>(mean[r] + offset);
-    if (offset * offset > variance) {
-      const float* const from = x[r];
-      const Vec at = Set1(mean[r]);
-      variance = Sum(
-                     n,
-                     [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-                       const auto d = lanes.Read(from + i) - at;
-                       return d * d;
-                     }) /
-                 count;
+  template <class Lanes>
+  HEEDFUL_INLINE void Add(Vec d, Lanes lanes) {
+    d = lanes.Keep(d, Zero());
+    sum.v[0] = sum.v[0] + d;
+    squares.v[0] = Fma(d, d, squares.v[0]);
+  }
+  static HEEDFUL_INLINE double Total(const Pack<kPackVectors>& x) {
+    Vec total = x.v[0];
+    Unroll<kPackVectors - 1>([&](auto i) { total = total + x.v[i + 1]; });
+    return static_cast<double>(ReduceAdd(total));
+  }
+};
+
+// Where s is to be found after the first pass.
+inline float* PlaceOfSum(const NormRow& row) { return row.sum ? row.sum : row.residual ? row.y : nullptr; }
+
+// The first pass of one row and the second of another. Mean and variance are taken in one pass, relative to a
+// number c that lies near the mean, that of the first vector: Σ (s − c)² and n·(mean − c)² cancel where c
+// lies far off. Then a further pass is made.
+template <bool kFirst, bool kSecond>
+HEEDFUL_INLINE void NormPasses(const NormRow* first, const NormRow* second, const float* weight,
+                               const float* bias, int64_t n, float epsilon, bool center) {
+  const float *x = nullptr, *residual = nullptr;
+  float* sum = nullptr;
+  float near_mean = 0;
+  if constexpr (kFirst) {
+    x = first->x;
+    residual = first->residual;
+    sum = PlaceOfSum(*first);
+    if (center && n > 0) {
+      const int lanes = static_cast<int>(n < Vec::kLanes ? n : Vec::kLanes);
+      Vec s = LoadPartial(x, lanes);
+      if (residual) s = s + LoadPartial(residual, lanes);
+      near_mean = ReduceAdd(s) / static_cast<float>(lanes);
     }
-    rstd[r] = static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(epsilon)));
-  });
-  const Rows m = each([&](int r) { return Set1(mean[r]); }),
-             scale = each([&](int r) { return Set1(rstd[r]); });
-  ForLanes(
+  }
+  const float* s2 = nullptr;
+  float* y = nullptr;
+  Vec mean = Zero(), scale = Zero();
+  if constexpr (kSecond) {
+    s2 = PlaceOfSum(*second) ? PlaceOfSum(*second) : second->x;
+    y = second->y;
+    mean = Set1(*second->mean);
+    scale = Set1(*second->rstd);
+  }
+  const Vec c = Set1(near_mean);
+  Moments moments;
+  ForPacks(
       n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-        const Rows v = Affine<Rows>((read(i, lanes) - m) * scale, weight, bias, i, lanes);
-        Unroll<kRows>([&](auto r) __attribute__((always_inline)) { lanes.Write(y[r] + i, v.v[r]); });
+        if constexpr (kFirst) {
+          auto s = lanes.Read(x + i);
+          if (residual) s = s + lanes.Read(residual + i);
+          if (sum) lanes.Write(sum + i, s);
+          moments.Add(s - c, lanes);
+        }
+        if constexpr (kSecond) {
+          const auto v = (lanes.Read(s2 + i) - mean) * scale;
+          lanes.Write(y + i, Affine(v, weight, bias, i, lanes));
+        }
       });
-  Unroll<kRows>([&](auto r) {
-    if (rows[r].mean) *rows[r].mean = mean[r];
-    *rows[r].rstd = rstd[r];
-  });
+  if constexpr (kFirst) {
+    const double share = 1.0 / (n > 0 ? static_cast<double>(n) : 1.0);
+    const double offset = center ? Moments::Total(moments.sum) * share : 0.0;
+    double variance = Moments::Total(moments.squares) * share - offset * offset;
+    *first->mean = static_cast<float>(near_mean + offset);
+    if (offset * offset > variance) {
+      const float* const from = sum ? sum : x;
+      const Vec at = Set1(*first->mean);
+      variance = share * Sum(
+                             n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+                               const auto d = lanes.Read(from + i) - at;
+                               return d * d;
+                             });
+    }
+    *first->rstd = static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(epsilon)));
+  }
+}
+
+inline void NormShort(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n,
+                      float epsilon, bool center) {
+  constexpr int kLag = 2;
+  for (int i = 0; i < count + kLag; ++i) {
+    const NormRow *first = rows + i, *second = rows + i - kLag;
+    if (i < count && i >= kLag) {
+      NormPasses<true, true>(first, second, weight, bias, n, epsilon, center);
+    } else if (i < count) {
+      NormPasses<true, false>(first, nullptr, weight, bias, n, epsilon, center);
+    } else if (i >= kLag) {
+      NormPasses<false, true>(nullptr, second, weight, bias, n, epsilon, center);
+    }
+  }
 }
 
 // Σ s of one row, stored on the way where there is something to add: then *x is where.
 inline double SumRow(const NormRow& row, const float** x, int64_t n, bool needed) {
   const float *from = row.x, *residual = row.residual;
-  float* const sum = row.sum ? row.sum : row.y;
-  *x = row.sum || residual ? sum : from;
+  float* const sum = PlaceOfSum(row);
+  *x = sum ? sum : from;
   if (residual) {
     return Sum(
         n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
@@ -136,18 +158,13 @@ inline void NormLong(const NormRow& row, const float* weight, const float* bias,
     const Vec v = (lanes.Read(x + i) - m) * scale;
     lanes.Write(y + i, Affine(v, weight, bias, i, lanes));
   });
-  if (row.mean) *row.mean = mean;
+  *row.mean = mean;
   *row.rstd = rstd;
 }
 
 void Norm(const NormRow* rows, int count, const float* weight, const float* bias, int64_t n, float epsilon,
           bool center) {
-  if (n <= kShortRow) {
-    for (; count >= kRowsTogether; count -= kRowsTogether, rows += kRowsTogether)
-      NormShort<kRowsTogether>(rows, weight, bias, n, epsilon, center);
-    for (; count > 0; --count, ++rows) NormShort<1>(rows, weight, bias, n, epsilon, center);
-    return;
-  }
+  if (n <= kShortRow) return NormShort(rows, count, weight, bias, n, epsilon, center);
   for (; count > 0; --count, ++rows) NormLong(*rows, weight, bias, n, epsilon, center);
 }
 

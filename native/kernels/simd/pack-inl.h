@@ -64,6 +64,17 @@ HEEDFUL_EACH(Pack, Round)
 HEEDFUL_EACH(Pack, ScaleB)
 HEEDFUL_EACH(Pack, CopySign)
 HEEDFUL_EACH(Pack, Select)
+template <int kMantissaBits, int kVectors>
+HEEDFUL_INLINE Pack<kVectors> TopBits(const Pack<kVectors>& x) {
+  return Each<Pack<kVectors>, kVectors>([&](int i) __attribute__((always_inline)) {
+    return TopBits<kMantissaBits>(x.v[i]);
+  });
+}
+template <int kVectors>
+HEEDFUL_INLINE Pack<kVectors> Lookup(const float (&table)[kTableSize], const Pack<kVectors>& x) {
+  return Each<Pack<kVectors>, kVectors>([&](int i)
+                                            __attribute__((always_inline)) { return Lookup(table, x.v[i]); });
+}
 HEEDFUL_EACH(PackMask, Less)
 HEEDFUL_EACH(PackMask, Equal)
 HEEDFUL_EACH(PackMask, IsNaN)
@@ -81,3 +92,23 @@ HEEDFUL_EACH_OPERATOR(-)
 HEEDFUL_EACH_OPERATOR(*)
 HEEDFUL_EACH_OPERATOR(/)
 #undef HEEDFUL_EACH_OPERATOR
+
+// f(x), half of the vectors of a pack at a time: for functions that keep more between their steps than the
+// registers hold of a whole one.
+template <class F>
+HEEDFUL_INLINE Vec InHalves(const Vec& x, F&& f) {
+  return f(x);
+}
+template <int kVectors, class F>
+HEEDFUL_INLINE Pack<kVectors> InHalves(const Pack<kVectors>& x, F&& f) {
+  static_assert(kVectors % 2 == 0);
+  constexpr int kHalf = kVectors / 2;
+  Pack<kVectors> y;
+  Unroll<2>([&](auto side) __attribute__((always_inline)) {
+    const auto half = f(Each<Pack<kHalf>, kHalf>([&](int i) __attribute__((always_inline)) {
+      return x.v[side * kHalf + i];
+    }));
+    Unroll<kHalf>([&](auto i) __attribute__((always_inline)) { y.v[side * kHalf + i] = half.v[i]; });
+  });
+  return y;
+}

@@ -5,9 +5,7 @@
 // A row with a NaN, with +∞, or of nothing but −∞ becomes NaN.
 //
 // Short rows go together, kRowsTogether of them, a vector of each at a time, so that one's arithmetic fills
-// the time in which another's lanes come together. Of a long row, what an exponential is taken relative to is
-// not the same in all lanes: each lane has its own maximum, and the sums meet at the end. A row is computed
-// as if alone.
+// the time in which another's lanes come together. Each is computed as if alone.
 
 constexpr int64_t kShortSoftmax = 512;
 // −∞ is e^−∞ = 0 relative to it. NaN may be dropped from a maximum; the sum of exponentials is NaN then,
@@ -58,33 +56,57 @@ inline void SoftmaxTogether(const SoftmaxRow* rows, int64_t n, bool log) {
       });
 }
 
+// e^(from − to), 1 without much ado where they are the same.
+inline double Rescale(float from, float to) {
+  return from == to ? 1.0 : __builtin_exp(static_cast<double>(from) - static_cast<double>(to));
+}
+
+// A long row is read from memory once: a block of it after another, which stays in the nearest cache,
+// relative to the maximum so far, while the next one is asked for; a last pass brings all to the same
+// maximum.
 inline void SoftmaxLong(const float* x, float* y, int64_t n, bool log) {
-  const Vec m = Fold(
-      0, n, Set1(kLowest), [=](int64_t i, auto lanes) { return lanes.Read(x + i); },
-      [](auto m, auto v) { return Max(v, m); });
-  const Vec maximum = Set1(ReduceMax(m));
+  constexpr int64_t kBlock = 2048, kMostBlocks = 64;
+  const int64_t spread = (n + kMostBlocks - 1) / kMostBlocks, block = spread > kBlock ? spread : kBlock;
+  float maxima[kMostBlocks], maximum = kLowest;
+  double sum = 0;
+  // body(b, begin, count)
+  const auto for_blocks = [=](auto&& body) __attribute__((always_inline)) {
+    int64_t b = 0;
+    for (int64_t begin = 0; begin < n; begin += block, ++b)
+      body(b, begin, n - begin < block ? n - begin : block);
+  };
+  for_blocks([&](int64_t b, int64_t begin, int64_t count) __attribute__((always_inline)) {
+    const float* const from = x + begin;
+    const Vec largest = Fold(
+        0, count, Set1(maximum), [=](int64_t i, auto lanes) { return lanes.Read(from + i); },
+        [](auto m, auto v) { return Max(v, m); });
+    const float before = maximum;
+    maximum = maxima[b] = ReduceMax(largest);
+    const Vec m = Set1(maximum);
+    const auto exponential = [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+      lanes.Ask(from + i + block);
+      return ExpDown(lanes.Read(from + i) - m);
+    };
+    float* const to = y + begin;
+    if (b > 0) sum *= Rescale(before, maximum);
+    sum += log ? Sum(count, exponential)
+               : Sum(
+                     count, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+                       const auto e = exponential(i, lanes);
+                       lanes.Write(to + i, e);
+                       return e;
+                     });
+  });
   if (log) {
-    const double sum = Sum(
-        n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-          const auto d = lanes.Read(x + i) - maximum;
-          return ExpDown(d);
-        });
-    const Vec log_sum = Set1(static_cast<float>(__builtin_log(sum)));
-    ForLanes(n, [=](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i) - maximum - log_sum); });
+    const Vec m = Set1(maximum), log_sum = Set1(static_cast<float>(__builtin_log(sum)));
+    ForPacks(n, [=](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(x + i) - m - log_sum); });
     return;
   }
-  const Vec to_common = ExpDown<Vec>(m - maximum);
-  const double sum = Sum(
-      n,
-      [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-        const auto d = lanes.Read(x + i) - m;
-        const auto e = ExpDown(d);
-        lanes.Write(y + i, e);
-        return e;
-      },
-      to_common);
-  const Vec scale = to_common * Set1(static_cast<float>(1.0 / sum));
-  ForLanes(n, [=](int64_t i, auto lanes) { lanes.Write(y + i, lanes.Read(y + i) * scale); });
+  for_blocks([&](int64_t b, int64_t begin, int64_t count) __attribute__((always_inline)) {
+    const Vec scale = Set1(static_cast<float>(Rescale(maxima[b], maximum) / sum));
+    float* const to = y + begin;
+    ForPacks(count, [=](int64_t i, auto lanes) { lanes.Write(to + i, lanes.Read(to + i) * scale); });
+  });
 }
 
 void Softmax(const SoftmaxRow* rows, int count, int64_t n, bool log) {

@@ -45,13 +45,11 @@ inline Vec Sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 inline Vec Round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 inline Vec ScaleB(Vec a, Vec n) {
   // In two steps, so that results near the ends of the range (and n = 128) come out right.
-  const __m256 bounded = _mm256_min_ps(_mm256_max_ps(n.v, _mm256_set1_ps(-252.0f)), _mm256_set1_ps(252.0f));
-  const __m256i whole = _mm256_cvtps_epi32(bounded), half = _mm256_srai_epi32(whole, 1);
-  const __m256i bias = _mm256_set1_epi32(127);
-  const __m256 first = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-  const __m256 second =
-      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23));
-  return {_mm256_mul_ps(_mm256_mul_ps(a.v, first), second)};
+  const __m256i whole = _mm256_cvtps_epi32(n.v), half = _mm256_srai_epi32(whole, 1);
+  const __m256i first = _mm256_add_epi32(_mm256_castps_si256(a.v), _mm256_slli_epi32(half, 23));
+  const __m256i second =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), _mm256_set1_epi32(127)), 23);
+  return {_mm256_mul_ps(_mm256_castsi256_ps(first), _mm256_castsi256_ps(second))};
 }
 inline Mask Less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 inline Mask LessEqual(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)}; }
@@ -96,6 +94,14 @@ inline Vec SplitExponent(Vec x, Vec* m) {
   const __m256i u = _mm256_sub_epi32(_mm256_castps_si256(x.v), half);
   m->v = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x007fffff)), half));
   return {_mm256_cvtepi32_ps(_mm256_srai_epi32(u, 23))};
+}
+constexpr int kTableSize = 8;
+inline Vec Lookup(const float (&table)[8], Vec index) {
+  return {_mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_castps_si256(index.v))};
+}
+template <int kMantissaBits>
+inline Vec TopBits(Vec a) {
+  return {_mm256_castsi256_ps(_mm256_srli_epi32(_mm256_castps_si256(a.v), 23 - kMantissaBits))};
 }
 inline float ReduceAdd(Vec a) {
   __m128 y = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));

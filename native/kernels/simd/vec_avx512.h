@@ -86,6 +86,14 @@ inline Vec SplitExponent(Vec x, Vec* m) {
   m->v = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(u, _mm512_set1_epi32(0x007fffff)), half));
   return {_mm512_cvtepi32_ps(_mm512_srai_epi32(u, 23))};
 }
+constexpr int kTableSize = 16;
+inline Vec Lookup(const float (&table)[16], Vec index) {
+  return {_mm512_permutexvar_ps(_mm512_castps_si512(index.v), _mm512_loadu_ps(table))};
+}
+template <int kMantissaBits>
+inline Vec TopBits(Vec a) {
+  return {_mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(a.v), 23 - kMantissaBits))};
+}
 // Written out: the library's reductions may differ between compilers.
 inline float ReduceAdd(Vec a) {
   __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));

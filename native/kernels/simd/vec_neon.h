@@ -57,11 +57,10 @@ inline Vec Sqrt(Vec a) { return {vsqrtq_f32(a.v)}; }
 inline Vec Round(Vec a) { return {vrndnq_f32(a.v)}; }
 inline Vec ScaleB(Vec a, Vec n) {
   // In two steps, so that results near the ends of the range (and n = 128) come out right.
-  const float32x4_t bounded = vminq_f32(vmaxq_f32(n.v, vdupq_n_f32(-252.0f)), vdupq_n_f32(252.0f));
-  const int32x4_t whole = vcvtnq_s32_f32(bounded), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);
-  const float32x4_t first = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23));
-  const float32x4_t second = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(whole, half), bias), 23));
-  return {vmulq_f32(vmulq_f32(a.v, first), second)};
+  const int32x4_t whole = vcvtnq_s32_f32(n.v), half = vshrq_n_s32(whole, 1);
+  const int32x4_t first = vaddq_s32(vreinterpretq_s32_f32(a.v), vshlq_n_s32(half, 23));
+  const int32x4_t second = vshlq_n_s32(vaddq_s32(vsubq_s32(whole, half), vdupq_n_s32(127)), 23);
+  return {vmulq_f32(vreinterpretq_f32_s32(first), vreinterpretq_f32_s32(second))};
 }
 inline Mask Less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
 inline Mask LessEqual(Vec a, Vec b) { return {vcleq_f32(a.v, b.v)}; }
@@ -97,6 +96,19 @@ inline Vec SplitExponent(Vec x, Vec* m) {
   const int32x4_t u = vsubq_s32(vreinterpretq_s32_f32(x.v), half);
   m->v = vreinterpretq_f32_s32(vaddq_s32(vandq_s32(u, vdupq_n_s32(0x007fffff)), half));
   return {vcvtq_f32_s32(vshrq_n_s32(u, 23))};
+}
+constexpr int kTableSize = 8;
+inline Vec Lookup(const float (&table)[8], Vec index) {
+  const uint8x16x2_t bytes = {vreinterpretq_u8_f32(vld1q_f32(table)),
+                              vreinterpretq_u8_f32(vld1q_f32(table + 4))};
+  // Bytes 4i … 4i + 3.
+  const uint32x4_t i = vandq_u32(vreinterpretq_u32_f32(index.v), vdupq_n_u32(7));
+  const uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), i, 0x04040404);
+  return {vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_u32(at)))};
+}
+template <int kMantissaBits>
+inline Vec TopBits(Vec a) {
+  return {vreinterpretq_f32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a.v), 23 - kMantissaBits))};
 }
 inline float ReduceAdd(Vec a) {
   const float32x2_t y = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));

@@ -4,22 +4,22 @@
 //
 //   Vec::kLanes; Load Store LoadPartial StorePartial (n lanes, 0 ≤ n ≤ kLanes; the rest reads as 0 and is not
 //   written); Set1 Zero; + − * /; Fma(a, b, c) = a·b + c, Fnma = c − a·b; Max Min (NaN in either operand may
-//   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral n; Mask: Less(a, b),
-//   LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x,
-//   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
+//   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral |n| ≤ 252 and 2⁻³² ≤ |x|
+//   ≤ 2³², NaN for x = NaN; Mask: Less(a, b), LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b;
+//   CopySign(magnitude, sign); SplitExponent(x, &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0;
+//   ReduceAdd ReduceMax ReduceMin (a fixed tree); TopBits<b>(v): sign, exponent and the first b bits of the
+//   mantissa as an integer; Lookup(table, i): table[i mod kTableSize] for such integers, kTableSize 8 or 16;
 //   Broadcast(p): all lanes *p, in a register of its own for several uses; Pin(v): v, in a register, computed
 //   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
-//   soon; TransposeBlock(src, src_ld, dst, dst_ld):
-//   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
-//   upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest even (NaN
-//   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
-//   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
-//   fixed tree.
-//   Lanes as 32-bit integers, in the same Vec: LoadF16(p): kLanes numbers in f16 from memory; EvenBytes
-//   OddBytes (of each lane, as two 16-bit integers), LowNibbles HighNibbles (of each byte); DotShorts(a, b,
-//   sum) = sum + the two products of 16-bit integers, b from 0 to 255, |a| ≤ 127; IntsToFloats;
-//   SignedByte<i>: byte i of each lane as a number; StoreShorts(p, x): whole numbers, each four of them as
-//   16-bit integers in the order 0, 2, 1, 3.
+//   soon; TransposeBlock(src, src_ld, dst, dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes;
+//   LowBf16 HighBf16: the bfloat16 in the lower or upper half of each lane; LoadBf16 LoadBf16Partial:
+//   bfloat16 from memory; RoundBf16: to nearest even (NaN stays one, denormals are kept); StoreBf16
+//   StoreBf16Partial: the upper halves to memory; LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v):
+//   lane i is the sum of v[i], i < kLanes, by a fixed tree. Lanes as 32-bit integers, in the same Vec:
+//   LoadF16(p): kLanes numbers in f16 from memory; EvenBytes OddBytes (of each lane, as two 16-bit integers),
+//   LowNibbles HighNibbles (of each byte); DotShorts(a, b, sum) = sum + the two products of 16-bit integers,
+//   b from 0 to 255, |a| ≤ 127; IntsToFloats; SignedByte<i>: byte i of each lane as a number; StoreShorts(p,
+//   x): whole numbers, each four of them as 16-bit integers in the order 0, 2, 1, 3.
 #pragma once
 
 #include <stdint.h>
@@ -126,6 +126,15 @@ inline Vec SplitExponent(Vec x, Vec* m) {
   const Words u = AsWords(x.v) - kHalf;
   m->v = AsFloats((u & 0x007fffff) + kHalf);
   return {__builtin_convertvector(u >> 23, Floats)};
+}
+constexpr int kTableSize = 8;
+inline Vec Lookup(const float (&table)[8], Vec index) {
+  const Words i = AsWords(index.v) & 7;
+  return {Floats{table[i[0]], table[i[1]], table[i[2]], table[i[3]]}};
+}
+template <int kMantissaBits>
+inline Vec TopBits(Vec a) {
+  return {AsFloats(AsWords(a.v) >> (23 - kMantissaBits))};
 }
 inline float ReduceAdd(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 inline float ReduceMax(Vec a) {

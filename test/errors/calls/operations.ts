@@ -80,6 +80,7 @@ export const operations: Readonly<Record<string, Call>> = {
     [
       'absolute',
       'cosine',
+      'erf',
       'exp',
       'gelu',
       'geluTanh',

@@ -34,6 +34,7 @@ const unary: Readonly<Record<string, Unary>> = {
   log: { op: ops.log, input: positive },
   sine: { op: ops.sine, input: wide },
   cosine: { op: ops.cosine, input: wide },
+  erf: { op: ops.erf },
   sign: { op: ops.sign, exact: true, differences: false },
   relu: { op: ops.relu, exact: true },
   gelu: { op: ops.gelu, input: wide },
