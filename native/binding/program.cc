@@ -19,8 +19,9 @@ Napi::Function ProgramObject::Define(Napi::Env env) {
   return DefineClass(
       env, "NativeProgram",
       {InstanceAccessor<&ProgramObject::MemoryBytes>("memoryBytes"),
-       InstanceMethod<&ProgramObject::Keep>("keep"), InstanceMethod<&ProgramObject::Run>("run"), InstanceMethod<&ProgramObject::Abort>("abort"),
-       InstanceMethod<&ProgramObject::RunSync>("runSync"), InstanceMethod<&ProgramObject::Profile>("profile"),
+       InstanceMethod<&ProgramObject::Keep>("keep"), InstanceMethod<&ProgramObject::Run>("run"),
+       InstanceMethod<&ProgramObject::Abort>("abort"), InstanceMethod<&ProgramObject::RunSync>("runSync"),
+       InstanceMethod<&ProgramObject::Profile>("profile"),
        InstanceMethod<&ProgramObject::SetProfiling>("setProfiling"),
        InstanceMethod<&ProgramObject::Dispose>("dispose")});
 }
