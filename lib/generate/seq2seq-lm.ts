@@ -177,7 +177,7 @@ export const AutoModelForSeq2SeqLM = {
   fromPretrained: async (model: string, options: LoadOptions = {}): Promise<Seq2SeqLM> => {
     const operation = 'AutoModelForSeq2SeqLM.fromPretrained'
     checkOptions(operation, options, loadOptions)
-    const { dtype: _, ...resolving } = options
+    const { dtype: _, trainable: __, ...resolving } = options
     const path = await resolveModel(checkPath(operation, model), resolving)
     const opened = await loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM)
     try {

@@ -58,11 +58,11 @@ export async function pipeline<Name extends TaskName>(
   const [loading, defaults] = [true, false].map((isLoading) =>
     Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(loadOptions, name) === isLoading)),
   ) as [LoadOptions, Record<string, unknown>]
-  const { dtype, ...resolving } = loading
+  const { dtype, trainable = false, ...resolving } = loading
   checkLoadDType('pipeline', dtype)
   const path = await resolveModel(checkPath('pipeline', model), resolving)
   const tokenizer = await AutoTokenizer.fromPretrained(path, resolving)
-  const opened = await chosen.open(path, loading)
+  const opened = await chosen.open(path, { ...loading, trainable })
   const dispose = (): void => opened[Symbol.dispose]()
   let call: () => unknown
   try {
