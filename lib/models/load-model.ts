@@ -45,6 +45,10 @@ export interface LoadOptions extends ResolveModelOptions {
   trainable?: boolean
 }
 
+/** Those of them that say where the files are. */
+export const resolvingOptions = ({ dtype: _, trainable: __, ...resolving }: LoadOptions): ResolveModelOptions =>
+  resolving
+
 export const loadOptions = {
   dtype: 'any',
   trainable: 'boolean',
@@ -68,7 +72,8 @@ export async function loadModel<M extends Module>(
   options: LoadOptions,
   make: (family: Family, config: object, json: Json, told: HeadName | undefined) => Made<M>,
 ): Promise<M> {
-  const { dtype: given, trainable = true, ...resolving } = options
+  const { dtype: given, trainable = true } = options
+  const resolving = resolvingOptions(options)
   const dtype = checkLoadDType(operation, given)
   await using files = await openModelFiles(operation, path, resolving)
   const where = `${operation}: ${files.configPath}`
