@@ -64,6 +64,19 @@ struct ElementwiseKernels {
   void (*from_bf16)(const uint16_t* x, float* y, int64_t n);
 };
 
+// ---- copies of words of 32 bits -----------------------------------------------------------------------------
+
+// `far`: y is more than the caches hold, and is written past them.
+struct CopyKernels {
+  // y[i] = value, i < n.
+  void (*fill)(float value, float* y, int64_t n, bool far);
+  // y[i] = x[i], i < n, far. y may be x, or does not overlap it.
+  void (*copy_far)(const float* x, float* y, int64_t n);
+  // dst[j·dst_ld + i] = src[i·src_ld + j], i < rows, j < columns. They do not overlap.
+  void (*transpose)(const float* src, int64_t src_ld, float* dst, int64_t dst_ld, int64_t rows, int64_t columns,
+                    bool far);
+};
+
 // ---- matrix product ---------------------------------------------------------------------------------------------
 
 // Memory that is wanted soon, told to the caches line by line, one step for each k of a tile:
@@ -401,10 +414,10 @@ struct PeakKernels {
 // What CPUs that know more instructions have in place of parts of another table; the rest of it is null.
 struct KernelExtension {
   const char* name;
-  PanelKernels panels[kPanelFormatCount];
-  Bf16Products products;
-  AttentionProducts attention;  // bf16
-#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
+  PanelKernels panels[kPanelFormatCount] = {};
+  Bf16Products products = {};
+  AttentionProducts attention = {};  // bf16
+#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name = {};
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK
 };
@@ -413,6 +426,7 @@ struct KernelTable {
   const char* name;
   int vector_width;  // floats
   ElementwiseKernels elementwise;
+  CopyKernels copy;
   GemmKernels gemm;
   AttentionKernels attention;
   CachedAttentionKernels cached_attention;

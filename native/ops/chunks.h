@@ -12,6 +12,10 @@ namespace heedful {
 // that fork and join take.
 constexpr int64_t kGrain = 16384;
 
+// What is written and is larger finds no place in caches, which are shared with others, and is written past
+// them: half of the reference machine's last one.
+constexpr int64_t kFarBytes = int64_t{16} << 20;
+
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // fn(begin, end) over [0, count) in chunks of about kGrain elements, `work` being the elements of one item;

@@ -5,6 +5,7 @@
 // Layouts: any strides; y must not be broadcast. x and y may be the same memory with the same strides and
 // dtype; otherwise they must not overlap.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -65,12 +66,19 @@ void CheckCopy(const Instruction& in) {
 
 void CheckFill(const Instruction& in) { CheckPlaces(OperandCheck("fill", DType::kF32), in[0]); }
 
+bool IsFar(const Operand& y) { return y.Size() * SizeOf(y.dtype) >= kFarBytes; }
+
 template <class From, class To>
-void CopyRun(const Context& context, const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t n) {
+void CopyRun(const Context& context, const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t n,
+             [[maybe_unused]] bool far) {
   if (x_stride == 1 && y_stride == 1) {
     [[maybe_unused]] const ElementwiseKernels& kernels = context.kernels.elementwise;
     if constexpr (std::is_same_v<From, To>) {
-      std::memmove(y, x, static_cast<size_t>(n) * sizeof(To));
+      if (sizeof(To) == sizeof(float) && far) {
+        context.kernels.copy.copy_far(reinterpret_cast<const float*>(x), reinterpret_cast<float*>(y), n);
+      } else {
+        std::memmove(y, x, static_cast<size_t>(n) * sizeof(To));
+      }
     } else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, Bf16>) {
       kernels.to_bf16(x, &y->bits, n);
     } else if constexpr (std::is_same_v<From, Bf16> && std::is_same_v<To, float>) {
@@ -93,22 +101,21 @@ int TransposedDim(const LoopNest<2>& nest) {
   return -1;
 }
 
-// Every matrix of dimension `d` by the innermost one, in square blocks of which both sides are whole cache
-// lines.
-void Transpose(const Context& context, const LoopNest<2>& nest, int d, const float* x, float* y) {
-  constexpr int64_t kBlock = 128;
+// Every matrix of dimension `d` by the innermost one, in strips of rows of x.
+void Transpose(const Context& context, const LoopNest<2>& nest, int d, const float* x, float* y, bool far) {
+  constexpr int64_t kRows = 32, kColumns = 512;
   const int last = nest.rank - 1;
   const int64_t rows = nest.dims[last], columns = nest.dims[d];  // of x; those of y the other way round
-  const int64_t row_blocks = CeilDiv(rows, kBlock), column_blocks = CeilDiv(columns, kBlock);
+  const int64_t row_strips = CeilDiv(rows, kRows), column_strips = CeilDiv(columns, kColumns);
   const LoopNest<2> matrices = nest.Only([=](int k) { return k != last && k != d; });
-  const int64_t tasks = matrices.Size() * row_blocks * column_blocks;
+  const int64_t tasks = matrices.Size() * row_strips * column_strips;
   ForTasks(context, tasks, nest.Size(), [&](int64_t task) {
-    const int64_t i = task % row_blocks * kBlock, j = task / row_blocks % column_blocks * kBlock;
-    const int64_t matrix = task / row_blocks / column_blocks;
+    const int64_t j = task % column_strips * kColumns, i = task / column_strips % row_strips * kRows;
+    const int64_t matrix = task / column_strips / row_strips;
     matrices.ForRuns(matrix, matrix + 1, [&](const int64_t* offsets, int64_t, int64_t) {
-      context.kernels.gemm.transpose(x + offsets[1] + i * nest.strides[1][last] + j, nest.strides[1][last],
+      context.kernels.copy.transpose(x + offsets[1] + i * nest.strides[1][last] + j, nest.strides[1][last],
                                      y + offsets[0] + j * nest.strides[0][d] + i, nest.strides[0][d],
-                                     std::min(kBlock, rows - i), std::min(kBlock, columns - j));
+                                     std::min(kRows, rows - i), std::min(kColumns, columns - j), far);
     });
   });
 }
@@ -118,8 +125,9 @@ void CopyRange(const Context& context, const LoopNest<2>& nest, const Instructio
                int64_t end) {
   const From* x = in[0].As<From>();
   To* y = in[1].As<To>();
+  const bool far = IsFar(in[1]);
   nest.ForRuns(begin, end, [&](const int64_t* offsets, int64_t n, int64_t) {
-    CopyRun(context, x + offsets[1], nest.InnerStride(1), y + offsets[0], nest.InnerStride(0), n);
+    CopyRun(context, x + offsets[1], nest.InnerStride(1), y + offsets[0], nest.InnerStride(0), n, far);
   });
 }
 
@@ -129,7 +137,7 @@ void RunCopy(const Instruction& in, Context& context) {
   const int transposed = TransposedDim(nest);
   // The kernel moves words of 32 bits, whatever they mean.
   if (in[0].dtype == in[1].dtype && SizeOf(in[0].dtype) == 4 && transposed >= 0) {
-    return Transpose(context, nest, transposed, in[0].As<float>(), in[1].As<float>());
+    return Transpose(context, nest, transposed, in[0].As<float>(), in[1].As<float>(), IsFar(in[1]));
   }
   WithType(in[0].dtype, [&](auto from) {
     WithType(in[1].dtype, [&](auto to) {
@@ -157,10 +165,16 @@ void RunFill(const Instruction& in, Context& context) {
   WithType(in[0].dtype, [&](auto type) {
     using T = decltype(type);
     const T value = Convert<T>(in.attributes[0]);
+    [[maybe_unused]] const bool far = IsFar(in[0]);
     ForChunks(context, nest.Size(), 1, [&](int64_t begin, int64_t end) {
       nest.ForRuns(begin, end, [&](const int64_t* offsets, int64_t n, int64_t) {
         T* y = in[0].As<T>() + offsets[0];
         const int64_t stride = nest.InnerStride(0);
+        if constexpr (sizeof(T) == sizeof(float)) {
+          if (stride == 1)
+            return context.kernels.copy.fill(std::bit_cast<float>(value), reinterpret_cast<float*>(y), n,
+                                             far);
+        }
         if (stride == 1) {
           std::fill_n(y, n, value);
         } else {

@@ -110,7 +110,9 @@ void RunGradient(const Instruction& in, Context& context) {
   const float* dy = in[1].As<float>();
   const int64_t padding = static_cast<int64_t>(in.attributes[0]);
   if (!in[2] || in[2].data != in[3].data) {
+    const bool far = rows * columns * SizeOf(DType::kF32) >= kFarBytes, whole = in[3].Contiguous();
     ForChunks(context, rows, columns, [&](int64_t begin, int64_t end) {
+      if (!in[2] && whole) return context.kernels.copy.fill(0, d_table[begin], (end - begin) * columns, far);
       for (int64_t v = begin; v < end; ++v) {
         if (in[2]) {
           std::copy_n(base[v], columns, d_table[v]);

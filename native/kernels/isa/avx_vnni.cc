@@ -7,26 +7,11 @@ namespace {
 
 constexpr int kGemmRows = 6, kGemmVectors = 2;
 
-#include "kernels/simd/unroll.h"
-#include "kernels/simd/compute_peak-inl.h"
-#include "kernels/simd/gemm-inl.h"
-#include "kernels/simd/gemm_integer-inl.h"
-#include "kernels/simd/gemm_bytes-inl.h"
+#include "kernels/simd/bytes_kernels-inl.h"
 
 }  // namespace
 
 extern const KernelExtension kKernels;
-const KernelExtension kKernels = {
-    .name = "avx_vnni",
-    .panels = {{},
-               {},
-               {},
-               kIntegerPanel<Int8Blocks, Bytes>,
-               kIntegerPanel<Q8Blocks, Bytes>,
-               kIntegerPanel<Q4Blocks, Bytes>},
-    .f32 = {},
-    .bf16 = {},
-    .int8 = kComputePeak<Bytes>,
-};
+constinit const KernelExtension kKernels = BytesExtension("avx_vnni");
 
 }  // namespace heedful::avx_vnni

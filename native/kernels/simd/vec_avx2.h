@@ -30,6 +30,8 @@ inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
 inline void Prefetch(const void* p) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p))); }
 inline Vec Load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+inline void StoreFar(float* p, Vec a) { _mm256_stream_ps(p, a.v); }
+inline void FinishFar() { _mm_sfence(); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm256_maskload_ps(p, FirstLanes(n))}; }
 inline void StorePartial(float* p, Vec a, int n) { _mm256_maskstore_ps(p, FirstLanes(n), a.v); }
 inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }

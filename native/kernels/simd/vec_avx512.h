@@ -29,6 +29,8 @@ inline Vec Broadcast(const float* p) { return Pin(Set1(*p)); }
 inline void Prefetch(const void* p) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p))); }
 inline Vec Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+inline void StoreFar(float* p, Vec a) { _mm512_stream_ps(p, a.v); }
+inline void FinishFar() { _mm_sfence(); }
 inline Vec LoadPartial(const float* p, int n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }
 inline void StorePartial(float* p, Vec a, int n) { _mm512_mask_storeu_ps(p, FirstLanes(n), a.v); }
 inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }

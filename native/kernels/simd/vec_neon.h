@@ -29,6 +29,8 @@ inline void Prefetch(const void* p) {
 }
 inline Vec Load(const float* p) { return {vld1q_f32(p)}; }
 inline void Store(float* p, Vec a) { vst1q_f32(p, a.v); }
+inline void StoreFar(float* p, Vec a) { Store(p, a); }
+inline void FinishFar() {}
 // Lane by lane, in registers: a loop would become a call of memcpy.
 inline Vec LoadPartial(const float* p, int n) {
   if (n >= 4) return Load(p);
@@ -161,6 +163,12 @@ inline void StoreShorts(float* p, Vec a) {
   const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v)), y = vuzp1_s16(x, x), z = vuzp2_s16(x, x);
   vst1_s16(reinterpret_cast<int16_t*>(p),
            vreinterpret_s16_s32(vzip1_s32(vreinterpret_s32_s16(y), vreinterpret_s32_s16(z))));
+}
+
+// For vec_neon_*.h. Whole numbers as bytes:
+inline void StoreBytes(float* p, Vec a) {
+  const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v));
+  vst1_lane_s32(reinterpret_cast<int32_t*>(p), vreinterpret_s32_s8(vmovn_s16(vcombine_s16(x, x))), 0);
 }
 
 }  // namespace

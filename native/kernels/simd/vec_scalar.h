@@ -2,24 +2,26 @@
 // baseline of the architecture has. The interface that every vec_*.h gives (semantics per lane, IEEE single
 // precision, round to nearest even):
 //
-//   Vec::kLanes; Load Store LoadPartial StorePartial (n lanes, 0 ≤ n ≤ kLanes; the rest reads as 0 and is not
-//   written); Set1 Zero; + − * /; Fma(a, b, c) = a·b + c, Fnma = c − a·b; Max Min (NaN in either operand may
-//   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral |n| ≤ 252 and 2⁻³² ≤ |x|
-//   ≤ 2³², NaN for x = NaN; Mask: Less(a, b), LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b;
-//   CopySign(magnitude, sign); SplitExponent(x, &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0;
-//   ReduceAdd ReduceMax ReduceMin (a fixed tree); TopBits<b>(v): sign, exponent and the first b bits of the
-//   mantissa as an integer; Lookup(table, i): table[i mod kTableSize] for such integers, kTableSize 8 or 16;
-//   Broadcast(p): all lanes *p, in a register of its own for several uses; Pin(v): v, in a register, computed
-//   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
-//   soon; TransposeBlock(src, src_ld, dst, dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes;
-//   LowBf16 HighBf16: the bfloat16 in the lower or upper half of each lane; LoadBf16 LoadBf16Partial:
-//   bfloat16 from memory; RoundBf16: to nearest even (NaN stays one, denormals are kept); StoreBf16
-//   StoreBf16Partial: the upper halves to memory; LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v):
-//   lane i is the sum of v[i], i < kLanes, by a fixed tree. Lanes as 32-bit integers, in the same Vec:
-//   LoadF16(p): kLanes numbers in f16 from memory; EvenBytes OddBytes (of each lane, as two 16-bit integers),
-//   LowNibbles HighNibbles (of each byte); DotShorts(a, b, sum) = sum + the two products of 16-bit integers,
-//   b from 0 to 255, |a| ≤ 127; IntsToFloats; SignedByte<i>: byte i of each lane as a number; StoreShorts(p,
-//   x): whole numbers, each four of them as 16-bit integers in the order 0, 2, 1, 3.
+//   Vec::kLanes; Load Store; StoreFar(p, v): p aligned to the vector, past the caches where that is faster
+//   for what they cannot hold, FinishFar(): before others see what was stored so; LoadPartial StorePartial (n
+//   lanes, 0 ≤ n ≤ kLanes; the rest reads as 0 and is not written); Set1 Zero; + − * /; Fma(a, b, c) = a·b +
+//   c, Fnma = c − a·b; Max Min (NaN in either operand may be dropped); Abs Sqrt Round (to nearest even);
+//   ScaleB(x, n) = x·2ⁿ for integral |n| ≤ 252 and 2⁻³² ≤ |x| ≤ 2³², NaN for x = NaN; Mask: Less(a, b),
+//   LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x,
+//   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
+//   TopBits<b>(v): sign, exponent and the first b bits of the mantissa as an integer; Lookup(table, i):
+//   table[i mod kTableSize] for such integers, kTableSize 8 or 16; Broadcast(p): all lanes *p, in a register
+//   of its own for several uses; Pin(v): v, in a register, computed before what follows where a compiler is
+//   known to put it off; Prefetch(p): p's cache line is to be read soon; TransposeBlock(src, src_ld, dst,
+//   dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the
+//   lower or upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest
+//   even (NaN stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
+//   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
+//   fixed tree. Lanes as 32-bit integers, in the same Vec: LoadF16(p): kLanes numbers in f16 from memory;
+//   EvenBytes OddBytes (of each lane, as two 16-bit integers), LowNibbles HighNibbles (of each byte);
+//   DotShorts(a, b, sum) = sum + the two products of 16-bit integers, b from 0 to 255, |a| ≤ 127;
+//   IntsToFloats; SignedByte<i>: byte i of each lane as a number; StoreShorts(p, x): whole numbers, each four
+//   of them as 16-bit integers in the order 0, 2, 1, 3.
 #pragma once
 
 #include <stdint.h>
@@ -63,6 +65,8 @@ inline Vec Load(const float* p) {
   return r;
 }
 inline void Store(float* p, Vec a) { memcpy(p, &a.v, sizeof a.v); }
+inline void StoreFar(float* p, Vec a) { Store(p, a); }
+inline void FinishFar() {}
 inline Vec LoadPartial(const float* p, int n) {
   Vec r = Zero();
   for (int i = 0; i < n; ++i) r.v[i] = p[i];
