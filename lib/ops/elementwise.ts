@@ -134,7 +134,7 @@ export const sign = unary('sign')
 /** max(x, 0); the gradient at 0 is 0. */
 export const relu = unary('relu')
 /**
- * x · Φ(x) with the normal distribution function Φ (Hendrycks & Gimpel 2016): within 2.5 ulp down to x = −12.9, where Φ
+ * x · Φ(x) with the normal distribution function Φ (Hendrycks & Gimpel 2016): within 2.75 ulp down to x = −12.9, where Φ
  * becomes denormal (without fused multiply-adds x²/2 ulp more there). 0 at −∞.
  */
 export const gelu = unary('gelu')

@@ -9,7 +9,7 @@
 // Up to kShortRow floats a row's lanes are summed in one go, and rows overlap: the second pass of one goes
 // with the first pass of the row after the next, so that one streams in while the other streams out, and
 // nothing waits for the roots in between. Each is computed as if alone.
-constexpr int64_t kShortRow = 4096;
+constexpr int64_t kShortRow = 1024;  // so many floats of four rows fit into the nearest cache, and leave room
 
 // v ⊙ weight + bias at column i, each of which may be nullptr.
 template <class V, class Lanes>

@@ -91,7 +91,8 @@ struct NormalTail {
     const V square = a * a, low = Fma(a, a, Zero() - square);
     const Vec magic = Set1(12582912.0f);
     n = Fma(square, Set1(-0.721347520f), magic) - magic;
-    const V s = Fma(n, Set1(1.38629436f), square) + Fma(n, Set1(-3.80930838e-9f), low);
+    // Twice ln 2 in two parts; n times the first is exact.
+    const V s = Fma(n, Set1(1.386291504f), square) + Fma(n, Set1(2.85721354e-6f), low);
     const V piece = Pieces::Find(a);
     const V h = a - Lookup(Pieces::kCentres, piece);
     w = Fma(s, Set1(2.158542200e-5f), Set1(-2.615226445e-4f));

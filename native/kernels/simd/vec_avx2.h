@@ -160,6 +160,19 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
 
 inline Vec FromInts(__m256i a) { return {_mm256_castsi256_ps(a)}; }
 inline __m256i ToInts(Vec a) { return _mm256_castps_si256(a.v); }
+inline Vec SetInts(uint32_t x) { return FromInts(_mm256_set1_epi32(static_cast<int>(x))); }
+inline Vec LaneInts() { return FromInts(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+inline Vec AddInts(Vec a, Vec b) { return FromInts(_mm256_add_epi32(ToInts(a), ToInts(b))); }
+inline Vec MultiplyInts(Vec a, Vec b) { return FromInts(_mm256_mullo_epi32(ToInts(a), ToInts(b))); }
+inline Vec XorInts(Vec a, Vec b) { return FromInts(_mm256_xor_si256(ToInts(a), ToInts(b))); }
+template <int kBits>
+inline Vec ShiftRight(Vec a) {
+  return FromInts(_mm256_srli_epi32(ToInts(a), kBits));
+}
+inline Mask Reaches(Vec a, Vec b) {
+  const __m256i larger = _mm256_max_epu32(ToInts(a), ToInts(b));
+  return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(larger, ToInts(a)))};
+}
 inline Vec LoadF16(const float* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }

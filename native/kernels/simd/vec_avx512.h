@@ -179,6 +179,18 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
 
 inline Vec FromInts(__m512i a) { return {_mm512_castsi512_ps(a)}; }
 inline __m512i ToInts(Vec a) { return _mm512_castps_si512(a.v); }
+inline Vec SetInts(uint32_t x) { return FromInts(_mm512_set1_epi32(static_cast<int>(x))); }
+inline Vec LaneInts() {
+  return FromInts(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+}
+inline Vec AddInts(Vec a, Vec b) { return FromInts(_mm512_add_epi32(ToInts(a), ToInts(b))); }
+inline Vec MultiplyInts(Vec a, Vec b) { return FromInts(_mm512_mullo_epi32(ToInts(a), ToInts(b))); }
+inline Vec XorInts(Vec a, Vec b) { return FromInts(_mm512_xor_si512(ToInts(a), ToInts(b))); }
+template <int kBits>
+inline Vec ShiftRight(Vec a) {
+  return FromInts(_mm512_srli_epi32(ToInts(a), kBits));
+}
+inline Mask Reaches(Vec a, Vec b) { return {_mm512_cmpge_epu32_mask(ToInts(a), ToInts(b))}; }
 inline Vec LoadF16(const float* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }

@@ -139,6 +139,21 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
 
 inline Vec FromBytes(uint8x16_t a) { return {vreinterpretq_f32_u8(a)}; }
 inline uint8x16_t ToBytes(Vec a) { return vreinterpretq_u8_f32(a.v); }
+inline Vec FromInts(uint32x4_t a) { return {vreinterpretq_f32_u32(a)}; }
+inline uint32x4_t ToInts(Vec a) { return vreinterpretq_u32_f32(a.v); }
+inline Vec SetInts(uint32_t x) { return FromInts(vdupq_n_u32(x)); }
+inline Vec LaneInts() {
+  const uint32_t lanes[] = {0, 1, 2, 3};
+  return FromInts(vld1q_u32(lanes));
+}
+inline Vec AddInts(Vec a, Vec b) { return FromInts(vaddq_u32(ToInts(a), ToInts(b))); }
+inline Vec MultiplyInts(Vec a, Vec b) { return FromInts(vmulq_u32(ToInts(a), ToInts(b))); }
+inline Vec XorInts(Vec a, Vec b) { return FromInts(veorq_u32(ToInts(a), ToInts(b))); }
+template <int kBits>
+inline Vec ShiftRight(Vec a) {
+  return FromInts(vshrq_n_u32(ToInts(a), kBits));
+}
+inline Mask Reaches(Vec a, Vec b) { return {vcgeq_u32(ToInts(a), ToInts(b))}; }
 inline Vec LoadF16(const float* p) {
   return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const uint16_t*>(p))))};
 }

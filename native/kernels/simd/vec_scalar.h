@@ -45,6 +45,10 @@ struct Mask {
 inline Floats AsFloats(Words w) { return reinterpret_cast<Floats>(w); }
 inline Words AsWords(Floats f) { return reinterpret_cast<Words>(f); }
 
+using Bits = uint32_t __attribute__((vector_size(16)));
+inline Bits ToBits(Vec a) { return reinterpret_cast<Bits>(a.v); }
+inline Vec FromBits(Bits a) { return {reinterpret_cast<Floats>(a)}; }
+
 constexpr int32_t kSignBit = INT32_MIN;
 
 inline Vec Set1(float x) { return {Floats{x, x, x, x}}; }
@@ -116,7 +120,6 @@ inline Vec LoadBf16Partial(const uint16_t* p, int n) {
 }
 inline Vec LoadBf16(const uint16_t* p) { return LoadBf16Partial(p, Vec::kLanes); }
 inline Vec RoundBf16(Vec a) {
-  using Bits = uint32_t __attribute__((vector_size(16)));
   const Bits bits = reinterpret_cast<Bits>(a.v);
   const Words rounded = reinterpret_cast<Words>(bits + 0x7fff + (bits >> 16 & 1)) & ~0xffff;
   return Select(IsNaN(a), {AsFloats((AsWords(a.v) | 0x400000) & ~0xffff)}, {AsFloats(rounded)});
@@ -165,6 +168,16 @@ inline void TransposeBlock(const float* src, int64_t src_ld, float* dst, int64_t
   }
 }
 
+inline Vec SetInts(uint32_t x) { return FromBits(Bits{x, x, x, x}); }
+inline Vec LaneInts() { return FromBits(Bits{0, 1, 2, 3}); }
+inline Vec AddInts(Vec a, Vec b) { return FromBits(ToBits(a) + ToBits(b)); }
+inline Vec MultiplyInts(Vec a, Vec b) { return FromBits(ToBits(a) * ToBits(b)); }
+inline Vec XorInts(Vec a, Vec b) { return FromBits(ToBits(a) ^ ToBits(b)); }
+template <int kBits>
+inline Vec ShiftRight(Vec a) {
+  return FromBits(ToBits(a) >> kBits);
+}
+inline Mask Reaches(Vec a, Vec b) { return {ToBits(a) >= ToBits(b)}; }
 inline Vec LoadF16(const float* p) {
   Words w = {};
   for (int i = 0; i < Vec::kLanes; ++i) {
