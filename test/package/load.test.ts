@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runtime } from '../../lib/runtime.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let scratch: string
@@ -120,7 +121,7 @@ describe('the installed package', () => {
   })
 
   it.each([
-    ['HEEDFUL_ISA', 'scalar', 'runtime.isa()', 'scalar'],
+    ...runtime.availableIsas().map((isa) => ['HEEDFUL_ISA', isa, 'runtime.isa()', isa] as const),
     ['HEEDFUL_THREADS', '3', 'runtime.threads()', '3'],
   ])('takes %s=%s', (name, value, code, printed) => {
     const { stdout } = node(app(), `const { runtime } = require('heedful'); console.log(${code})`, { [name]: value })
