@@ -4,6 +4,7 @@
 //   node native/scripts/test-arm64.mjs [test files]      default: every kernel against f64, and the reference models
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { arch, argv, execPath, exit, platform, versions } from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -43,7 +44,7 @@ function crossCompile() {
   const target = { SYSTEM_NAME: 'Linux', SYSTEM_PROCESSOR: 'aarch64', CXX_COMPILER: compiler, BUILD_TYPE: 'Release' }
   const definitions = Object.entries(target).map(([name, value]) => `-DCMAKE_${name}=${value}`)
   run('cmake', '-S', root, '-B', build, ...definitions)
-  run('cmake', '--build', build, '--parallel')
+  run('cmake', '--build', build, '--parallel', String(availableParallelism()))
   run(execPath, join(root, 'native/scripts/check-isa.mjs'), relative(root, build))
 }
 
