@@ -121,11 +121,11 @@ describe('the installed package', () => {
   })
 
   it.each([
-    ...runtime.availableIsas().map((isa) => ['HEEDFUL_ISA', isa, 'runtime.isa()', isa] as const),
-    ['HEEDFUL_THREADS', '3', 'runtime.threads()', '3'],
-  ])('takes %s=%s', (name, value, code, printed) => {
+    ...runtime.availableIsas().map((isa) => ({ name: 'HEEDFUL_ISA', value: isa, code: 'runtime.isa()' })),
+    { name: 'HEEDFUL_THREADS', value: '3', code: 'runtime.threads()' },
+  ])('takes $name=$value', ({ name, value, code }) => {
     const { stdout } = node(app(), `const { runtime } = require('heedful'); console.log(${code})`, { [name]: value })
-    expect(stdout).toBe(`${printed}\n`)
+    expect(stdout).toBe(`${value}\n`)
   })
 })
 
