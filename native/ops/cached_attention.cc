@@ -3,12 +3,13 @@
 //   (p − j)
 //
 // q [B, H, T, D], keys and values of Hkv heads and capacity C (cache_format.h), keyLengths i32 [N], [offsets
-// i32 [N + 1]], [slots i32 [N]] (cache_rows.h; N = B without offsets), [bias [H, W]], [slopes [H]] → o [B, H,
-// T, Dv] {scale, causal, format, left, softcap}. H is a multiple of Hkv; query head h reads key-value head h
-// / (H / Hkv). D, Dv ≤ 256. Layouts: q, o: last dimension contiguous, other strides arbitrary; so are caches
-// of f32. bias: rows contiguous. Contract: sequence s has L = keyLengths[s] keys in its slot, at most C and
-// W, checked when it runs; the cache is never read beyond. Query i of its Ts stands at the key p = i + L −
-// Ts. When causal it sees keys p − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go
+// i32 [N + 1]], [slots i32 [N]] (cache_rows.h; N = B without offsets), [bias [H, W]], [slopes [H]], [angles]
+// (row_angles.h: q is turned by them, and nowhere stored so; keys lie turned in the cache) → o [B, H, T, Dv]
+// {scale, causal, format, left, softcap, interleaved}. H is a multiple of Hkv; query head h reads key-value
+// head h / (H / Hkv). D, Dv ≤ 256. Layouts: q, o: last dimension contiguous, other strides arbitrary; so are
+// caches of f32. bias: rows contiguous. Contract: sequence s has L = keyLengths[s] keys in its slot, at most
+// C and W, checked when it runs; the cache is never read beyond. Query i of its Ts stands at the key p = i +
+// L − Ts. When causal it sees keys p − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go
 // with causal. A query without keys, and rows of q behind the last offset, give o = 0. o may not overlap
 // inputs. Few queries stream the cache once for all heads that share it, cut into runs of keys whose size
 // depends on shapes alone; more of them go through Attention, after a cache that is not f32 was made so.
@@ -23,6 +24,7 @@
 #include "ops/cache_rows.h"
 #include "ops/cached_attention_shape.h"
 #include "ops/op_list.h"
+#include "ops/row_angles.h"
 #include "runtime/dispatch.h"
 
 namespace heedful {
@@ -50,6 +52,7 @@ void Check(const Instruction& in) {
   HEEDFUL_CHECK(in[op::kLengths], "cachedAttention: keyLengths are missing");
   CheckVector("cachedAttention: keyLengths", in[op::kLengths], sequences, DType::kI32);
   const Operand &bias = in[op::kBias], &slopes = in[op::kSlopes];
+  if (in[op::kAngles]) CheckAngles("cachedAttention: angles", in[op::kAngles], q);
   if (slopes) CheckVector("cachedAttention: slopes", slopes, q.dims[1], q.dtype);
   if (bias) {
     HEEDFUL_CHECK(
@@ -89,6 +92,20 @@ Operand RowsOf(Operand x, int64_t batch, int64_t row, int64_t rows) {
   return x;
 }
 
+// Angles of the same rows.
+template <class T>
+Operand AnglesOf(Operand angles, const Piece& piece) {
+  if (!angles) return angles;
+  if (angles.data) angles.data = const_cast<T*>(AnglesAt<T>(angles, piece.batch, piece.query));
+  const int64_t row = angles.DimFromEnd(0);
+  angles.rank = 2;
+  angles.dims[0] = piece.queries;
+  angles.dims[1] = row;
+  angles.strides[0] = row;
+  angles.strides[1] = 1;
+  return angles;
+}
+
 // Attention of the queries of one sequence to these keys and values, of which the first count[0] are there.
 Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand& keys, const Operand& values,
                         int32_t* count) {
@@ -98,6 +115,7 @@ Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand
   const double attributes[] = {in.attributes[op::kScale], in.attributes[op::kCausal],
                                in.attributes[op::kLeft], -1, in.attributes[op::kSoftcap]};
   std::copy_n(attributes, 5, attention.attributes);
+  attention.attributes[kInterleaved] = in.attributes[op::kInterleaved];
   attention.operands.resize(kAttentionOp.inputs + kAttentionOp.outputs);
   attention.operands[0] = RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries);
   attention.operands[1] = keys;
@@ -109,6 +127,7 @@ Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand
   lengths.rank = 1;
   lengths.dims[0] = lengths.strides[0] = 1;
   attention.operands[7] = in[op::kSlopes];
+  attention.operands[8] = AnglesOf<float>(in[op::kAngles], piece);
   attention.operands[kAttentionOp.inputs] = RowsOf(in[op::kO], piece.batch, piece.query, piece.queries);
   return attention;
 }
@@ -263,6 +282,8 @@ void RunFew(const Instruction& in, Context& context, const Plan& plan, const Pie
       const int64_t head = g * plan.groups + r / piece.queries;
       a.scores = ScoresOf(in, piece, head);
       a.q = HeadData(q, piece.batch, head) + piece.query * q.strides[2];
+      a.q_angles =
+          AnglesFrom(in[op::kAngles], piece.batch, piece.query, in.attributes[op::kInterleaved] != 0);
       a.rows = std::min(rows - r, kFewRows);
       a.o = parts + part * part_size + r * plan.o_row;
       a.row_max = row_max + part * plan.rows + r;
@@ -336,11 +357,19 @@ void Reference(const Instruction& in) {
       if (column < bias.dims[1]) shifted[x] = bias.As<double>()[h * bias.strides[0] + column];
     }
     const AttentionScores scores = ScoresOf(in, piece, 0);
+    const Operand q = RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries);
+    std::vector<double> turned(in[op::kAngles] ? q.Size() : 0);
     const auto head_view = [](double* data, int64_t heads, int64_t rows, int64_t dim) {
       return reference::View4<double>{data, {1, heads, rows, dim}, {heads * rows * dim, rows * dim, dim, 1}};
     };
+    reference::View4<double> queries = ViewHeads<double>(q);
+    if (in[op::kAngles]) {
+      queries = head_view(turned.data(), plan.heads, piece.queries, plan.head_dim);
+      TurnHeads(AnglesOf<double>(in[op::kAngles], piece), in.attributes[op::kInterleaved] != 0, false,
+                ViewHeads<double>(q), queries);
+    }
     const reference::AttentionProblem<double> problem{
-        ViewHeads<double>(RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries)),
+        queries,
         head_view(keys.data(), plan.kv_heads, piece.keys, plan.head_dim),
         head_view(values.data(), plan.kv_heads, piece.keys, plan.value_dim),
         head_view(bias ? shifted.data() : nullptr, plan.heads, piece.queries, piece.keys),
@@ -358,9 +387,9 @@ void Reference(const Instruction& in) {
 
 const OpInfo kCachedAttentionOp = {
     .name = "cachedAttention",
-    .inputs = 8,
+    .inputs = op::kO,
     .outputs = 1,
-    .attributes = 5,
+    .attributes = op::kAttributes,
     .check = Check,
     .workspace = Workspace,
     .run = Run,

@@ -13,6 +13,7 @@ constexpr int kGemmRows = 14, kGemmVectors = 2, kPackVectors = 6;
 #include "kernels/simd/lanes-inl.h"
 #include "kernels/simd/gemm-inl.h"
 #include "kernels/simd/gemm_bf16-inl.h"
+#include "kernels/simd/rotary-inl.h"
 #include "kernels/simd/attention-inl.h"
 #include "kernels/simd/attention_bf16-inl.h"
 #include "kernels/simd/compute_peak-inl.h"
