@@ -12,18 +12,11 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { AutoModel } from '../../lib/models/auto.ts'
-import { EncoderForTask } from '../../lib/models/encoder-for-task.ts'
-import { EncoderModel } from '../../lib/models/encoder-model.ts'
-import { bert } from '../../lib/models/families/bert.ts'
+import type { EncoderForTask } from '../../lib/models/encoder-for-task.ts'
 import { native } from '../../lib/native/load.ts'
 import { Random } from '../../lib/tensor/random.ts'
+import { vocabSize, writeEncoder, type EncoderName } from '../random-models.ts'
 import { median, startPeer, type Peer } from './child.ts'
-
-const shapes = {
-  minilm: { hiddenSize: 384, numLayers: 6, numHeads: 12, intermediateSize: 1536 },
-  'bert-base': { hiddenSize: 768, numLayers: 12, numHeads: 12, intermediateSize: 3072 },
-} as const
-const vocabSize = 30_522
 
 const { values } = parseArgs({
   options: {
@@ -42,13 +35,6 @@ const [rounds, milliseconds] = [Number(values.rounds), Number(values.time)]
 
 /** Until the threads of whoever was before have stopped spinning. */
 const settle = (): Promise<void> => setTimeout(60)
-
-async function writeModel(name: keyof typeof shapes, folder: string): Promise<void> {
-  const random = new Random(1)
-  const body = new EncoderModel({ ...shapes[name], vocabSize, context: 512, typeVocabSize: 2 }, { random })
-  using model = new EncoderForTask(bert, 'none', body)
-  await model.savePretrained(folder)
-}
 
 const open = async (path: string, dtype: string): Promise<EncoderForTask> =>
   (await AutoModel.fromPretrained(path, (dtype === 'f32' ? {} : { dtype }) as object)) as EncoderForTask
@@ -76,9 +62,9 @@ async function main(): Promise<void> {
         threads,
         'onnxruntime-node did not run; see bench/peers/README.md',
       )
-      for (const name of list(values.models) as (keyof typeof shapes)[]) {
+      for (const name of list(values.models) as EncoderName[]) {
         const path = join(folder, name)
-        await writeModel(name, path)
+        await writeEncoder(name, path)
         for (const dtype of list(values.dtype)) await compare(name, path, dtype, threads, peer)
       }
       peer.end()

@@ -1,9 +1,10 @@
 import { ArgumentError, checkInteger, checkOptions, describe, DisposedError } from '../errors.ts'
 import { checkAttached, dtypeOf, type NumberArray } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { Executable, type InstructionProfile } from './executable.ts'
+import { Executable } from './executable.ts'
 import type { TensorType } from './op.ts'
 import { checkPrecision, type Precision } from './precision.ts'
+import type { InstructionProfile } from './profile.ts'
 import { activeTrace, Trace, withTrace, type Value } from './trace.ts'
 import { mapTree, type Leaf } from './tree.ts'
 

@@ -1,33 +1,38 @@
 import { ArgumentError, ExecutionError } from '../errors.ts'
 import { native } from '../native/load.ts'
 import type { NativeProgram, NativeStorage } from '../native/native.ts'
+import type { Shape } from '../tensor/shape.ts'
 import { allocate, allocateMemory, Tensor, withMemory, type Memory } from '../tensor/tensor.ts'
 import { encode } from './encode.ts'
 import type { Graph } from './graph.ts'
-import { lower, type Buffer } from './lower.ts'
+import { lower, type Buffer, type Instruction } from './lower.ts'
 import { planMemory } from './plan.ts'
 import type { Precision } from './precision.ts'
+import { noteRun, type InstructionProfile } from './profile.ts'
 import { rewrite } from './rewrites/index.ts'
 import type { Leaf } from './tree.ts'
 import type { Value } from './trace.ts'
 
-export interface InstructionProfile {
-  readonly instruction: string
-  readonly nanoseconds: number
-  readonly calls: number
-}
+/** Where a binding comes from that differs from run to run. */
+type RunPlace = { input: number } | { output: number }
 
 /** A program for inputs of fixed types (but for the number of rows), ready to run again and again. */
 export class Executable {
   readonly #program: NativeProgram
   readonly #inputs: readonly Value[]
   readonly #outputs: readonly Value[]
-  /** For each binding of a run, how to get it. */
-  readonly #bindings: readonly Buffer['place'][]
-  readonly #instructions: readonly string[]
+  /** Weights and other tensors that are the same in every run: the first bindings. */
+  readonly #captured: readonly Tensor[]
+  /** What was in them when the program was told last. */
+  #kept: readonly Memory[] = []
+  /** For each other binding of a run, how to get it. */
+  readonly #bindings: readonly RunPlace[]
+  readonly #instructions: readonly Instruction[]
   readonly #capacity: number
   /** Tensors that data was copied into for earlier runs, to be used again. */
   readonly #spare: (Tensor | undefined)[][] = []
+  /** Of the latest run. */
+  #rows: number
   #disposed = false
 
   constructor(traced: Graph, inputs: readonly Value[], capacity: number, precision: Precision) {
@@ -35,22 +40,27 @@ export class Executable {
     const lowered = lower(graph, inputs)
     const plan = planMemory(lowered.buffers)
     const slots = new Map<Buffer, number>()
-    const bindings: Buffer['place'][] = []
-    for (const buffer of lowered.buffers) {
-      if (buffer.place === 'arena' || buffer.first < 0) continue
-      bindings.push(buffer.place)
-      slots.set(buffer, bindings.length)
+    const used = lowered.buffers.filter(({ first }) => first >= 0)
+    const captured = used.flatMap(({ place }) => (place !== 'arena' && 'captured' in place ? [place.captured] : []))
+    const bindings: RunPlace[] = []
+    let kept = 0
+    for (const buffer of used) {
+      if (buffer.place === 'arena') continue
+      if ('captured' in buffer.place) slots.set(buffer, ++kept)
+      else slots.set(buffer, captured.length + bindings.push(buffer.place))
     }
+    this.#captured = captured
     this.#inputs = inputs
     this.#outputs = graph.outputs
     this.#bindings = bindings
     this.#capacity = capacity
-    this.#instructions = lowered.instructions.map(({ name }) => name)
+    this.#rows = capacity
+    this.#instructions = lowered.instructions
     const code = encode(lowered, plan, slots)
     this.#program = withMemory(
       'compile: the program',
       plan.arenaBytes,
-      () => new native.Program(code, plan.arenaBytes, bindings.length, capacity, lowered.commitIndex),
+      () => new native.Program(code, plan.arenaBytes, slots.size, capacity, lowered.commitIndex),
     )
   }
 
@@ -59,7 +69,7 @@ export class Executable {
   }
   /** Names of the instructions, in order. */
   get instructions(): readonly string[] {
-    return this.#instructions
+    return this.#instructions.map(({ name }) => name)
   }
 
   runSync(leaves: readonly Leaf[]): Tensor[] {
@@ -92,10 +102,14 @@ export class Executable {
 
   profile(): InstructionProfile[] {
     const figures = this.#program.profile()
-    return this.#instructions.map((instruction, i) => ({
-      instruction,
+    return this.#instructions.map(({ name, operands }, i) => ({
+      instruction: name,
       nanoseconds: figures[2 * i]!,
       calls: figures[2 * i + 1]!,
+      operands: operands.map(
+        (operand) =>
+          operand && { dtype: operand.dtype, shape: this.#shapeOf(operand.view.shape, operand.rowFactors, this.#rows) },
+      ),
     }))
   }
   setProfiling(on: boolean): void {
@@ -111,11 +125,12 @@ export class Executable {
 
   #prepare(leaves: readonly Leaf[]): { bindings: NativeStorage[]; rows: number; finish(): Tensor[]; fail(): void } {
     const rows = this.#rowsOf(leaves)
+    this.#rows = rows
+    noteRun(this)
+    this.#keepCaptured()
     const staged = this.#spare.pop() ?? []
     const outputs: Memory[] = []
     const bindings = this.#bindings.map((place): NativeStorage => {
-      if (place === 'arena') throw new ExecutionError('run: the arena is no binding')
-      if ('captured' in place) return place.captured.memory('run').storage
       if ('output' in place) {
         const { shape, dtype } = this.#outputs[place.output]!
         outputs[place.output] = allocateMemory('run', shape, dtype)
@@ -136,8 +151,7 @@ export class Executable {
       finish: () => {
         this.#giveBack(staged)
         return this.#outputs.map(({ shape, dtype, rowFactors }, i) => {
-          const actual = shape.map((d, axis) => d - rowFactors[axis]! * (this.#capacity - rows))
-          return new Tensor(actual, dtype, outputs[i])
+          return new Tensor(this.#shapeOf(shape, rowFactors, rows), dtype, outputs[i])
         })
       },
       fail: () => {
@@ -145,6 +159,19 @@ export class Executable {
         for (const memory of outputs) memory.retain().release()
       },
     }
+  }
+
+  /** Tells the program where the captured tensors are, if it does not know: there may be hundreds of them. */
+  #keepCaptured(): void {
+    const same = this.#captured.every((tensor, i) => tensor.memory('run') === this.#kept[i])
+    if (same && this.#kept.length === this.#captured.length) return
+    this.#kept = this.#captured.map((tensor) => tensor.memory('run'))
+    this.#program.keep(this.#kept.map(({ storage }) => storage))
+  }
+
+  /** What a shape is with so many rows. */
+  #shapeOf(shape: Shape, rowFactors: Shape, rows: number): number[] {
+    return shape.map((d, axis) => d - rowFactors[axis]! * (this.#capacity - rows))
   }
 
   #giveBack(staged: (Tensor | undefined)[]): void {

@@ -10,7 +10,7 @@
  *     absent operand = -1
  *
  * `op` indexes `Native.operations`, `dtype` indexes `Native.dtypes`. Slot 0 is the program's arena, slot i ≥ 1 is
- * `bindings[i - 1]` of a run. Inputs come before outputs, in the order of native/ops/op_list.h.
+ * binding i of a run, counted from 1: those that the program keeps, then those of the run. Inputs come before outputs, in the order of native/ops/op_list.h.
  *
  * A program may be planned for a capacity of rows and run with fewer: dimension d of an operand is then
  * `dims[d] - rowFactors[d] · (capacity - rows)`.
@@ -45,6 +45,11 @@ export interface NativeStorageClass {
 export interface NativeProgram {
   /** Bytes of arena and workspace that it keeps. */
   readonly memoryBytes: number
+  /**
+   * Storages that the bindings of all later runs begin with, in place of those that were kept before. It does not keep
+   * them alive: a run after one was disposed throws.
+   */
+  keep(bindings: NativeStorage[]): void
   /**
    * Queues one run on the executor's thread; `done` is called on this thread with undefined, an Error, or null when
    * it was aborted. Storages are kept alive until then. Returns a ticket for `abort`.

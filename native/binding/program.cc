@@ -19,8 +19,9 @@ Napi::Function ProgramObject::Define(Napi::Env env) {
   return DefineClass(
       env, "NativeProgram",
       {InstanceAccessor<&ProgramObject::MemoryBytes>("memoryBytes"),
-       InstanceMethod<&ProgramObject::Run>("run"), InstanceMethod<&ProgramObject::Abort>("abort"),
-       InstanceMethod<&ProgramObject::RunSync>("runSync"), InstanceMethod<&ProgramObject::Profile>("profile"),
+       InstanceMethod<&ProgramObject::Keep>("keep"), InstanceMethod<&ProgramObject::Run>("run"),
+       InstanceMethod<&ProgramObject::Abort>("abort"), InstanceMethod<&ProgramObject::RunSync>("runSync"),
+       InstanceMethod<&ProgramObject::Profile>("profile"),
        InstanceMethod<&ProgramObject::SetProfiling>("setProfiling"),
        InstanceMethod<&ProgramObject::Dispose>("dispose")});
 }
@@ -61,8 +62,27 @@ Napi::Value ProgramObject::MemoryBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), program_ ? static_cast<double>(program_->memoryBytes()) : 0);
 }
 
+void ProgramObject::Keep(const Napi::CallbackInfo& info) {
+  const Bindings bindings = BindingsArgument(info, 0, *environment_);
+  kept_.assign(bindings.begin(), bindings.end());
+}
+
+Bindings ProgramObject::AllBindings(const Napi::CallbackInfo& info) {
+  Bindings given = BindingsArgument(info, 0, *environment_);
+  return Guard(info.Env(), [&] {
+    Bindings all;
+    all.reserve(kept_.size() + given.size());
+    for (const std::weak_ptr<AlignedBuffer>& kept : kept_) {
+      all.push_back(kept.lock());
+      HEEDFUL_CHECK(all.back(), "run: a storage that the program keeps is disposed");
+    }
+    for (auto& binding : given) all.push_back(std::move(binding));
+    return all;
+  });
+}
+
 Napi::Value ProgramObject::Run(const Napi::CallbackInfo& info) {
-  Bindings bindings = BindingsArgument(info, 0, *environment_);
+  Bindings bindings = AllBindings(info);
   const int64_t rows = IntegerArgument(info, 1, "rows", 0, kMaxSafeInteger);
   const auto done = Argument<Napi::Function>(info, 2, "done", &Napi::Value::IsFunction, "a function");
   return Guard(info.Env(), [&]() -> Napi::Value {
@@ -76,7 +96,7 @@ void ProgramObject::Abort(const Napi::CallbackInfo& info) {
 }
 
 void ProgramObject::RunSync(const Napi::CallbackInfo& info) {
-  const Bindings bindings = BindingsArgument(info, 0, *environment_);
+  const Bindings bindings = AllBindings(info);
   const int64_t rows = IntegerArgument(info, 1, "rows", 0, kMaxSafeInteger);
   Guard(info.Env(), [&] { Get()->Run(bindings, rows, nullptr, environment_->pool()); });
 }

@@ -20,6 +20,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
 
  private:
   Napi::Value MemoryBytes(const Napi::CallbackInfo& info);
+  void Keep(const Napi::CallbackInfo& info);
   Napi::Value Run(const Napi::CallbackInfo& info);
   void Abort(const Napi::CallbackInfo& info);
   void RunSync(const Napi::CallbackInfo& info);
@@ -28,11 +29,14 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
   void Dispose(const Napi::CallbackInfo& info);
 
   void Release(Napi::Env env);
+  // The memory of all slots: what is kept, then what was given. Throws what JavaScript should see.
+  Bindings AllBindings(const Napi::CallbackInfo& info);
   // Throws Error when it was disposed.
   const std::shared_ptr<Program>& Get() const;
 
   std::shared_ptr<Environment> environment_;
   std::shared_ptr<Program> program_;
+  std::vector<std::weak_ptr<AlignedBuffer>> kept_;
   int64_t toldBytes_ = 0;  // of the arena, that V8 knows of
 };
 

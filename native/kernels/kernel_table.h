@@ -418,9 +418,9 @@ struct PeakKernels {
 // What CPUs that know more instructions have in place of parts of another table; the rest of it is null.
 struct KernelExtension {
   const char* name;
-  PanelKernels panels[kPanelFormatCount];
-  Bf16Products products;
-  AttentionProducts attention;  // bf16
+  PanelKernels panels[kPanelFormatCount] = {};
+  Bf16Products products = {};
+  AttentionProducts attention = {};  // bf16
 #define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK

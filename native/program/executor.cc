@@ -4,7 +4,15 @@
 #include <exception>
 #include <utility>
 
+#include "runtime/spin.h"
+
 namespace heedful {
+namespace {
+
+// About 100 µs: JavaScript asks for the next token within that, and to be woken takes half of it.
+constexpr int kSpins = 4000;
+
+}  // namespace
 
 std::shared_ptr<Executor> Executor::Shared() {
   // Never destroyed: threads may outlive the destructors of static objects.
@@ -21,6 +29,7 @@ Executor::~Executor() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
+    called_.store(true, std::memory_order_release);
     abort_.store(true);
     dropped.swap(queue_);
   }
@@ -35,6 +44,7 @@ uint64_t Executor::Queue(std::shared_ptr<Program> program, Bindings bindings, in
   {
     std::lock_guard lock(mutex_);
     if (!thread_.joinable()) thread_ = std::thread([this] { Loop(); });
+    called_.store(true, std::memory_order_release);
     queue_.push_back({ticket, std::move(program), std::move(bindings), rows, std::move(done)});
   }
   wake_.notify_one();
@@ -57,7 +67,13 @@ void Executor::Abort(uint64_t ticket) {
 
 void Executor::Loop() {
   std::unique_lock lock(mutex_);
-  for (;;) {
+  for (bool ran = false;; ran = true) {
+    if (ran && queue_.empty()) {
+      called_.store(false, std::memory_order_relaxed);
+      lock.unlock();
+      SpinUntil(kSpins, [&] { return called_.load(std::memory_order_acquire); });
+      lock.lock();
+    }
     wake_.wait(lock, [&] { return stop_ || !queue_.empty(); });
     if (stop_) return;
     Task task = std::move(queue_.front());

@@ -56,8 +56,9 @@ class Executor {
   std::deque<Task> queue_;
   uint64_t running_ = 0;  // ticket; 0: none
   bool stop_ = false;
-  std::atomic<bool> abort_{false};  // of the run that is running
-  std::thread thread_;              // started by the first run
+  std::atomic<bool> called_{false};  // something was queued, or it should stop: read while it spins
+  std::atomic<bool> abort_{false};   // of the run that is running
+  std::thread thread_;               // started by the first run
 };
 
 }  // namespace heedful

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/check.h"
+#include "runtime/spin.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -18,24 +19,12 @@
 namespace heedful {
 namespace {
 
-// 25 ns on Zen 4 and 5, 45 ns on Skylake and later.
-void Pause() {
-#if defined(__x86_64__) || defined(_M_X64)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(_M_ARM64)
-  __asm__ volatile("isb");  // yield takes no time on most cores
-#endif
-}
-
 // About 50 µs: a fork-join takes 0.5 µs while the workers spin and 30 µs once they sleep.
 constexpr int kSpins = 2000;
 
 // Returns when value != old.
 void Await(const std::atomic<uint32_t>& value, uint32_t old) {
-  for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    Pause();
-  }
+  if (SpinUntil(kSpins, [&] { return value.load(std::memory_order_acquire) != old; })) return;
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ArgumentError, DisposedError, ExecutionError, ShapeError, TraceError } from '../../lib/errors.ts'
+import { profileRuns } from '../../lib/graph/profile.ts'
 import { compile, ops, tensor, valueAndGrad, type Tensor } from '../../lib/index.ts'
 import { deviation } from '../reference/deviation.ts'
 
@@ -251,5 +252,38 @@ describe('the profile', () => {
     program.setProfiling(false)
     program.runSync(x)
     expect(program.profile().map(({ calls }) => calls)).toEqual([3, 3])
+  })
+
+  it('tells the operands with the rows of the latest run', () => {
+    using program = compile(({ a }: { a: Tensor }) => exp(a), { rows: { capacity: 4, inputs: ['a'] } })
+    program.runSync({ a: tensor([[1, 2]]) })
+    const f32 = (...shape: number[]): object => ({ dtype: 'f32', shape })
+    expect(program.profile().map(({ operands }) => operands)).toEqual([[f32(1, 2), f32(1, 2)]])
+  })
+
+  it('is taken of all programs that run meanwhile, and of no others', async () => {
+    using first = compile((a: Tensor) => exp(a))
+    using second = compile((a: Tensor) => sum(exp(a)))
+    first.runSync(x)
+    const profiles = await profileRuns(async () => {
+      second.runSync(x)
+      await first.run(x)
+      second.runSync(x)
+    })
+    first.runSync(x)
+    const calls = profiles.map((programs) => programs.map((entry) => [entry.instruction, entry.calls]))
+    expect(calls).toEqual([[['unary', 2], ['reduce', 2]], [['unary', 1]]]) // prettier-ignore
+    expect(first.profile().map((entry) => entry.calls)).toEqual([1])
+  })
+
+  it('ends when what is profiled fails', async () => {
+    using program = compile((a: Tensor) => exp(a))
+    const failing = profileRuns(() => {
+      program.runSync(x)
+      return Promise.reject(new Error('no'))
+    })
+    await expect(failing).rejects.toThrow('no')
+    program.runSync(x)
+    expect(program.profile().map((entry) => entry.calls)).toEqual([1])
   })
 })

@@ -65,6 +65,7 @@ describe('the addon', () => {
     ['setThreads', (value) => native.setThreads(value as never)],
     ['runSync: a binding', (value) => empty().runSync([value] as never, 0)],
     ['runSync: rows', (value) => empty().runSync([], value as never)],
+    ['keep: a binding', (value) => empty().keep([value] as never)],
     ['run: done', (value) => empty().run([], 0, value as never)],
     ['abort', (value) => empty().abort(value as never)],
     ['setProfiling', (value) => empty().setProfiling(value as never)],
@@ -88,5 +89,21 @@ describe('the addon', () => {
     storage.dispose()
     expect(() => storage.buffer()).toThrow('disposed')
     expect(() => native.execute(new Float64Array(), [storage])).toThrow('disposed')
+    expect(() => empty().keep([storage])).toThrow('disposed')
+  })
+
+  it('keeps storages of a program without keeping them alive', () => {
+    const program = new native.Program(new Float64Array(), 0, 2, 0, 0)
+    const [kept, given] = [new native.Storage(8), new native.Storage(8)]
+    program.keep([kept])
+    program.runSync([given], 0)
+    expect(() => program.runSync([], 0)).toThrow('expected 2 bindings, got 1')
+    expect(() => program.runSync([given, given], 0)).toThrow('expected 2 bindings, got 3')
+    const live = native.liveBytes()
+    kept.dispose()
+    expect(live - native.liveBytes()).toBe(8)
+    expect(() => program.runSync([given], 0)).toThrow('a storage that the program keeps is disposed')
+    program.keep([given])
+    program.runSync([given], 0)
   })
 })

@@ -127,13 +127,18 @@ export function recordPrograms(): Recorded[] {
   const { Program } = native
   class Recorder extends Program {
     readonly #arguments: ConstructorParameters<typeof Program>
+    #kept: Parameters<NativeProgram['keep']>[0] = []
     constructor(...args: ConstructorParameters<typeof Program>) {
       super(...args)
       this.#arguments = args
     }
+    override keep(bindings: Parameters<NativeProgram['keep']>[0]): void {
+      this.#kept = bindings
+      super.keep(bindings)
+    }
     override runSync(...[bindings, rows]: Parameters<NativeProgram['runSync']>): void {
       const [code, arenaBytes, , capacity, commitIndex] = this.#arguments
-      const bindingBytes = bindings.map(({ byteLength }) => byteLength)
+      const bindingBytes = [...this.#kept, ...bindings].map(({ byteLength }) => byteLength)
       recorded.push({ code: [...code], arenaBytes, bindingBytes, capacity, commitIndex })
       super.runSync(bindings, rows)
     }

@@ -21,14 +21,12 @@ constexpr int kGemmRows = 14, kGemmVectors = 2, kPackVectors = 6;
 }  // namespace
 
 extern const KernelExtension kKernels;
-const KernelExtension kKernels = {
+constinit const KernelExtension kKernels = {
     .name = "avx512_bf16",
     .panels = {{}, kBf16PairKernels},
     .products = kBf16PairProducts,
     .attention = kAttentionProducts<PairFormat>,
-    .f32 = {},
     .bf16 = kComputePeak<Bf16Pairs>,
-    .int8 = {},
 };
 
 }  // namespace heedful::avx512_bf16

@@ -16,19 +16,6 @@ constexpr int kGemmRows = 14, kGemmVectors = 2;
 }  // namespace
 
 extern const KernelExtension kKernels;
-const KernelExtension kKernels = {
-    .name = "avx512_vnni",
-    .panels = {{},
-               {},
-               {},
-               kIntegerPanel<Int8Blocks, Bytes>,
-               kIntegerPanel<Q8Blocks, Bytes>,
-               kIntegerPanel<Q4Blocks, Bytes>},
-    .products = {},
-    .attention = {},
-    .f32 = {},
-    .bf16 = {},
-    .int8 = kComputePeak<Bytes>,
-};
+constinit const KernelExtension kKernels = BytesExtension("avx512_vnni");
 
 }  // namespace heedful::avx512_vnni

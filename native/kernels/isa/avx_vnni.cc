@@ -16,17 +16,6 @@ constexpr int kGemmRows = 6, kGemmVectors = 2;
 }  // namespace
 
 extern const KernelExtension kKernels;
-const KernelExtension kKernels = {
-    .name = "avx_vnni",
-    .panels = {{},
-               {},
-               {},
-               kIntegerPanel<Int8Blocks, Bytes>,
-               kIntegerPanel<Q8Blocks, Bytes>,
-               kIntegerPanel<Q4Blocks, Bytes>},
-    .f32 = {},
-    .bf16 = {},
-    .int8 = kComputePeak<Bytes>,
-};
+constinit const KernelExtension kKernels = BytesExtension("avx_vnni");
 
 }  // namespace heedful::avx_vnni

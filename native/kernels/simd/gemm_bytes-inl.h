@@ -1,4 +1,5 @@
-// Integers where the CPU multiplies four pairs of bytes at once, signed ones of A by unsigned ones of B.
+// Integers where the CPU multiplies four pairs of bytes at once, signed ones of A by unsigned ones of B: all
+// that an instruction set with such a product adds.
 
 struct Bytes {
   static constexpr int kParts = 1, kProducts = 4;
@@ -6,3 +7,16 @@ struct Bytes {
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBytes(a, b, sum); }
   static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
 };
+
+constexpr KernelExtension BytesExtension(const char* name) {
+  return {
+      .name = name,
+      .panels = {{},
+                 {},
+                 {},
+                 kIntegerPanel<Int8Blocks, Bytes>,
+                 kIntegerPanel<Q8Blocks, Bytes>,
+                 kIntegerPanel<Q4Blocks, Bytes>},
+      .int8 = kComputePeak<Bytes>,
+  };
+}
