@@ -6,7 +6,7 @@ import { checkRank, checkTensor, defineOp, like, numbers } from './define-op.ts'
 
 /** Cosines and sines of positions [length] or [batch, length]: […, 2n], of each row n of the ones, then n of the others. */
 const rotaryAnglesOp = defineOp({
-  name: 'rotaryEmbeddingAngles',
+  name: 'rotaryEmbedding angles',
   operands: [
     { name: 'positions', kind: 'index', layout: 'contiguous' },
     { name: 'frequencies', kind: 'float', layout: 'contiguous' },
