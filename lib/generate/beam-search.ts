@@ -36,15 +36,19 @@ export class BeamSearch {
   /** For each of them, which one of before it goes on from. */
   parents: readonly number[]
   readonly #options: BeamOptions
+  /** Tokens that were given. */
+  readonly #begin: number
   #ended: readonly (Beam & { isWhole: boolean })[]
   #canImprove = true
   #isOver = false
 
-  constructor(start: number, options: BeamOptions) {
+  /** `start`: what all of them begin with, a prompt or the one token before a target. */
+  constructor(start: readonly number[], options: BeamOptions) {
     const { numBeams } = options
     this.#options = options
+    this.#begin = start.length
     // All begin alike: only the first one is followed.
-    this.beams = Array.from({ length: numBeams }, (_, i) => ({ tokens: [start], score: i ? worst : 0 }))
+    this.beams = Array.from({ length: numBeams }, (_, i) => ({ tokens: start, score: i ? worst : 0 }))
     this.parents = this.beams.map((_, i) => i)
     this.#ended = this.beams.map(({ tokens }) => ({ tokens, score: worst, isWhole: false }))
   }
@@ -56,7 +60,7 @@ export class BeamSearch {
 
   /** The best target, without what it begins with. */
   get best(): number[] {
-    return this.#ended[0]!.tokens.slice(1)
+    return this.#ended[0]!.tokens.slice(this.#begin)
   }
 
   get #isFull(): boolean {
@@ -66,7 +70,7 @@ export class BeamSearch {
   /** Goes on by a token. `scores`: of each beam, the logarithms of the probabilities of what follows. */
   advance(scores: readonly Float32Array[]): void {
     const { numBeams, maxNewTokens, stopTokens, lengthPenalty, earlyStopping } = this.#options
-    const length = this.beams[0]!.tokens.length
+    const length = this.beams[0]!.tokens.length - this.#begin + 1
     const candidates = this.#likeliest(scores, Math.max(2, 1 + stopTokens.length) * numBeams)
     const ends = candidates.map(({ token }) => length >= maxNewTokens || stopTokens.includes(token))
     const tokensOf = ({ beam, token }: Candidate): number[] => [...this.beams[beam]!.tokens, token]
@@ -115,3 +119,43 @@ export class BeamSearch {
 /** The `count` of highest score; of equals the first. */
 const best = <B extends { score: number }>(all: readonly B[], count: number): B[] =>
   [...all].sort((a, b) => b.score - a.score).slice(0, count)
+
+/** Rows that grow by a token each and change places: what a search needs of a model. */
+export interface BeamRows {
+  /** Logarithms of the probabilities of what follows each row, which may be changed. */
+  step(tokens: readonly number[]): Promise<readonly Float32Array[]>
+  /** Row i goes on from what row parents[i] holds. */
+  reorder(parents: readonly number[]): Promise<void>
+}
+
+/**
+ * The best continuation of each start. `first`: the scores of what follows them, numBeams rows for each; `adjust` changes
+ * those of one beam.
+ */
+export async function searchBeams(
+  rows: BeamRows,
+  starts: readonly (readonly number[])[],
+  first: readonly Float32Array[] | undefined,
+  options: BeamOptions,
+  adjust: (scores: Float32Array, tokens: readonly number[], begin: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<number[][]> {
+  const { numBeams, maxNewTokens } = options
+  const searches = starts.map((start) => new BeamSearch(start, options))
+  for (let made = 0; made < maxNewTokens && !searches.every(({ isDone }) => isDone); made++) {
+    signal?.throwIfAborted()
+    const last = searches.flatMap(({ beams }) => beams.map((beam) => beam.tokens.at(-1)!))
+    const scores = made === 0 && first ? first : await rows.step(last)
+    searches.forEach((search, i) => {
+      if (search.isDone) return
+      const own = scores.slice(i * numBeams, (i + 1) * numBeams)
+      own.forEach((row, beam) => adjust(row, search.beams[beam]!.tokens, starts[i]!.length))
+      search.advance(own)
+    })
+    const parents = searches.flatMap((search, i) =>
+      search.parents.map((parent, beam) => i * numBeams + (search.isDone ? beam : parent)),
+    )
+    await rows.reorder(parents)
+  }
+  return searches.map(({ best }) => best)
+}

@@ -1,88 +1,168 @@
-import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.ts'
-import type { RunOptions } from '../graph/compile.ts'
+import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
+import { resolveModel } from '../checkpoint/resolve-model.ts'
+import { checkPath } from '../files/file-error.ts'
 import { DecoderForTask } from '../models/decoder-for-task.ts'
-import type { LoadOptions } from '../models/load-model.ts'
+import { loadOptions, type LoadOptions } from '../models/load-model.ts'
 import { packBatch, type ModelInputs } from '../models/model-inputs.ts'
 import { loadForTask } from '../models/pretrained.ts'
-import { Decoding } from './decoding.ts'
-import { checkVocabulary, generate, type GenerateOptions } from './generate.ts'
-import { Sampler, samplingOptions, type SamplingOptions } from './sampler.ts'
+import type { SaveOptions } from '../models/save-folder.ts'
+import { searchBeams } from './beam-search.ts'
+import { continueRows, type RowToken } from './continue-rows.ts'
+import type { Decoding } from './decoding.ts'
+import { Decodings } from './decodings.ts'
+import { checkVocabulary } from './generate.ts'
+import { readGenerationFile, saveGenerationFile, type GenerationFile } from './generation-file.ts'
+import {
+  optionsOfFile,
+  resolveOptions,
+  type CausalGenerateOptions,
+  type ResolvedOptions,
+} from './generation-options.ts'
+import { Sampler } from './sampler.ts'
+import { applyRules } from './token-rules.ts'
 
-const known = {
-  ...samplingOptions,
-  maxNewTokens: 'any',
-  stopTokens: 'any',
-  cacheDtype: 'any',
-  signal: 'signal',
-} as const
+type Rows = readonly ArrayLike<number>[]
 
 /** A decoder with its output projection: it predicts the next token. */
 export class CausalLM extends DecoderForTask {
+  readonly #decodings = new Decodings(this.body)
+  #file: GenerationFile | undefined
+  #advised: CausalGenerateOptions | undefined
+
+  /** @internal What generation_config.json says. */
+  useGeneration(file: GenerationFile | undefined): void {
+    this.#file = file
+    this.#advised = undefined
+  }
+
+  /** What the model's generation_config.json advises; without one, that texts end with what config.json names. */
+  get advised(): CausalGenerateOptions {
+    if (!this.#advised) {
+      const told = this.#file ? optionsOfFile(this.#file.json, `generate: ${this.#file.path}`, 'causal') : {}
+      this.#advised = { stopTokens: this.eosTokenIds, ...told }
+    }
+    return this.#advised
+  }
+
   /**
-   * Tokens that continue each row, without the row; greedy unless `temperature` says otherwise. A row ends with one of
-   * `stopTokens`, those that config.json names unless said, or after `maxNewTokens` (20 unless said). Padding is left
-   * out wherever it stands, and positions count what is left, as in transformers. Rows are decoded together, and each as
-   * it would be alone; row i draws by `seed` + i.
+   * Tokens that continue each row, without the row: the likeliest one at each step, or with `numBeams` the best of the
+   * likeliest continuations, or drawn with a `temperature`, row i by `seed` + i. A row ends with one of `stopTokens`, or
+   * after `maxNewTokens` (20 unless said or advised). What generation_config.json advises holds unless options say otherwise.
+   * Padding is left out wherever it stands, and positions count what is left, as in transformers. Rows are decoded
+   * together, and each as it would be alone.
    */
   async generate(
     inputs: Pick<ModelInputs, 'inputIds' | 'attentionMask'>,
-    options: GenerateOptions = {},
+    options: CausalGenerateOptions = {},
   ): Promise<number[][]> {
-    checkOptions('generate', options, known)
     checkOptions('generate', inputs, ['inputIds', 'attentionMask'])
-    const { maxNewTokens = 20, stopTokens = this.eosTokenIds, cacheDtype = 'f32', signal, seed, ...given } = options
-    checkInteger('generate', 'maxNewTokens', maxNewTokens, 0)
-    if (!Array.isArray(stopTokens))
-      throw new ArgumentError(`generate: stopTokens should be an array of token ids, got ${describe(stopTokens)}`)
-    const { batch, tokens, offsets, longest } = packBatch('generate', inputs)
-    checkVocabulary(tokens, this.body.config.vocabSize)
+    const resolved = resolveOptions(options, this.advised, 'causal', this.body.config)
+    const { batch, tokens, offsets } = packBatch('generate', inputs)
     const rows = Array.from({ length: batch }, (_, i) => tokens.slice(offsets[i], offsets[i + 1]))
-    const samplingOf = (row: number): SamplingOptions => ({
-      ...given,
-      temperature: given.temperature ?? 0,
-      ...(seed !== undefined && { seed: checkInteger('generate', 'seed', seed, 0) + row }),
-    })
-    const capacity = longest + maxNewTokens
-    const running = signal ? { signal } : {}
-    // Rows of a model whose rotary positions depend on the longest would turn as that one does.
-    if (capacity <= this.body.config.context && this.body.rotaryFrequencies(1) === undefined) {
-      using decoding = new Decoding(this.body, { sequences: batch, capacity, cacheDtype })
-      const samplers = rows.map((_, i) => new Sampler(samplingOf(i)))
-      return await generateTogether(decoding, rows, samplers, { maxNewTokens, stopTokens, running })
-    }
-    const made: number[][] = []
-    for (const [i, row] of rows.entries()) {
-      const own: number[] = []
-      for await (const token of generate(this.body, row, { ...samplingOf(i), ...running, cacheDtype, maxNewTokens })) {
-        own.push(token)
-        if (stopTokens.includes(token)) break
-      }
-      made.push(own)
+    if (resolved.numBeams > 1) return this.searchBeams(rows, resolved, options)
+    const made = rows.map((): number[] => [])
+    for await (const { row, token, end } of this.continueRows(rows, resolved, options)) {
+      made[row]!.push(token)
+      if (resolved.stopTokens.includes(token)) end()
     }
     return made
   }
-}
 
-/** Each step is one run for the rows that have not ended. */
-async function generateTogether(
-  decoding: Decoding,
-  rows: readonly Int32Array[],
-  samplers: readonly Sampler[],
-  limits: { maxNewTokens: number; stopTokens: readonly number[]; running: RunOptions },
-): Promise<number[][]> {
-  const { maxNewTokens, stopTokens, running } = limits
-  const made = rows.map((): number[] => [])
-  let pieces: (ArrayLike<number> | undefined)[] = [...rows]
-  for (let n = 0; n < maxNewTokens && pieces.some((piece) => piece !== undefined); n++) {
-    running.signal?.throwIfAborted()
-    const next = await decoding.sample(pieces, samplers, running)
-    pieces = pieces.map((piece, i) => {
-      if (piece === undefined) return undefined
-      made[i]!.push(next[i]!)
-      return stopTokens.includes(next[i]!) ? undefined : [next[i]!]
+  /** @internal Tokens that continue rows, each as soon as it is known; who reads them ends the rows. */
+  continueRows(
+    rows: Rows,
+    resolved: ResolvedOptions,
+    { cacheDtype = 'f32', signal }: CausalGenerateOptions,
+  ): AsyncGenerator<RowToken, void, undefined> {
+    for (const row of rows) checkVocabulary(row, this.body.config.vocabSize)
+    const { maxNewTokens, sampling } = resolved
+    const { seed } = sampling
+    const samplers = rows.map(
+      (_, i) =>
+        new Sampler({
+          ...sampling,
+          ...(seed !== undefined && { seed: checkInteger('generate', 'seed', seed, 0) + i }),
+        }),
+    )
+    return continueRows(this.body, this.#decodings, rows, {
+      maxNewTokens,
+      cacheDtype,
+      samplers,
+      rules: resolved,
+      signal,
     })
   }
-  return made
+
+  /** @internal The best continuation of each row. */
+  async searchBeams(
+    rows: Rows,
+    resolved: ResolvedOptions,
+    { cacheDtype = 'f32', signal }: CausalGenerateOptions,
+  ): Promise<number[][]> {
+    const { numBeams, maxNewTokens } = resolved
+    for (const row of rows) checkVocabulary(row, this.body.config.vocabSize)
+    if (maxNewTokens === 0) return rows.map(() => [])
+    // Rows of a model whose rotary positions depend on the longest would turn as that one does.
+    if (rows.length > 1 && this.body.rotaryFrequencies(1) !== undefined) {
+      const made: number[][] = []
+      for (const row of rows)
+        made.push(...(await this.searchBeams([row], resolved, { cacheDtype, ...(signal && { signal }) })))
+      return made
+    }
+    const capacity = rows.reduce((most, { length }) => Math.max(most, length), 0) + maxNewTokens
+    if (capacity > this.body.config.context)
+      throw new ArgumentError(
+        `generate: with beams a row and what follows should have at most ${this.body.config.context} tokens, which the model takes, got ${capacity}; take fewer maxNewTokens`,
+      )
+    const wanted = { sequences: rows.length * numBeams, capacity, cacheDtype }
+    const decoding = this.#decodings.take(wanted)
+    const run = signal ? { signal } : {}
+    try {
+      return await searchBeams(
+        {
+          step: async (tokens) =>
+            (await decoding.score(
+              tokens.map((token) => [token]),
+              run,
+            )) as Float32Array[],
+          reorder: (parents) => decoding.reorder([...parents]),
+        },
+        rows.map((row) => Array.from(row)),
+        await firstScores(decoding, rows, numBeams, run),
+        resolved,
+        (scores, tokens, begin) => applyRules(scores, tokens, begin, resolved),
+        signal,
+      )
+    } finally {
+      this.#decodings.give(decoding, wanted)
+    }
+  }
+
+  override async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
+    await super.savePretrained(folder, options)
+    if (this.#file) await saveGenerationFile(folder, this.#file)
+  }
+
+  override dispose(): void {
+    this.#decodings.dispose()
+    super.dispose()
+  }
+}
+
+/** A prompt is read once, and what its beams remember of it is copied. */
+async function firstScores(
+  decoding: Decoding,
+  rows: Rows,
+  numBeams: number,
+  run: { signal?: AbortSignal },
+): Promise<Float32Array[]> {
+  const ofBeams = rows.flatMap((row, i) => Array.from({ length: numBeams }, (_, beam) => ({ row, i, beam })))
+  const scores = await decoding.score(
+    ofBeams.map(({ row, beam }) => (beam === 0 ? row : undefined)),
+    run,
+  )
+  await decoding.reorder(ofBeams.map(({ i }) => i * numBeams))
+  return ofBeams.map(({ i }) => scores[i * numBeams]!.slice())
 }
 
 /** A language model that generates. */
@@ -92,6 +172,18 @@ export const AutoModelForCausalLM = {
    * index), a GGUF file, or an id of the Hub (`resolveModel` tells of both ids and options). Throws as
    * `AutoModel.fromPretrained` does.
    */
-  fromPretrained: (model: string, options: LoadOptions = {}): Promise<CausalLM> =>
-    loadForTask('AutoModelForCausalLM.fromPretrained', model, 'causal-lm', options, CausalLM),
+  fromPretrained: async (model: string, options: LoadOptions = {}): Promise<CausalLM> => {
+    const operation = 'AutoModelForCausalLM.fromPretrained'
+    checkOptions(operation, options, loadOptions)
+    const { dtype: _, ...resolving } = options
+    const path = await resolveModel(checkPath(operation, model), resolving)
+    const opened = await loadForTask(operation, path, 'causal-lm', options, CausalLM)
+    try {
+      opened.useGeneration(await readGenerationFile(operation, path))
+      return opened
+    } catch (error) {
+      opened.dispose()
+      throw error
+    }
+  },
 }

@@ -2,7 +2,7 @@ import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.t
 import { compile, type Compiled, type RunOptions } from '../graph/compile.ts'
 import type { CacheInputs } from '../models/decoder-model.ts'
 import { KeyValueCache } from '../nn/key-value-cache.ts'
-import { cacheCopy, sample, type CacheFormat } from '../ops/index.ts'
+import { cacheCopy, logSoftmax, sample, type CacheFormat } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { samplerInputs, type Sampler } from './sampler.ts'
 
@@ -83,6 +83,7 @@ export class Decoding implements Disposable {
   readonly #model: DecodingModel
   readonly #cache: KeyValueCache
   readonly #logits: Compiled<StepInputs, Tensor>
+  readonly #scores: Compiled<StepInputs, Tensor>
   readonly #tokens: Compiled<SampleInputs, Tensor>
   readonly #copy: Compiled<Record<'from' | 'to' | 'lengths', Tensor>, Tensor>
   readonly #rows: number
@@ -109,6 +110,7 @@ export class Decoding implements Disposable {
     }
     const rows = { capacity: this.#rows, inputs: ['tokens', 'positions'] }
     this.#logits = compile(logitsOf, { rows })
+    this.#scores = compile((inputs: StepInputs) => logSoftmax(logitsOf(inputs)), { rows })
     this.#tokens = compile(
       ({ seed, step, temperature, topK, topP, minP, ...inputs }: SampleInputs) =>
         sample(logitsOf(inputs), { seed, step, temperature, topK, topP, minP }),
@@ -175,9 +177,23 @@ export class Decoding implements Disposable {
    * error or an abort no sequence has changed.
    */
   async append(pieces: Pieces, options: RunOptions = {}): Promise<(Float32Array | undefined)[]> {
+    return this.#rowsAfter('append', pieces, this.#logits, options)
+  }
+
+  /** The same as logarithms of probabilities. */
+  async score(pieces: Pieces, options: RunOptions = {}): Promise<(Float32Array | undefined)[]> {
+    return this.#rowsAfter('score', pieces, this.#scores, options)
+  }
+
+  async #rowsAfter(
+    operation: string,
+    pieces: Pieces,
+    program: Compiled<StepInputs, Tensor>,
+    options: RunOptions,
+  ): Promise<(Float32Array | undefined)[]> {
     const results: (Float32Array | undefined)[] = this.#lengths.map(() => undefined)
-    await this.#grow('append', pieces, async (inputs, ended) => {
-      using logits = await this.#logits.run(inputs, options)
+    await this.#grow(operation, pieces, async (inputs, ended) => {
+      using logits = await program.run(inputs, options)
       const vocabSize = logits.shape[1]!
       const data = logits.data() as Float32Array
       for (const s of ended) results[s] = data.slice(s * vocabSize, (s + 1) * vocabSize)
@@ -206,6 +222,7 @@ export class Decoding implements Disposable {
 
   dispose(): void {
     this.#logits.dispose()
+    this.#scores.dispose()
     this.#tokens.dispose()
     this.#copy.dispose()
     this.#cache.dispose()

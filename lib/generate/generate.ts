@@ -2,7 +2,8 @@ import { ArgumentError, checkInteger, checkOptions, describe } from '../errors.t
 import { checkModel, type DecoderModel } from '../models/decoder-model.ts'
 import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import { checkAttached, dtypeOf } from '../tensor/dtype.ts'
-import { Decoding } from './decoding.ts'
+import { continueRows } from './continue-rows.ts'
+import { Decodings } from './decodings.ts'
 import { Sampler, samplingOptions, type SamplingOptions } from './sampler.ts'
 
 export interface GenerateOptions extends SamplingOptions {
@@ -37,32 +38,23 @@ export async function* generate(
   const { maxNewTokens = 100, stopTokens = [], cacheDtype = 'f32', signal, ...sampling } = options
   checkInteger('generate', 'maxNewTokens', maxNewTokens, 0)
   checkCacheFormat('generate', 'cacheDtype', cacheDtype)
-  const { context, vocabSize } = model.config
   const sequence = checkIds('prompt', prompt)
   if (sequence.length === 0)
     throw new ArgumentError(
       'generate: the prompt has no tokens; start with the beginning-of-sequence token or a line break',
     )
-  checkVocabulary(sequence, vocabSize)
+  checkVocabulary(sequence, model.config.vocabSize)
   const stops = new Set(checkIds('stopTokens', stopTokens))
-  const sampler = new Sampler(sampling)
-  const capacity = Math.min(context, sequence.length + maxNewTokens)
-  using decoding = new Decoding(model, { capacity, cacheDtype })
-  let pending = sequence
-  for (let made = 0; made < maxNewTokens; made++) {
-    signal?.throwIfAborted()
-    if (decoding.lengths[0]! + pending.length > decoding.capacity) {
-      decoding.reset()
-      pending = sequence.slice(-Math.ceil(decoding.capacity / 2))
-    } else if (model.outgrows(decoding.lengths[0]!, decoding.lengths[0]! + pending.length)) {
-      pending = sequence.slice(-(decoding.lengths[0]! + pending.length))
-      decoding.reset()
-    }
-    const [token] = (await decoding.sample([pending], [sampler], signal ? { signal } : {})) as unknown as [number]
+  using decodings = new Decodings(model)
+  const samplers = [new Sampler(sampling)]
+  for await (const { token } of continueRows(model, decodings, [sequence], {
+    maxNewTokens,
+    cacheDtype,
+    samplers,
+    signal,
+  })) {
     if (stops.has(token)) return
     yield token
-    sequence.push(token)
-    pending = [token]
   }
 }
 

@@ -1,10 +1,6 @@
-import { dirname, join } from 'node:path'
-import { stat } from 'node:fs/promises'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkOptions } from '../errors.ts'
-import { writeTextAtomically } from '../files/atomic-file.ts'
 import { checkPath } from '../files/file-error.ts'
-import { exists, readJson } from '../files/read-file.ts'
 import type { RunOptions } from '../graph/compile.ts'
 import { EncoderDecoderForTask } from '../models/encoder-decoder-for-task.ts'
 import { loadOptions, type LoadOptions } from '../models/load-model.ts'
@@ -13,34 +9,29 @@ import { loadSeq2Seq } from '../models/pretrained.ts'
 import type { SaveOptions } from '../models/save-folder.ts'
 import { packSource } from '../models/seq2seq-inputs.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { BeamSearch } from './beam-search.ts'
-import { compileSampling, Sampler, samplerInputs } from './sampler.ts'
-import { Seq2SeqDecoding, type Seq2SeqSizes } from './seq2seq-decoding.ts'
+import { searchBeams } from './beam-search.ts'
+import { readGenerationFile, saveGenerationFile, type GenerationFile } from './generation-file.ts'
 import {
   optionsOfFile,
   resolveSeq2SeqOptions,
-  type ResolvedSeq2SeqOptions,
+  type ResolvedOptions,
   type Seq2SeqGenerateOptions,
-} from './seq2seq-options.ts'
+} from './generation-options.ts'
+import { compileSampling, Sampler, samplerInputs } from './sampler.ts'
+import { Seq2SeqDecoding, type Seq2SeqSizes } from './seq2seq-decoding.ts'
 import { applyRules } from './token-rules.ts'
-
-type Json = Readonly<Record<string, unknown>>
-
-const generationFile = 'generation_config.json'
 
 /** A full Transformer that says its target token by token. */
 export class Seq2SeqLM extends EncoderDecoderForTask {
-  #generation: Json | undefined
-  #defaults: Seq2SeqGenerateOptions | undefined
-  #where = 'config.json'
+  #file: GenerationFile | undefined
+  #advised: Seq2SeqGenerateOptions | undefined
   /** Of the last call, to be used again: its programs are made. */
   #idle: { decoding: Seq2SeqDecoding; logProbabilities: boolean } | undefined
 
   /** @internal What generation_config.json says. */
-  useGeneration(json: Json, where: string): void {
-    this.#generation = json
-    this.#where = where
-    this.#defaults = undefined
+  useGeneration(file: GenerationFile | undefined): void {
+    this.#file = file
+    this.#advised = undefined
   }
 
   /**
@@ -54,8 +45,9 @@ export class Seq2SeqLM extends EncoderDecoderForTask {
   ): Promise<number[][]> {
     checkOptions('generate', inputs, ['inputIds', 'attentionMask'])
     const { config } = this.body
-    this.#defaults ??= optionsOfFile(this.#generation ?? this.json, `generate: ${this.#where}`)
-    const resolved = resolveSeq2SeqOptions(options, this.#defaults, { ...config, vocabSize: config.decoderVocabSize })
+    const { json, path } = this.#file ?? { json: this.json, path: 'config.json' }
+    this.#advised ??= optionsOfFile(json, `generate: ${path}`, 'seq2seq')
+    const resolved = resolveSeq2SeqOptions(options, this.#advised, { ...config, vocabSize: config.decoderVocabSize })
     const source = packSource('generate', inputs, config)
     const { numBeams, maxNewTokens } = resolved
     if (maxNewTokens === 0) return Array.from({ length: source.batch }, () => [])
@@ -70,7 +62,22 @@ export class Seq2SeqLM extends EncoderDecoderForTask {
     const decoding = this.#take(sizes, logProbabilities)
     try {
       await decoding.begin(source, run)
-      const made = await (logProbabilities ? searchBeams : followLikeliest)(decoding, source, resolved, run)
+      const made = logProbabilities
+        ? await searchBeams(
+            {
+              step: async (tokens) => {
+                using scores = await decoding.step(Int32Array.from(tokens), run)
+                return rowsOf(scores).map((row) => row.slice())
+              },
+              reorder: (parents) => decoding.reorder(Int32Array.from(parents), run),
+            },
+            Array.from({ length: source.batch }, () => [resolved.decoderStartTokenId]),
+            undefined,
+            resolved,
+            (scores, tokens, begin) => applyRules(scores, tokens, begin, resolved),
+            options.signal,
+          )
+        : await followLikeliest(decoding, source, resolved, run)
       this.#idle?.decoding.dispose()
       this.#idle = { decoding, logProbabilities }
       return made
@@ -90,12 +97,7 @@ export class Seq2SeqLM extends EncoderDecoderForTask {
 
   override async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
     await super.savePretrained(folder, options)
-    if (this.#generation)
-      await writeTextAtomically(
-        join(folder, generationFile),
-        `${JSON.stringify(this.#generation, null, 2)}\n`,
-        'savePretrained',
-      )
+    if (this.#file) await saveGenerationFile(folder, this.#file)
   }
 
   override dispose(): void {
@@ -115,7 +117,7 @@ function rowsOf(scores: Tensor): Float32Array[] {
 async function followLikeliest(
   decoding: Seq2SeqDecoding,
   { batch }: PackedBatch,
-  options: ResolvedSeq2SeqOptions,
+  options: ResolvedOptions & { decoderStartTokenId: number },
   run: RunOptions,
 ): Promise<number[][]> {
   const { maxNewTokens, stopTokens, decoderStartTokenId: start } = options
@@ -132,7 +134,7 @@ async function followLikeliest(
       Int32Array.from(targets, (target) => target.at(-1)!),
       run,
     )
-    rowsOf(scores).forEach((row, i) => isOpen[i] && applyRules(row, targets[i]!, options))
+    rowsOf(scores).forEach((row, i) => isOpen[i] && applyRules(row, targets[i]!, 1, options))
     using tokens = await drawing.run({ logits: scores, ...samplerInputs(samplers, (i) => isOpen[i]!) }, run)
     tokens.data().forEach((token, i) => {
       if (!isOpen[i]) return
@@ -142,33 +144,6 @@ async function followLikeliest(
     })
   }
   return targets.map((target) => target.slice(1))
-}
-
-async function searchBeams(
-  decoding: Seq2SeqDecoding,
-  { batch }: PackedBatch,
-  options: ResolvedSeq2SeqOptions,
-  run: RunOptions,
-): Promise<number[][]> {
-  const { numBeams, maxNewTokens, decoderStartTokenId } = options
-  const searches = Array.from({ length: batch }, () => new BeamSearch(decoderStartTokenId, options))
-  for (let made = 0; made < maxNewTokens && !searches.every(({ isDone }) => isDone); made++) {
-    run.signal?.throwIfAborted()
-    const tokens = searches.flatMap(({ beams }) => beams.map((beam) => beam.tokens.at(-1)!))
-    using scores = await decoding.step(Int32Array.from(tokens), run)
-    const rows = rowsOf(scores)
-    searches.forEach((search, i) => {
-      if (search.isDone) return
-      const own = rows.slice(i * numBeams, (i + 1) * numBeams)
-      own.forEach((row, beam) => applyRules(row, search.beams[beam]!.tokens, options))
-      search.advance(own)
-    })
-    const parents = searches.flatMap((search, i) =>
-      search.parents.map((parent, beam) => i * numBeams + (search.isDone ? beam : parent)),
-    )
-    await decoding.reorder(Int32Array.from(parents), run)
-  }
-  return searches.map(({ best }) => best)
 }
 
 /** T5, BART, mBART, Marian: a source in, a target out. */
@@ -181,9 +156,7 @@ export const AutoModelForSeq2SeqLM = {
     const path = await resolveModel(checkPath(operation, model), resolving)
     const opened = await loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM)
     try {
-      const folder = (await stat(path)).isDirectory() ? path : dirname(path)
-      const file = join(folder, generationFile)
-      if (await exists(file)) opened.useGeneration(await readJson(file, operation), file)
+      opened.useGeneration(await readGenerationFile(operation, path))
       return opened
     } catch (error) {
       opened.dispose()

@@ -15,9 +15,18 @@ export interface TokenRules {
   forcedEosTokenId: readonly number[] | undefined
 }
 
-/** Applies the rules to the scores of what follows `target`, in place; its first token is what all targets begin with. */
-export function applyRules(scores: Float32Array, target: readonly number[], rules: TokenRules): void {
-  const made = target.length - 1
+/** Whether any rule is there: without, scores stay as the model makes them. */
+export const hasRules = (rules: TokenRules): boolean =>
+  rules.repetitionPenalty !== 1 ||
+  rules.noRepeatNgramSize > 0 ||
+  rules.badWordsIds.length > 0 ||
+  rules.minNewTokens > 0 ||
+  rules.forcedBosTokenId !== undefined ||
+  rules.forcedEosTokenId !== undefined
+
+/** Applies the rules to the scores of what follows `target`, in place; its first `begin` tokens were given. */
+export function applyRules(scores: Float32Array, target: readonly number[], begin: number, rules: TokenRules): void {
+  const made = target.length - begin
   const { repetitionPenalty, noRepeatNgramSize, forcedBosTokenId, forcedEosTokenId } = rules
   const ban = (token: number): void => {
     if (token < scores.length) scores[token] = -Infinity

@@ -1,28 +1,29 @@
 import { ArgumentError, checkInteger, describe } from '../errors.ts'
 import { AutoModelForCausalLM, type CausalLM } from '../generate/causal-lm.ts'
-import { generate } from '../generate/generate.ts'
-import { Sampler, samplingOptions, type SamplingOptions } from '../generate/sampler.ts'
+import {
+  checkGenerationOptions,
+  defined,
+  resolveOptions,
+  type CausalGenerateOptions,
+  type ResolvedOptions,
+} from '../generate/generation-options.ts'
 import { StopStrings } from '../generate/stop-strings.ts'
-import { readGenerationConfig, type GenerationConfig } from '../models/generation-config.ts'
-import { checkCacheFormat, type CacheFormat } from '../ops/cache.ts'
 import type { ChatMessage, ChatTemplateOptions } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { inputsOf, isText, mergeOptions, type CallOptions, type Parts, type Task } from './task.ts'
+import { inputsOf, isText, mergeOptions, type CallOptions, type Task } from './task.ts'
 
 /** A text to be continued, or a conversation that the model answers. */
 export type Prompt = string | readonly ChatMessage[]
 
+type Generating = Omit<CausalGenerateOptions, 'stopTokens' | 'badWordsIds' | 'forcedEosTokenId' | 'signal'>
+
+/** Where nothing is said about generation, what the model's generation_config.json advises holds. */
 export interface TextGenerationOptions
-  extends
-    CallOptions,
-    SamplingOptions,
-    Pick<ChatTemplateOptions, 'tools' | 'documents' | 'chatTemplate' | 'variables'> {
-  /** Tokens to make at most; 256 unless given. */
+  extends CallOptions, Generating, Pick<ChatTemplateOptions, 'tools' | 'documents' | 'chatTemplate' | 'variables'> {
+  /** Tokens to make at most; 256 unless given or advised. */
   maxNewTokens?: number
   /** Generation ends before one of these; also before the tokens that end a text of this model. */
   stop?: string | readonly string[]
-  /** What the key-value cache stores; f32 unless given. */
-  cacheDtype?: CacheFormat
 }
 
 export interface GeneratedText {
@@ -42,54 +43,81 @@ export interface GenerateText {
 }
 
 const task = 'text-generation'
-const defaults = {
-  ...samplingOptions,
+const generating = {
   maxNewTokens: 'any',
-  stop: 'any',
+  minNewTokens: 'any',
+  numBeams: 'any',
+  lengthPenalty: 'any',
+  earlyStopping: 'any',
+  repetitionPenalty: 'any',
+  noRepeatNgramSize: 'any',
+  temperature: 'any',
+  topK: 'any',
+  topP: 'any',
+  minP: 'any',
+  seed: 'any',
   cacheDtype: 'any',
-  tools: 'any',
-  documents: 'any',
-  chatTemplate: 'any',
-  variables: 'any',
-} as const
-
-type Ending = Omit<GeneratedText, 'generatedText'>
+} as const satisfies Record<keyof Generating, unknown>
+const template = { tools: 'any', documents: 'any', chatTemplate: 'any', variables: 'any' } as const
+const defaults = { ...generating, ...template, stop: 'any' } as const
 
 /** What follows a text, or answers a conversation. */
 export const textGeneration: Task<CausalLM, GenerateText> = {
   open: (model, options) => AutoModelForCausalLM.fromPretrained(model, options),
   defaults,
-  make: async (parts, given) => {
-    const generation = await readGenerationConfig(task, parts.path)
-    const merge = (options: TextGenerationOptions | undefined): TextGenerationOptions => {
+  make: ({ model, tokenizer }, given) => {
+    const { eosTokenId } = tokenizer
+    const ends = [...(model.advised.stopTokens ?? []), ...model.eosTokenIds]
+    const stopTokens = [...new Set([...ends, ...(eosTokenId === undefined ? [] : [eosTokenId])])]
+    const advised = { maxNewTokens: 256, temperature: 1, ...model.advised, stopTokens }
+    const merge = (options: TextGenerationOptions | undefined) => {
       const merged = mergeOptions(task, given, options, { ...defaults, signal: 'signal' })
       checkInteger(task, 'maxNewTokens', merged.maxNewTokens ?? 0, 0)
-      checkCacheFormat(task, 'cacheDtype', merged.cacheDtype ?? 'f32')
-      // Throws for what none can be made of.
-      void new Sampler(samplingOf({}, merged))
-      stopStrings(merged.stop)
-      return merged
+      const own = pick(merged, generating) as Generating
+      checkGenerationOptions(own, 'causal')
+      const { signal, cacheDtype } = merged
+      return {
+        resolved: resolveOptions(own, advised, 'causal', model.body.config),
+        running: defined({ signal, cacheDtype }) as Pick<CausalGenerateOptions, 'signal' | 'cacheDtype'>,
+        stops: stopStrings(merged.stop),
+        template: pick(merged, template) as ChatTemplateOptions,
+      }
     }
     merge({})
 
     async function call(input: unknown, options?: TextGenerationOptions): Promise<GeneratedText | GeneratedText[]> {
-      const merged = merge(options)
+      const { resolved, running, stops, template } = merge(options)
       const { inputs, isSingle } = inputsOf(task, 'a text or a conversation', isPrompt, input)
-      const made: GeneratedText[] = []
-      for (const prompt of inputs) {
-        let generatedText = ''
-        const steps = pieces({ ...parts, generation }, prompt, merged)
-        let step = await steps.next()
-        for (; !step.done; step = await steps.next()) generatedText += step.value
-        made.push({ generatedText, ...step.value })
-      }
-      return isSingle ? made[0]! : made
+      const rows = inputs.map((prompt) => idsOf(tokenizer, prompt, template))
+      const texts = rows.map(() => new Text(tokenizer, resolved, stops))
+      if (resolved.numBeams > 1) {
+        const made = rows.length ? await model.searchBeams(rows, resolved, running) : []
+        for (const [i, ids] of made.entries()) for (const id of ids) if (!texts[i]!.isOver) texts[i]!.push(id)
+      } else
+        for await (const { row, token, end } of model.continueRows(rows, resolved, running)) {
+          texts[row]!.push(token)
+          if (texts[row]!.isOver) end()
+        }
+      const answers = texts.map((text) => text.finish())
+      return isSingle ? answers[0]! : answers
     }
 
     async function* stream(input: unknown, options?: TextGenerationOptions): AsyncGenerator<string, void, undefined> {
       if (!isPrompt(input))
         throw new ArgumentError(`${task}: stream takes one text or conversation, got ${describe(input)}`)
-      yield* pieces({ ...parts, generation }, input, merge(options))
+      const { resolved, running, stops, template } = merge(options)
+      if (resolved.numBeams > 1)
+        throw new ArgumentError(
+          `${task}: beams are not known before the end, so there is nothing to stream; numBeams 1`,
+        )
+      const text = new Text(tokenizer, resolved, stops)
+      for await (const { token, end } of model.continueRows([idsOf(tokenizer, input, template)], resolved, running)) {
+        const piece = text.push(token)
+        if (piece) yield piece
+        if (text.isOver) end()
+      }
+      const last = text.flush()
+      if (last) yield last
     }
 
     return Object.assign(call, { stream }) as GenerateText
@@ -105,37 +133,55 @@ function isPrompt(input: unknown): input is Prompt {
   )
 }
 
-/** The text that is made, and at last how it ended. */
-async function* pieces(
-  { model, tokenizer, generation }: Parts<CausalLM> & { generation: GenerationConfig },
-  prompt: Prompt,
-  options: TextGenerationOptions,
-): AsyncGenerator<string, Ending, undefined> {
-  const { stop, maxNewTokens = 256, tools, documents, chatTemplate, variables, ...generating } = options
-  const stops = new StopStrings(stopStrings(stop))
-  const ids = idsOf(tokenizer, prompt, given({ tools, documents, chatTemplate, variables }))
-  const { eosTokenId } = tokenizer
-  const stopTokens = [
-    ...new Set([...generation.eosTokenIds, ...model.eosTokenIds, ...(eosTokenId === undefined ? [] : [eosTokenId])]),
-  ]
-  const decoder = tokenizer.decoder({ skipSpecialTokens: true })
-  let tokens = 0
-  const sampling = samplingOf(generation.sampling, generating)
-  for await (const id of generate(model.body, ids, { ...generating, ...sampling, maxNewTokens, stopTokens })) {
-    tokens++
-    const text = stops.push(decoder.push(id))
-    if (text) yield text
-    if (stops.found !== undefined) return { finishReason: 'stop', tokens }
+/** The text that tokens make, up to one that ends it or to a stop string. */
+class Text {
+  readonly #decoder
+  readonly #stops: StopStrings
+  readonly #ends: readonly number[]
+  readonly #most: number
+  #text = ''
+  #tokens = 0
+  #hasEnded = false
+
+  constructor(tokenizer: Tokenizer, { stopTokens, maxNewTokens }: ResolvedOptions, stops: readonly string[]) {
+    this.#decoder = tokenizer.decoder({ skipSpecialTokens: true })
+    this.#stops = new StopStrings(stops)
+    this.#ends = stopTokens
+    this.#most = maxNewTokens
   }
-  const last = stops.push(decoder.flush()) + stops.flush()
-  if (last) yield last
-  return { finishReason: tokens < maxNewTokens || stops.found !== undefined ? 'stop' : 'length', tokens }
+
+  get isOver(): boolean {
+    return this.#hasEnded || this.#stops.found !== undefined
+  }
+
+  /** What is certain to be text. */
+  push(token: number): string {
+    this.#hasEnded = this.#ends.includes(token)
+    if (this.#hasEnded) return ''
+    this.#tokens++
+    return this.#add(this.#stops.push(this.#decoder.push(token)))
+  }
+
+  /** What was held back. */
+  flush(): string {
+    return this.#add(this.#stops.push(this.#decoder.flush()) + this.#stops.flush())
+  }
+
+  finish(): GeneratedText {
+    this.flush()
+    const isWhole = this.isOver || this.#tokens < this.#most
+    return { generatedText: this.#text, finishReason: isWhole ? 'stop' : 'length', tokens: this.#tokens }
+  }
+
+  #add(piece: string): string {
+    this.#text += piece
+    return piece
+  }
 }
 
-/** Without those that are undefined. */
-function given<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
-}
+/** Those of an object that a table names, if they are there. */
+const pick = (from: object, names: object): object =>
+  defined(Object.fromEntries(Object.entries(from).filter(([name]) => Object.hasOwn(names, name))))
 
 function idsOf(tokenizer: Tokenizer, prompt: Prompt, template: ChatTemplateOptions): Int32Array {
   if (!isText(prompt))
@@ -157,12 +203,6 @@ function beginning(tokenizer: Tokenizer): Int32Array {
       { cause },
     )
   }
-}
-
-/** What is asked for, else what the model's files advise. */
-function samplingOf(advised: SamplingOptions, options: SamplingOptions): SamplingOptions {
-  const names = Object.keys(samplingOptions) as (keyof SamplingOptions)[]
-  return { ...advised, ...given(Object.fromEntries(names.map((name) => [name, options[name]]))) }
 }
 
 function stopStrings(stop: unknown): readonly string[] {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { ArgumentError, describe } from '../errors.ts'
 import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../generate/seq2seq-lm.ts'
-import { checkSeq2SeqOptions, type Seq2SeqGenerateOptions } from '../generate/seq2seq-options.ts'
+import { checkGenerationOptions, type Seq2SeqGenerateOptions } from '../generate/generation-options.ts'
 import { isObject, readJson } from '../files/read-file.ts'
 import { encodeRows, type TruncationOptions } from './rows.ts'
 import { inputsOf, isText, mergeOptions, type CallOptions, type Task } from './task.ts'
@@ -19,6 +19,7 @@ type GenerateOptions = Pick<
   | 'temperature'
   | 'topK'
   | 'topP'
+  | 'minP'
   | 'seed'
 >
 
@@ -52,6 +53,7 @@ const generating = {
   temperature: 'any',
   topK: 'any',
   topP: 'any',
+  minP: 'any',
   seed: 'any',
 } as const satisfies Record<keyof GenerateOptions, unknown>
 const defaults = { ...generating, prefix: 'any', truncation: 'boolean' } as const
@@ -69,7 +71,7 @@ const writing = (task: string): Task<Seq2SeqLM, GenerateText2Text> => ({
     const settings = (options: Text2TextOptions | undefined) => {
       const { prefix = advised, truncation = false, signal, ...rest } = mergeOptions(task, given, options, known)
       if (!isText(prefix)) throw new ArgumentError(`${task}: prefix should be a string, got ${describe(prefix)}`)
-      checkSeq2SeqOptions(rest)
+      checkGenerationOptions(rest, 'seq2seq')
       return { prefix, truncation, signal, generate: { ...rest, ...(signal && { signal }) } }
     }
     settings({})

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ArgumentError, FileError } from '../../lib/errors.ts'
 import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
-import type { Seq2SeqGenerateOptions } from '../../lib/generate/seq2seq-options.ts'
+import type { Seq2SeqGenerateOptions } from '../../lib/generate/generation-options.ts'
 import { liveBytes } from '../../lib/tensor/tensor.ts'
 import { referenceFolder } from '../models/reference-suite.ts'
 

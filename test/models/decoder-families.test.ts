@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AutoModelForCausalLM, type CausalLM } from '../../lib/generate/causal-lm.ts'
+import { optionsOfFile } from '../../lib/generate/generation-options.ts'
 import { AutoModel, AutoModelForSequenceClassification } from '../../lib/models/auto.ts'
 import type { ModelInputs } from '../../lib/models/model-inputs.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
@@ -97,6 +98,18 @@ describe.each(Object.entries(goldens.cases))('%s: what transformers computed', (
     expect(await model.generate({ inputIds: goldens.rows }, options)).toEqual(golden.greedy)
   })
 
+  it.each(golden.ways ?? [])('generates the same tokens with $options', async ({ options, tokens }) => {
+    const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null))
+    const { stopTokens = [], ...others } = optionsOfFile(said, 'options', 'causal')
+    const { inputIds, attentionMask } = padded(true)
+    const made = await model.generate(
+      { inputIds, attentionMask },
+      { maxNewTokens: goldens.newTokens, stopTokens, ...others },
+    )
+    const ends = tokens.map((row) => row.findIndex((token) => stopTokens.includes(token)))
+    expect(made).toEqual(tokens.map((row, i) => (ends[i]! < 0 ? row : row.slice(0, ends[i]! + 1))))
+  })
+
   it('means the same by the config.json that transformers writes', async () => {
     await writeFile(join(folder, 'config.json'), JSON.stringify(golden.config))
     using same = await AutoModelForCausalLM.fromPretrained(folder)
@@ -133,7 +146,7 @@ it.each(classifiers)('%s classifies sequences by their last token', async (_, go
     using model = await AutoModelForSequenceClassification.fromPretrained(folder)
     const { inputIds, attentionMask } = padded(true)
     using outputs = await model.run({ inputIds, attentionMask })
-    expect(deviation(outputs.logits!.data(), golden.logits.flat())).toBeLessThan(tolerance)
+    expect(deviation(outputs.logits!.data(), golden.logits)).toBeLessThan(tolerance)
     const { loss, gradients } = await model.lossAndGradients({ inputIds, attentionMask, labels: [2, 0, 1] })
     expect(Math.abs(loss - golden.loss) / golden.loss).toBeLessThan(tolerance)
     expectGradients(gradients, golden.gradients)

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { AutoModelForCausalLM } from '../../lib/generate/causal-lm.ts'
 import { Decoding } from '../../lib/generate/decoding.ts'
 import { generate } from '../../lib/generate/generate.ts'
 import { compile } from '../../lib/graph/compile.ts'
@@ -23,7 +24,7 @@ interface Expected {
   gradients: Record<string, Summary>
   grad_norm_first_step: number
   adamw: { losses: number[] }
-  generate: { input_ids: number[][]; max_new_tokens: number; greedy: number[][] }
+  generate: { input_ids: number[][]; max_new_tokens: number; greedy: number[][]; beam4: number[][] }
   generate_left_padded: {
     input_ids: number[][]
     attention_mask: number[][]
@@ -128,6 +129,13 @@ export function describeReference(name: string): void {
       const { input_ids, max_new_tokens, greedy: sequences } = expected.generate
       for (const [i, prompt] of input_ids.entries())
         expect(await greedy(model, prompt, max_new_tokens)).toEqual(sequences[i])
+    })
+
+    it('finds the same tokens by four beams', async () => {
+      const { input_ids: inputIds, max_new_tokens: maxNewTokens, beam4 } = expected.generate
+      using lm = await AutoModelForCausalLM.fromPretrained(folder)
+      const made = await lm.generate({ inputIds }, { maxNewTokens, numBeams: 4 })
+      expect(made.map((row, i) => [...inputIds[i]!, ...row])).toEqual(beam4)
     })
 
     it('generates the same tokens as a batch with padding on the left', async () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AutoModelForSeq2SeqLM, type Seq2SeqLM } from '../../lib/generate/seq2seq-lm.ts'
-import { optionsOfFile, type Seq2SeqGenerateOptions } from '../../lib/generate/seq2seq-options.ts'
+import { optionsOfFile, type Seq2SeqGenerateOptions } from '../../lib/generate/generation-options.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { deviation } from '../reference/deviation.ts'
 import { expectGradients, expectSummary, type Summary } from '../reference/summary.ts'
@@ -29,7 +29,7 @@ interface Case {
 }
 
 const optionsOf = (options: Record<string, unknown>): Seq2SeqGenerateOptions =>
-  optionsOfFile(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)), 'options')
+  optionsOfFile(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)), 'options', 'seq2seq')
 
 /** Without what fills up. */
 const cut = (tokens: number[], stops: readonly number[]): number[] => {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CharTokenizer, generate, GPT, pipeline, saveDecoder, type PipelineOf } from '../../lib/index.ts'
+import { CharTokenizer, generate, GPT, liveBytes, pipeline, saveDecoder, type PipelineOf } from '../../lib/index.ts'
 
 const tokenizer = CharTokenizer.train('abcdefgh .:\n')
 const model = new GPT({ vocabSize: tokenizer.vocabSize, layers: 1, heads: 2, hiddenSize: 16, context: 64, seed: 5 })
@@ -64,6 +64,47 @@ describe('text-generation', () => {
     expect(await draw(1)).not.toBe(await draw(2))
   })
 
+  it('writes many texts together as each would be alone, and searches beams', async () => {
+    const prompts = Array.from({ length: 21 }, (_, i) => 'bad cab heed'.slice(0, 1 + (i % 12)))
+    const options = { maxNewTokens: 9, temperature: 1.5, seed: 11 }
+    const many = await write(prompts, options)
+    for (const i of [0, 7, 16, 20])
+      expect(many[i]).toEqual(await write(prompts[i]!, { ...options, seed: options.seed + i }))
+    const [best, other] = await write(['bad', 'a'], { maxNewTokens: 6, numBeams: 3 })
+    const ids = await write.model.generate(
+      { inputIds: [[...tokenizer.encode('bad')]] },
+      { maxNewTokens: 6, numBeams: 3, stopTokens: [] },
+    )
+    expect(best!.generatedText).toBe(tokenizer.decode(ids[0]!))
+    expect(other!.tokens).toBe(6)
+    expect(await write([])).toEqual([])
+  })
+
+  it('plans its programs once', async () => {
+    const before = liveBytes()
+    await write('bad', { maxNewTokens: 5 })
+    const kept = liveBytes()
+    await write('cab', { maxNewTokens: 30 })
+    for await (const piece of write.stream('a', { maxNewTokens: 8 })) if (piece.length > 9) break
+    expect(liveBytes()).toBe(kept)
+    expect(kept).not.toBe(before)
+  })
+
+  it('keeps to the rules of generation_config.json', async () => {
+    const path = join(folder, 'generation_config.json')
+    await writeFile(path, JSON.stringify({ no_repeat_ngram_size: 1, max_new_tokens: 7 }))
+    await using strict = await pipeline('text-generation', folder, { temperature: 0 })
+    const { generatedText, tokens } = await strict('abcd')
+    expect(tokens).toBe(7)
+    expect(new Set(`abcd${generatedText}`).size).toBe(11)
+    expect((await strict('abcd', { noRepeatNgramSize: 0, maxNewTokens: 20 })).generatedText).toBe(
+      await greedy('abcd', 20),
+    )
+    await writeFile(path, JSON.stringify({ suppress_tokens: [3] }))
+    await expect(pipeline('text-generation', folder)).rejects.toThrow(/suppress_tokens .* is not supported/)
+    await rm(path)
+  })
+
   it('reads a conversation by its template', async () => {
     const chatTemplate =
       '{% for m in messages %}{{ m.role[0:1] }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}b:{% endif %}'
@@ -90,7 +131,9 @@ describe('text-generation', () => {
     const drawn = await Promise.all([1, 2, 3].map((seed) => advised('bad cab', { maxNewTokens: 30, seed })))
     expect(new Set(drawn.map(({ generatedText }) => generatedText)).size).toBeGreaterThan(1)
     await writeFile(path, JSON.stringify({ eos_token_id: 'x' }))
-    await expect(pipeline('text-generation', folder)).rejects.toThrow(/eos_token_id should be a token id or several/)
+    await expect(pipeline('text-generation', folder)).rejects.toThrow(
+      /generation_config.json: eos_token_id: .* got "x"/,
+    )
     await rm(path)
   })
 
@@ -118,6 +161,8 @@ describe('text-generation', () => {
     [() => pipeline('text-generator' as never, folder), /unknown task "text-generator"; did you mean text-generation/],
     [() => pipeline('text-classification', folder), /score\.weight is missing/],
     [() => write.stream(['a'] as never).next(), /stream takes one text or conversation/],
+    [() => write.stream('a', { numBeams: 2 }).next(), /beams are not known before the end/],
+    [() => write('a', { numBeams: 2, maxNewTokens: 64 }), /with beams a row and what follows should have at most 64/],
   ])('complains: %#', async (call, message) => {
     await expect(Promise.resolve().then(call)).rejects.toThrow(message)
   })

@@ -18,10 +18,17 @@ interface Side {
   loss: number
   logits: Sampled
   hiddenStates: Sampled[]
+  /** Of each layer, from tokens that are no padding to such. */
+  attentions: Sampled[]
 }
 export interface ModelDescription {
   config: Record<string, unknown>
   tensors: Record<string, number[]>
+}
+export interface HeadCase extends ModelDescription {
+  loss: number
+  logits: number[]
+  gradients: Record<string, Sampled>
 }
 interface Case extends ModelDescription {
   /** config.json as old files have it; `config` is what transformers makes of it. */
@@ -30,7 +37,11 @@ interface Case extends ModelDescription {
   left: Side
   gradients: Record<string, Sampled>
   greedy: number[][]
-  classification?: ModelDescription & { loss: number; logits: number[][]; gradients: Record<string, Sampled> }
+  /** Options as transformers calls them, and what follows each row, filled up at the end. */
+  ways?: { options: Record<string, unknown>; tokens: number[][] }[]
+  classification?: HeadCase
+  tokens?: HeadCase
+  answers?: HeadCase
 }
 
 /** What make-decoders.py wrote. */

@@ -20,7 +20,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, AutoModelForCausalLM
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.masking_utils import eager_mask
 
 transformers.utils.logging.set_verbosity_error()
@@ -95,7 +95,12 @@ CASES = {
 # Their frequencies depend on the longest row of a batch, or its cache on what came before: rows are generated alone.
 # With LongRoPE, Phi-3 reads a sequence anew when its frequencies change; so does this package for every family.
 ALONE = {"llama-dynamic", "llama-longrope-long", "phi3-longrope"}
-WITH_LABELS = {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "gpt-neox"}
+WITH_LABELS = {"gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "olmo2", "mixtral", "qwen2-moe",
+               "qwen3-moe", "gpt-neox"}
+WITH_TOKENS = WITH_LABELS - {"gemma3", "olmo2"}
+WITH_ANSWERS = WITH_TOKENS - {"gemma2", "phi3"}
+# Cases for which more ways to generate are compared.
+WITH_WAYS = {"gpt2", "llama", "llama-dynamic", "mistral"}
 
 
 def attention(module, query, key, value, mask, scaling, dropout=0.0, softcap=None, **_):
@@ -207,10 +212,12 @@ def expected(fresh, tensors, alone, cached):
     for side in ("right", "left"):
         ids, mask, labels = padded(side == "left")
         model = fresh()
-        out = model(input_ids=ids, attention_mask=mask, labels=labels, output_hidden_states=True)
+        out = model(input_ids=ids, attention_mask=mask, labels=labels, output_hidden_states=True, output_attentions=True)
         keep = mask.bool()
+        pairs = (keep[:, None, :, None] & keep[:, None, None, :]).expand(-1, out.attentions[0].shape[1], -1, -1)
         seen[side] = {"loss": number(out.loss.item()), "logits": summary(out.logits[keep], 48),
-                      "hiddenStates": [summary(state[keep], 6) for state in out.hidden_states]}
+                      "hiddenStates": [summary(state[keep], 6) for state in out.hidden_states],
+                      "attentions": [summary(weights[pairs], 12) for weights in out.attentions]}
         if side == "right":
             out.loss.backward()
             seen["gradients"] = gradients(model, tensors)
@@ -224,15 +231,53 @@ def expected(fresh, tensors, alone, cached):
     return seen
 
 
-def classification(given, folder):
-    given = dict(given, num_labels=3)
-    config, tensors = written(build(AutoModelForSequenceClassification, given))
-    model = filled(AutoModelForSequenceClassification, config, tensors, folder)
+def ways(fresh, alone):
+    """Ways to generate by their names in transformers, and what follows each row, filled up with 0."""
     ids, mask, _ = padded(True)
-    out = model(input_ids=ids, attention_mask=mask, labels=torch.tensor([2, 0, 1]))
+    batches = [(torch.tensor([row]), torch.ones(1, len(row), dtype=int)) for row in ROWS] if alone else [(ids, mask)]
+
+    def continued(options):
+        rows = []
+        for batch, seen in batches:
+            made = fresh().generate(batch, attention_mask=seen, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=0,
+                                    **options)
+            rows += made[:, batch.shape[1]:].tolist()
+        return rows
+
+    plain = continued({"eos_token_id": None})[0]
+    ends = {"eos_token_id": plain[4]}
+    return [{"options": options, "tokens": continued(options)} for options in (
+        {**ends},
+        {**ends, "num_beams": 4},
+        {**ends, "num_beams": 3, "length_penalty": 2.0, "early_stopping": True},
+        {**ends, "num_beams": 3, "length_penalty": -1.0, "early_stopping": "never"},
+        {**ends, "num_beams": 2, "no_repeat_ngram_size": 2, "min_new_tokens": 6},
+        {"eos_token_id": None, "repetition_penalty": 1.7},
+        {"eos_token_id": None, "no_repeat_ngram_size": 1},
+        {"eos_token_id": None, "bad_words_ids": [[plain[0], plain[1]], [plain[2]]]},
+        {**ends, "num_beams": 2, "forced_eos_token_id": plain[4]},
+    )]
+
+
+def with_head(auto, given, folder):
+    given = dict(given, num_labels=2 if auto is AutoModelForQuestionAnswering else 3)
+    config, tensors = written(build(auto, given))
+    model = filled(auto, config, tensors, folder)
+    ids, mask, _ = padded(True)
+    if auto is AutoModelForSequenceClassification:
+        labels = {"labels": torch.tensor([2, 0, 1])}
+    elif auto is AutoModelForTokenClassification:
+        labels = {"labels": torch.where(mask.bool(), ids % 3, -100)}
+    else:  # transformers counts padding as an answer, too.
+        ids = torch.tensor([row[:6] for row in ROWS])
+        mask, labels = torch.ones_like(ids), {"start_positions": torch.tensor([2, 0, 4]), "end_positions": torch.tensor([4, 5, 4])}
+    out = model(input_ids=ids, attention_mask=mask, **labels)
     out.loss.backward()
-    return {"config": config, "tensors": tensors, "loss": number(out.loss.item()), "logits": out.logits.tolist(),
-            "gradients": gradients(model, tensors)}
+    logits = torch.stack([out.start_logits, out.end_logits], -1) if "start_logits" in out else out.logits
+    if auto is AutoModelForTokenClassification:
+        logits = logits[mask.bool()]
+    return {"config": config, "tensors": tensors, "loss": number(out.loss.item()),
+            "logits": [number(x) for x in logits.flatten().tolist()], "gradients": gradients(model, tensors)}
 
 
 goldens = {"generator": f"transformers {transformers.__version__}, torch {torch.__version__}", "rows": ROWS,
@@ -245,8 +290,13 @@ for name, given in CASES.items():
         differing = [key for key in case if not close(case[key], again[key])]
         assert not differing, f"{name}: config.json as given and as written differ in {differing}"
         entry = {"given": given, "config": config, "tensors": tensors, **case}
-        if name in WITH_LABELS:
-            entry["classification"] = classification(given, folder)
+        if name in WITH_WAYS:
+            entry["ways"] = ways(lambda: filled(AutoModelForCausalLM, given, tensors, folder), name in ALONE)
+        for key, auto, names in (("classification", AutoModelForSequenceClassification, WITH_LABELS),
+                                 ("tokens", AutoModelForTokenClassification, WITH_TOKENS),
+                                 ("answers", AutoModelForQuestionAnswering, WITH_ANSWERS)):
+            if name in names:
+                entry[key] = with_head(auto, given, folder)
         goldens["cases"][name] = entry
         print(f"{name:24} loss {case['right']['loss']:.4f}  greedy {case['greedy'][0]}", flush=True)
 

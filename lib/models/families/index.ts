@@ -82,7 +82,7 @@ export function familyOfFile(
   const known = architectures.find((name) => Object.hasOwn(family.architectures, String(name)))
   if (architectures.length && known === undefined)
     throw new ArgumentError(
-      `${where}: architecture ${architectures.map((name) => describe(name)).join(', ')} is not supported; supported: ${families.flatMap((one) => Object.keys(one.architectures)).join(', ')}`,
+      `${where}: architecture ${architectures.map((name) => describe(name)).join(', ')} is not supported; supported for ${modelType}: ${Object.keys(family.architectures).join(', ')}`,
     )
   return { family, head: family.architectures[known as string] }
 }

@@ -9,6 +9,7 @@ export const olmo2: Family<DecoderConfig, DecoderModel> = {
   modelType: 'olmo2',
   architectures: {
     Olmo2ForCausalLM: 'causal-lm',
+    Olmo2ForSequenceClassification: 'sequence-classification',
     Olmo2Model: 'none',
   },
   config: {
