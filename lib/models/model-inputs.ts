@@ -79,18 +79,22 @@ export function checkRows(
     throw new ShapeError(`${operation}: ${name} should have rows as long as those of inputIds`)
 }
 
-/** Numbers [tokens, size] of a packed batch at the places [batch, width, size] where they were given; zero elsewhere. */
-export function placeRows(
-  { batch, offsets, columns, width }: PackedBatch,
-  rows: Float32Array,
-  size: number,
-): Float32Array {
-  const placed = new Float32Array(batch * width * size)
-  for (let i = 0; i < batch; i++)
-    for (let row = offsets[i]!; row < offsets[i + 1]!; row++)
-      placed.set(rows.subarray(row * size, (row + 1) * size), (i * width + columns[row]!) * size)
-  return placed
-}
+/** Each row as a batch of its own. */
+export const rowsAlone = (whole: PackedBatch): PackedBatch[] =>
+  Array.from({ length: whole.batch }, (_, i): PackedBatch => {
+    const [begin, end] = [whole.offsets[i]!, whole.offsets[i + 1]!]
+    const part = (values: Int32Array): Int32Array => values.subarray(begin, end)
+    return {
+      batch: 1,
+      rows: [whole.rows[i]!],
+      tokens: part(whole.tokens),
+      columns: part(whole.columns),
+      types: part(whole.types),
+      offsets: Int32Array.of(0, end - begin),
+      width: whole.width,
+      longest: end - begin,
+    }
+  })
 
 /** Whether a row has padding between its tokens. */
 export const hasHoles = ({ batch, offsets, columns }: PackedBatch): boolean =>
