@@ -102,7 +102,7 @@ export class QuantizedMatrix extends PackedForm implements Disposable {
  * | format | bits | numbers | left operand | relative error of a product |
  * | --- | --- | --- | --- | --- |
  * | `f32` | 32 | as they are | f32 | that of f32 |
- * | `bf16` | 16 | to nearest even, relative error at most 2⁻⁸ | f32; bf16 too on avx512_bf16 | 0.17 %; 0.24 % |
+ * | `bf16` | 16 | to nearest even, relative error at most 2⁻⁸ | f32; bf16 too on avx512_bf16 and neon_bf16 | 0.17 %; 0.24 % |
  * | `f16` | 16 | to nearest even, relative error at most 2⁻¹¹ from 2⁻¹⁴ to 65504; infinite beyond | f32 | 0.02 % |
  * | `int8` | 8 | a scale for each column: max / 127 | 8 bits, a scale for each row | 0.8–1.2 % |
  * | `q8_0` | 8.5 | GGUF's: a scale in f16 for each 32 rows of a column: max / 127 | 8 bits, a scale for each 32 | 0.6–0.8 % |

@@ -403,7 +403,7 @@ struct KernelExtension {
   PanelKernels panels[kPanelFormatCount] = {};
   Bf16Products products = {};
   AttentionProducts attention = {};  // bf16
-#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name;
+#define HEEDFUL_COMPUTE_PEAK(name) ComputePeak name = {};
   HEEDFUL_COMPUTE_FORMATS(HEEDFUL_COMPUTE_PEAK)
 #undef HEEDFUL_COMPUTE_PEAK
 };

@@ -13,6 +13,7 @@
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(__linux__)
+#include <sys/auxv.h>
 #include <unistd.h>
 #endif
 
@@ -110,7 +111,28 @@ std::string CpuName() {
 
 #else
 
-CpuFeatures DetectCpu() { return {}; }
+CpuFeatures DetectCpu() {
+  CpuFeatures cpu;
+#if defined(__aarch64__) && defined(__linux__)
+  // Bits of the kernel's interface (arch/arm64/include/uapi/asm/hwcap.h): older headers lack the newer ones.
+  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  const bool dotprod = first >> 20 & 1, i8mm = second >> 13 & 1, bf16 = second >> 14 & 1;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  const auto has = [](const char* name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+  };
+  const bool dotprod = has("hw.optional.arm.FEAT_DotProd"), i8mm = has("hw.optional.arm.FEAT_I8MM");
+  const bool bf16 = has("hw.optional.arm.FEAT_BF16");
+#else
+  const bool dotprod = false, i8mm = false, bf16 = false;
+#endif
+  cpu.neon_dotprod = dotprod;
+  cpu.neon_i8mm = dotprod && i8mm;
+  cpu.neon_bf16 = cpu.neon_i8mm && bf16;
+  return cpu;
+}
 
 CacheSizes DetectCaches() {
   CacheSizes sizes;

@@ -19,6 +19,9 @@ HEEDFUL_DECLARE(avx512, KernelTable)
 HEEDFUL_DECLARE(avx512_vnni, KernelExtension)
 HEEDFUL_DECLARE(avx512_bf16, KernelExtension)
 HEEDFUL_DECLARE(neon, KernelTable)
+HEEDFUL_DECLARE(neon_dotprod, KernelExtension)
+HEEDFUL_DECLARE(neon_i8mm, KernelExtension)
+HEEDFUL_DECLARE(neon_bf16, KernelExtension)
 #undef HEEDFUL_DECLARE
 
 namespace {
@@ -56,6 +59,16 @@ std::vector<const KernelTable*> FindTables() {
 #endif
 #ifdef HEEDFUL_WITH_avx2
   if (cpu.avx2) tables.push_back(&avx2::kKernels);
+#endif
+#ifdef HEEDFUL_WITH_neon_i8mm
+  const KernelTable* i8mm = cpu.neon_i8mm ? Extended(neon::kKernels, neon_i8mm::kKernels) : nullptr;
+#ifdef HEEDFUL_WITH_neon_bf16
+  if (cpu.neon_bf16) tables.push_back(Extended(*i8mm, neon_bf16::kKernels));
+#endif
+  if (i8mm) tables.push_back(i8mm);
+#endif
+#ifdef HEEDFUL_WITH_neon_dotprod
+  if (cpu.neon_dotprod) tables.push_back(Extended(neon::kKernels, neon_dotprod::kKernels));
 #endif
 #ifdef HEEDFUL_WITH_neon
   tables.push_back(&neon::kKernels);

@@ -1,5 +1,6 @@
 // Proves the fence around the instruction sets by the object files of a build:
-//   - scalar and core objects hold no AVX instruction, those of avx2 and avx_vnni none of AVX-512, those of avx512 neither bfloat16 nor VNNI;
+//   - scalar and core objects hold no AVX instruction, those of avx2 and avx_vnni none of AVX-512; instructions that only
+//     some CPUs have beyond that (bfloat16, VNNI, dot products, products of matrices) are in the units named for them;
 //   - an instruction set's object shares nothing: it defines no weak symbol, which the linker might hand to code for
 //     an older CPU, exports its table only and runs no code when it is loaded;
 //   - the loops of the GEMM micro-kernels, but for those of scalar, keep their accumulators in registers (not under
@@ -47,25 +48,63 @@ function disassemble(object) {
 
 const isAvx = (text) => /%[yz]mm|^v[a-z]+\S*\s.*%xmm/.test(text)
 const isAvx512 = (text) => /%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b/.test(text)
-// With VEX coding it is AVX-VNNI.
-const isVnni = (text) => /^(\{vex\} )?vpdpbusd/.test(text)
-const isBf16 = (text) => /^v\w+bf16/.test(text)
+// What only some CPUs of an architecture have beyond its levels, and the units that may hold it. With VEX coding
+// vpdpbusd is AVX-VNNI.
+const restricted = [
+  { what: 'VNNI', pattern: /^(\{vex\} )?vpdpbusd/, units: /_vnni$/ },
+  { what: 'AVX-512 BF16', pattern: /^v\w+bf16/, units: /^avx512_bf16$/ },
+  { what: 'dot product', pattern: /^[su]dot\b/, units: /^neon_dotprod$/ },
+  { what: 'I8MM', pattern: /^(usdot|sudot|us?mmla|smmla)\b/, units: /^neon_i8mm$/ },
+  { what: 'BF16', pattern: /^bf(dot|mmla|mlal[bt]|cvtn?2?)\b/, units: /^neon_bf16$/ },
+]
 const isPrefetch = (text) => /^(prefetch|prfm)/.test(text)
-const isMultiplyAdd = (text) => /^(vfmadd|vdpbf16|(\{vex\} )?vpdpbusd|vpmaddwd|fmla|sadalp)/.test(text)
+const isMultiplyAdd = (text) =>
+  /^(vfmadd|vdpbf16|(\{vex\} )?vpdpbusd|vpmaddwd|fmla|sadalp|u?sdot|usmmla|bfdot|bfmmla)/.test(text)
 // A vector to or from the frame. Clang keeps ordinary pointers in %rbp; frames lie below it.
 const isSpill = (text) =>
   (/%[xyz]mm/.test(text) && /\(%rsp[,)]|-0x[0-9a-f]+\(%rbp\)/.test(text)) || /^(ld|st)[rp]\s+q.*\[(sp|x29)\b/.test(text)
 
-// The instructions between a backward branch and its target that multiply: the loops over k. With a return among them
-// the branch only leaves such a loop.
-function innerLoops({ instructions }) {
-  const at = new Map(instructions.map(({ address }, index) => [address, index]))
-  return instructions.flatMap(({ text }, end) => {
-    const begin = at.get(parseInt(/^(?:j\w+|b\.\w+|cbn?z)\s+(?:\w+, )?([0-9a-f]+)\b/.exec(text)?.[1] ?? '', 16))
-    if (begin === undefined || begin > end) return []
-    const body = instructions.slice(begin, end + 1).map((instruction) => instruction.text)
-    return body.some(isMultiplyAdd) && !body.some((line) => line.startsWith('ret')) ? [body] : []
+// The instructions that can follow each other again and again and multiply: the loops over k. They are the strongly
+// connected components of what follows what (Tarjan 1972): parts of a function that only lie between a branch and its
+// target, where a compiler put them, are none.
+function loops({ instructions }) {
+  const indexOf = new Map(instructions.map(({ address }, index) => [address, index]))
+  const followers = instructions.map(({ text }, index) => {
+    const branch = /^(j\w+|b|b\.\w+|cbn?z|tbn?z)\s+(?:\w+, )?(?:#\w+, )?([0-9a-f]+)\b/.exec(text)
+    const target = branch ? indexOf.get(parseInt(branch[2], 16)) : undefined
+    const ends = /^(ret|br|b|jmp|ud2|hlt)\b(?!\.)/.test(text)
+    return [target, ends ? undefined : index + 1].filter((next) => next < instructions.length)
   })
+  const order = [],
+    low = [],
+    open = [],
+    isOpen = [],
+    found = []
+  let count = 0
+  for (let root = 0; root < instructions.length; ++root) {
+    const path = order[root] === undefined ? [{ node: root, next: 0 }] : []
+    while (path.length) {
+      const step = path.at(-1)
+      const { node } = step
+      if (step.next === 0) {
+        order[node] = low[node] = count++
+        open.push(node)
+        isOpen[node] = true
+      }
+      const follower = followers[node][step.next++]
+      if (follower === undefined) {
+        path.pop()
+        if (path.length) low[path.at(-1).node] = Math.min(low[path.at(-1).node], low[node])
+        if (low[node] === order[node]) {
+          const component = open.splice(open.indexOf(node))
+          for (const member of component) isOpen[member] = false
+          if (component.length > 1) found.push(component.sort((a, b) => a - b).map((i) => instructions[i].text))
+        }
+      } else if (order[follower] === undefined) path.push({ node: follower, next: 0 })
+      else if (isOpen[follower]) low[node] = Math.min(low[node], order[follower])
+    }
+  }
+  return found.filter((body) => body.some(isMultiplyAdd))
 }
 
 // How many micro-kernels there are, and what is wrong with them.
@@ -74,10 +113,10 @@ function checkMicroKernels(functions) {
   const problems = kernels.length ? [] : [`no ${microKernel} found`]
   for (const kernel of kernels) {
     const name = /\w*MicroKernel<[^>]*>/.exec(kernel.name)[0]
-    const loops = innerLoops(kernel)
-    if (!loops.length) problems.push(`${name}: no loop of fused multiply-adds`)
-    else if (!loops.flat().some(isPrefetch)) problems.push(`${name}: no prefetch in its loop`)
-    const spills = loops.flat().filter(isSpill)
+    const bodies = loops(kernel)
+    if (!bodies.length) problems.push(`${name}: no loop of fused multiply-adds`)
+    else if (!bodies.flat().some(isPrefetch)) problems.push(`${name}: no prefetch in its loop`)
+    const spills = bodies.flat().filter(isSpill)
     if (spills.length) problems.push(`${name} spills: ${spills[0]} (${spills.length}×)`)
   }
   return { count: kernels.length, problems }
@@ -108,8 +147,8 @@ function check(object) {
   let kernels = 0
   if ((isa === 'core' || isa === 'scalar') && avx + avx512) problems.push(`${avx + avx512} AVX instructions`)
   if ((isa === 'avx2' || isa === 'avx_vnni') && avx512) problems.push(`${avx512} AVX-512 instructions`)
-  if (!isa.endsWith('_vnni') && instructions.some(isVnni)) problems.push('VNNI instructions')
-  if (isa !== 'avx512_bf16' && instructions.some(isBf16)) problems.push('AVX-512 BF16 instructions')
+  for (const { what, pattern, units } of restricted)
+    if (!units.test(isa) && instructions.some((text) => pattern.test(text))) problems.push(`${what} instructions`)
   if (isa !== 'core') problems.push(...checkSymbols(object, isa))
   if (!instrumented && isa !== 'core' && isa !== 'scalar') {
     const result = checkMicroKernels(functions)
@@ -118,7 +157,7 @@ function check(object) {
   }
   const counts = `avx ${avx}, avx512 ${avx512}${kernels ? `, ${kernels} micro-kernels without spills` : ''}`
   const verdict = problems.length ? `BAD: ${problems.join('\n    ')}` : `ok (${counts})`
-  console.log(`${isa.padEnd(7)} ${relative(build, object)}: ${verdict}`)
+  console.log(`${isa.padEnd(12)} ${relative(build, object)}: ${verdict}`)
   return problems.length === 0
 }
 

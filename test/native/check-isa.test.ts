@@ -11,9 +11,9 @@ const possible = process.platform === 'linux' && process.arch === 'x64' && ['c++
 
 const table = (isa: string): string =>
   `namespace heedful::${isa} { struct T { const void* f; }; extern const T kKernels; const T kKernels = {nullptr}; }\n`
-/** A micro-kernel whose loop is this assembly. */
-const kernel = (loop: string): string =>
-  `namespace { template <int M> void GemmMicroKernel() { __asm__ volatile("1: ${loop}\\n dec %%rax\\n jnz 1b" ::: "rax"); } }
+/** A micro-kernel whose loop is this assembly, with more behind it. */
+const kernel = (loop: string, behind = 'nop'): string =>
+  `namespace { template <int M> void GemmMicroKernel() { __asm__ volatile("1: ${loop}\\n dec %%rax\\n jnz 1b\\n ${behind}" ::: "rax"); } }
    static void (*volatile keep)() = &GemmMicroKernel<4>;\n`
 const multiplies = 'prefetcht0 (%%rsp)\\n vfmadd231ps %%ymm2, %%ymm0, %%ymm1'
 const clean = kernel(multiplies)
@@ -33,6 +33,18 @@ const cases: readonly { name: string; isa: string; code: string; told: string | 
     isa: 'avx2',
     code: `${clean} static void g() { __asm__ volatile("vaddps %zmm0, %zmm0, %zmm0"); } void (*volatile h)() = &g;`,
     told: '1 AVX-512 instructions',
+  },
+  {
+    name: 'VNNI in avx512',
+    isa: 'avx512',
+    code: `${clean} static void g() { __asm__ volatile("vpdpbusd %zmm0, %zmm0, %zmm0"); } void (*volatile h)() = &g;`,
+    told: 'VNNI instructions',
+  },
+  {
+    name: 'VNNI where it belongs',
+    isa: 'avx512_vnni',
+    code: `${clean} static void g() { __asm__ volatile("vpdpbusd %zmm0, %zmm0, %zmm0"); } static void (*volatile h)() = &g;`,
+    told: undefined,
   },
   {
     name: 'an inline function that the linker may share',
@@ -57,6 +69,15 @@ const cases: readonly { name: string; isa: string; code: string; told: string | 
     isa: 'avx2',
     code: kernel(`${multiplies}\\n vmovaps %%ymm1, -32(%%rsp)`),
     told: 'GemmMicroKernel<4> spills: vmovaps %ymm1,-0x20(%rsp)',
+  },
+  {
+    name: 'a spill that only lies between a branch and its target',
+    isa: 'avx2',
+    code: kernel(
+      multiplies,
+      `jmp 3f\\n 2: vmovaps %%ymm1, -32(%%rsp)\\n ${multiplies}\\n jmp 4f\\n 3: jmp 2b\\n 4: nop`,
+    ),
+    told: undefined,
   },
   {
     name: 'a micro-kernel without a loop of multiply-adds',

@@ -7,11 +7,7 @@ namespace {
 
 constexpr int kGemmRows = 6, kGemmVectors = 2;
 
-#include "kernels/simd/unroll.h"
-#include "kernels/simd/compute_peak-inl.h"
-#include "kernels/simd/gemm-inl.h"
-#include "kernels/simd/gemm_integer-inl.h"
-#include "kernels/simd/gemm_bytes-inl.h"
+#include "kernels/simd/bytes_kernels-inl.h"
 
 }  // namespace
 

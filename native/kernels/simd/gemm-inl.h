@@ -52,6 +52,8 @@ inline T* Opaque(T* p) {
   return p;
 }
 
+#include "kernels/simd/gemm_ahead-inl.h"
+
 // C is read or overwritten after the whole of k: by then it is there.
 template <int kVectors>
 inline void PrefetchTile(const GemmTile& tile, int rows) {

@@ -66,23 +66,29 @@ void PackPairColumnsKernel(const float* x, int64_t ld, int64_t k, int columns, f
   }
 }
 
-void Bf16PairTileKernel(const GemmTile& tile) {
-  tile.a_k == 1 ? NarrowTileKernel<WordsKernel<Bf16Pairs>>(tile)
-                : NarrowTileKernel<WordsKernel<Bf16Pairs, true>>(tile);
+// Kernel<transposed>: micro-kernels of words of A and B, as WordsKernel.
+template <template <bool> class Kernel>
+void PairTileKernel(const GemmTile& tile) {
+  tile.a_k == 1 ? NarrowTileKernel<Kernel<false>>(tile) : NarrowTileKernel<Kernel<true>>(tile);
 }
 
+template <template <bool> class Kernel>
 constexpr Bf16Products kBf16PairProducts = {
     .elements = 2,
-    .tile = Bf16PairTileKernel,
+    .tile = PairTileKernel<Kernel>,
     .convert = ConvertRowKernel,
     .pack_rows = PackPairRowsKernel,
     .pack_columns = PackPairColumnsKernel,
 };
 
+template <template <bool> class Kernel>
 constexpr PanelKernels kBf16PairKernels = {
-    .mr = Bf16Pairs::kRows,
+    .mr = Kernel<false>::kMaxRows,
     .row_floats = 1,
     .panel_rows = kGemmPanelRows,
-    .tile = PanelTileKernel<WordsKernel<Bf16Pairs>, kGemmPanelRows>,
+    .tile = PanelTileKernel<Kernel<false>, kGemmPanelRows>,
     .convert = ConvertRowKernel,
 };
+
+template <bool kTransposed>
+using PairsKernel = WordsKernel<Bf16Pairs, kTransposed>;

@@ -1,9 +1,12 @@
-// Integers where the CPU multiplies four pairs of bytes at once, signed ones of A by unsigned ones of B: all
-// that an instruction set with such a product adds.
+// Integers where the CPU multiplies four pairs of bytes at once: all that an instruction set with such a
+// product adds.
 
 struct Bytes {
-  static constexpr int kParts = 1, kProducts = 4;
-  static Vec Part(Index<0>, Vec word) { return word; }
+  static constexpr int kParts = 1, kProducts = 4, kByteOffset = kDotOffset;
+  template <int kNibbles>
+  static Vec Part(Index<0>, Vec word) {
+    return kNibbles == 1 ? DotOperand(word) : word;
+  }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBytes(a, b, sum); }
   static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
 };

@@ -12,23 +12,32 @@
 constexpr float kIntegerLevels = 127, kLeastMagnitude = 0x1p-118f;
 constexpr int kBlockTerms = 32, kTermsOfWord = 4;
 
-// B: kWords rows of 32 words in a block (0: all of k), kTerms of A for each word.
+// B: kWords rows of 32 words in a block (0: all of k), kNibbles terms in each byte.
 struct Int8Blocks {
-  static constexpr int kWords = 0, kNibbles = 1, kOffset = 128;
+  static constexpr int kWords = 0, kNibbles = 1;
 };
 struct Q8Blocks {
-  static constexpr int kWords = 8, kNibbles = 1, kOffset = 128;
+  static constexpr int kWords = 8, kNibbles = 1;
 };
 struct Q4Blocks {
-  static constexpr int kWords = 4, kNibbles = 2, kOffset = 8;
+  static constexpr int kWords = 4, kNibbles = 2;
 };
+// What bytes hold more than their number, as Terms multiply them. Nibbles stay as they are.
+template <class Blocks, class Terms>
+constexpr int kOffsetOf = Blocks::kNibbles == 1 ? Terms::kByteOffset : 8;
 
 // Bytes are widened to 16 bits, the even ones and the odd ones, and multiplied in pairs. Pinned: GCC would
 // make all products first and have no registers for them.
 struct Shorts {
-  static constexpr int kParts = 2, kProducts = 2;
-  static Vec Part(Index<0>, Vec word) { return EvenBytes(word); }
-  static Vec Part(Index<1>, Vec word) { return OddBytes(word); }
+  static constexpr int kParts = 2, kProducts = 2, kByteOffset = 128;
+  template <int>
+  static Vec Part(Index<0>, Vec word) {
+    return EvenBytes(word);
+  }
+  template <int>
+  static Vec Part(Index<1>, Vec word) {
+    return OddBytes(word);
+  }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Pin(DotShorts(a, b, sum)); }
   static void StoreTerms(float* row, Vec x) { StoreShorts(row, x); }
 };
@@ -75,7 +84,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
           constexpr int kTerm = (word + nibble * Blocks::kWords) * Terms::kParts + part;
           const auto of = [&](auto j) {
             const Vec packed = Load(b + word * kPanelColumns + j * Vec::kLanes);
-            return Terms::Part(part, Nibbles<Blocks::kNibbles>(nibble, packed));
+            return Terms::template Part<Blocks::kNibbles>(part, Nibbles<Blocks::kNibbles>(nibble, packed));
           };
           if constexpr (kRows == 1) {
             const Vec aik = Broadcast(at(Index<0>{}) + kTerm);
@@ -201,10 +210,11 @@ struct IntegerKernel {
 
   static void ConvertRow(const float* x, int64_t n, float* row) {
     if constexpr (Blocks::kWords == 0) {
-      RoundBlock<Terms, Blocks::kOffset>(x, n, (n + kTermsOfWord - 1) / kTermsOfWord * kTermsOfWord, row);
+      RoundBlock<Terms, kOffsetOf<Blocks, Terms>>(x, n, (n + kTermsOfWord - 1) / kTermsOfWord * kTermsOfWord,
+                                                  row);
     } else {
       for (; n > 0; n -= kBlockTerms, x += kBlockTerms, row += kBlockFloats)
-        RoundBlock<Terms, Blocks::kOffset>(x, n < kBlockTerms ? n : kBlockTerms, kBlockTerms, row);
+        RoundBlock<Terms, kOffsetOf<Blocks, Terms>>(x, n < kBlockTerms ? n : kBlockTerms, kBlockTerms, row);
     }
   }
 };

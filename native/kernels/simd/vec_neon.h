@@ -151,5 +151,11 @@ inline void StoreShorts(float* p, Vec a) {
            vreinterpret_s16_s32(vzip1_s32(vreinterpret_s32_s16(y), vreinterpret_s32_s16(z))));
 }
 
+// For vec_neon_*.h. Whole numbers as bytes:
+inline void StoreBytes(float* p, Vec a) {
+  const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v));
+  vst1_lane_s32(reinterpret_cast<int32_t*>(p), vreinterpret_s32_s8(vmovn_s16(vcombine_s16(x, x))), 0);
+}
+
 }  // namespace
 }  // namespace heedful::neon

@@ -17,7 +17,7 @@ const ulpsFor = (k: number): number => 4 + Math.sqrt(k)
 
 /** Pairs of bfloat16 take the left operand at 2⁻⁹ instead of 2⁻²⁴; the rest of `ulps` is for sums, which stay f32. */
 const coarserFor = (format: ops.WeightFormat): Pick<Case, 'coarser'> =>
-  format === 'bf16' ? { coarser: { avx512_bf16: 2 ** 15 } } : {}
+  format === 'bf16' ? { coarser: { avx512_bf16: 2 ** 15, neon_bf16: 2 ** 15 } } : {}
 
 /**
  * Formats of integers round the left operand to 127 levels on either side of 0, too. These are such levels, every third
