@@ -72,18 +72,17 @@ export class DecoderForTask extends PackedTaskModel<DecoderModel, Head> {
   }
 
   /** Positions are columns, so rotary positions reach over padding; but windows count tokens. */
-  protected override seesHoles(batch: PackedBatch): boolean {
+  protected seesHoles(batch: PackedBatch): boolean {
     const { window } = this.body.config
     return window > 0 && batch.width > window && hasHoles(batch)
   }
 
-  protected override arraysOf(batch: PackedBatch, whole: PackedBatch): PackedArrays {
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
     // As transformers has it: those of the longest row count for all rows of a batch.
-    const length = whole.columns.reduce((most, column) => Math.max(most, column + 1), 0)
-    const frequencies = this.body.rotaryFrequencies(length)
+    const frequencies = this.body.rotaryFrequencies(batch.reach)
     const windowBias = this.seesHoles(batch)
       ? windowBetween(batch.columns, [this.body.config.window - 1, 0])
       : undefined
-    return { ...super.arraysOf(batch, whole), ...(frequencies && { frequencies }), ...(windowBias && { windowBias }) }
+    return { ...super.arraysOf(batch), ...(frequencies && { frequencies }), ...(windowBias && { windowBias }) }
   }
 }

@@ -51,14 +51,14 @@ export class EncoderDecoderWithHead extends PackedTaskModel<EncoderDecoderModel,
     return columns.map((column) => firstPosition + column)
   }
 
-  protected override seesHoles(batch: PackedBatch): boolean {
+  protected seesHoles(batch: PackedBatch): boolean {
     return this.body.config.positions === 'relative' && hasHoles(batch)
   }
-  protected override arraysOf(batch: PackedBatch, whole: PackedBatch): PackedArrays {
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
     const [buckets, decoderBuckets] = (['encoder', 'decoder'] as const).map((stack) =>
       this.seesHoles(batch) ? this.body.bucketsOf(stack, batch.columns) : this.body.bucketsFor(stack, batch.longest),
     )
-    const arrays = super.arraysOf(batch, whole)
+    const arrays = super.arraysOf(batch)
     return { ...arrays, ...(buckets && { buckets }), ...(decoderBuckets && { decoderBuckets }) }
   }
 

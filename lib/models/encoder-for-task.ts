@@ -34,11 +34,11 @@ export class EncoderForTask extends PackedTaskModel<EncoderModel, Head> {
     const { paddingToken } = this.body.config
     return paddingToken < 0 ? batch.columns : positionsBehind(paddingToken, batch)
   }
-  protected override seesHoles(batch: PackedBatch): boolean {
+  protected seesHoles(batch: PackedBatch): boolean {
     return this.body.countsDistances && hasHoles(batch)
   }
-  protected override arraysOf(batch: PackedBatch, whole: PackedBatch): PackedArrays {
-    const arrays = super.arraysOf(batch, whole)
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
+    const arrays = super.arraysOf(batch)
     const isApart = this.seesHoles(batch)
     const buckets = isApart ? this.body.bucketsOf(batch.columns) : this.body.bucketsFor(batch.longest)
     const { window } = this.body.config

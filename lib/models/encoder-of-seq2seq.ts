@@ -25,13 +25,13 @@ export class EncoderOfSeq2Seq extends PackedTaskModel<EncoderDecoderModel, Head>
     const { firstPosition } = this.body.config
     return columns.map((column) => firstPosition + column)
   }
-  protected override seesHoles(batch: PackedBatch): boolean {
+  protected seesHoles(batch: PackedBatch): boolean {
     return this.body.config.positions === 'relative' && hasHoles(batch)
   }
-  protected override arraysOf(batch: PackedBatch, whole: PackedBatch): PackedArrays {
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
     const buckets = this.seesHoles(batch)
       ? this.body.bucketsOf('encoder', batch.columns)
       : this.body.bucketsFor('encoder', batch.longest)
-    return { ...super.arraysOf(batch, whole), ...(buckets && { buckets }) }
+    return { ...super.arraysOf(batch), ...(buckets && { buckets }) }
   }
 }

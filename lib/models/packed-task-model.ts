@@ -139,7 +139,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
       for (const part of this.#partsOf(batch, exact))
         parts.push({
           batch: part,
-          computed: await programs.run(part.tokens.length, this.arraysOf(part, batch), signal ? { signal } : {}),
+          computed: await programs.run(part.tokens.length, this.arraysOf(part), signal ? { signal } : {}),
         })
       const [{ computed }] = parts as [Part<Computed>]
       const states = computed.states.map((_, i) => place(({ states }) => states[i]!, spread))
@@ -183,7 +183,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     const targets = objective.targets(operation, given.labels, given.inputs, batch)
     const { value, grads } = await this.#trainingPrograms(objective).run(
       batch.tokens.length,
-      { batch: this.arraysOf(batch, batch), targets },
+      { batch: this.arraysOf(batch), targets },
       options,
     )
     const loss = value.item()
@@ -218,9 +218,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
   }
 
   /** Whether places of tokens do not tell what the model knows of distances: rows are then run alone. */
-  protected seesHoles(_: PackedBatch): boolean {
-    return false
-  }
+  protected abstract seesHoles(batch: PackedBatch): boolean
 
   #partsOf(batch: PackedBatch, exact: boolean): readonly PackedBatch[] {
     return batch.batch > 1 && (exact || this.seesHoles(batch)) ? rowsAlone(batch) : [batch]
@@ -238,7 +236,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
       for (const part of this.#partsOf(batch, false))
         parts.push({
           batch: part,
-          computed: await programs.run(part.tokens.length, this.arraysOf(part, batch), options),
+          computed: await programs.run(part.tokens.length, this.arraysOf(part), options),
         })
       return how(batch, parts)
     } finally {
@@ -282,7 +280,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
   }
 
   /** What programs take of a batch, which may be a part of a whole one. */
-  protected arraysOf(batch: PackedBatch, _whole: PackedBatch): PackedArrays {
+  protected arraysOf(batch: PackedBatch): PackedArrays {
     const { tokens, types, offsets } = batch
     const sequences = sequencesFor(batch.batch)
     const padded = new Int32Array(sequences + 1).fill(tokens.length)
