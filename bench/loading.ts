@@ -78,7 +78,7 @@ const upperHalves = (numbers: Float32Array): Uint8Array =>
 /** In a process of its own. */
 async function load(folder: string, dtype: LoadDType): Promise<void> {
   const start = performance.now()
-  using model = await loadDecoder(folder, { dtype })
+  using model = await loadDecoder(folder, { dtype, trainable: false })
   const loaded = performance.now()
   using decoding = new Decoding(model, { capacity: 64 })
   await decoding.append([[1, 2, 3, 4, 5, 6, 7, 8]])

@@ -16,6 +16,7 @@ import { Machine } from '../lib/bench/machine.ts'
 import { Decoding } from '../lib/generate/decoding.ts'
 import { profileRuns, type InstructionProfile } from '../lib/graph/profile.ts'
 import { AutoModel } from '../lib/models/auto.ts'
+import type { LoadDType } from '../lib/models/weight-formats.ts'
 import type { EncoderForTask } from '../lib/models/encoder-for-task.ts'
 import { loadDecoder } from '../lib/models/pretrained.ts'
 import { native } from '../lib/native/load.ts'
@@ -44,13 +45,16 @@ const ids = (count: number): number[] => Array.from({ length: count }, (_, i) =>
 async function open(folder: string): Promise<{ run: () => Promise<void>; end: () => void }> {
   if (!shape) {
     await writeEncoder(name as EncoderName, folder)
-    const model = (await AutoModel.fromPretrained(folder, { dtype: values.dtype as 'f32' })) as EncoderForTask
+    const model = (await AutoModel.fromPretrained(folder, {
+      dtype: values.dtype as LoadDType,
+      trainable: false,
+    })) as EncoderForTask
     const inputIds = Array.from({ length: Number(values.batch) }, () => ids(rows))
     return { run: async () => (await model.run({ inputIds }))[Symbol.dispose](), end: () => model.dispose() }
   }
   const file = join(folder, 'model.gguf')
   await writeDecoder(file, shape, values.dtype.toUpperCase() as GgufWriteType)
-  const model = await loadDecoder(file, { dtype: 'auto' })
+  const model = await loadDecoder(file, { dtype: 'auto', trainable: false })
   const context = Number(values.context)
   const decoding = new Decoding(model, { capacity: context + rows + 1 })
   await decoding.append([ids(context)])

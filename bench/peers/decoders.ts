@@ -88,7 +88,7 @@ try {
       if (other !== own) await writeDecoder(paths[1], shape, other)
       for (const threads of values.threads.split(',').map(Number)) {
         runtime.setThreads(threads)
-        using model = await loadDecoder(paths[0], { dtype: 'auto' })
+        using model = await loadDecoder(paths[0], { dtype: 'auto', trainable: false })
         using decoding = new Decoding(model, { capacity: Math.max(...prompts, context + steps + 1) })
         await ours(decoding)
         const rounds: [Figures, Figures][] = []

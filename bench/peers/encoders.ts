@@ -12,6 +12,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { AutoModel } from '../../lib/models/auto.ts'
+import type { LoadDType } from '../../lib/models/weight-formats.ts'
 import type { EncoderForTask } from '../../lib/models/encoder-for-task.ts'
 import { native } from '../../lib/native/load.ts'
 import { Random } from '../../lib/tensor/random.ts'
@@ -37,7 +38,7 @@ const [rounds, milliseconds] = [Number(values.rounds), Number(values.time)]
 const settle = (): Promise<void> => setTimeout(60)
 
 const open = async (path: string, dtype: string): Promise<EncoderForTask> =>
-  (await AutoModel.fromPretrained(path, (dtype === 'f32' ? {} : { dtype }) as object)) as EncoderForTask
+  (await AutoModel.fromPretrained(path, { dtype: dtype as LoadDType, trainable: false })) as EncoderForTask
 
 /** ‖a − b‖ / ‖b‖ */
 function errorOf(a: Float32Array, b: Float32Array): number {

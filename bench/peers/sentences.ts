@@ -12,6 +12,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { AutoTokenizer } from '../../lib/models/auto-tokenizer.ts'
+import type { LoadDType } from '../../lib/models/weight-formats.ts'
 import { AutoModel } from '../../lib/models/auto.ts'
 import { native } from '../../lib/native/load.ts'
 import { Random } from '../../lib/tensor/random.ts'
@@ -71,7 +72,7 @@ async function compare(texts: readonly string[], root: string, threads: number, 
   const their = dtype === 'int8' ? 'q8' : 'fp32'
   const request = JSON.stringify({ root, model: 'model', dtype: their, texts, milliseconds, output })
   const tokenizer = await AutoTokenizer.fromPretrained(values.model!)
-  using model = await AutoModel.fromPretrained(values.model!, (dtype === 'f32' ? {} : { dtype }) as object)
+  using model = await AutoModel.fromPretrained(values.model!, { dtype: dtype as LoadDType, trainable: false })
   const embed = async (): Promise<Float32Array[]> => {
     const { inputIds } = tokenizer(texts, { truncation: true })
     const made: Float32Array[] = []

@@ -2,7 +2,7 @@ import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
 import { DecoderForTask } from '../models/decoder-for-task.ts'
-import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { loadOptions, resolvingOptions, type LoadOptions } from '../models/load-model.ts'
 import { packBatch, type ModelInputs } from '../models/model-inputs.ts'
 import { loadForTask } from '../models/pretrained.ts'
 import type { SaveOptions } from '../models/save-folder.ts'
@@ -175,8 +175,7 @@ export const AutoModelForCausalLM = {
   fromPretrained: async (model: string, options: LoadOptions = {}): Promise<CausalLM> => {
     const operation = 'AutoModelForCausalLM.fromPretrained'
     checkOptions(operation, options, loadOptions)
-    const { dtype: _, ...resolving } = options
-    const path = await resolveModel(checkPath(operation, model), resolving)
+    const path = await resolveModel(checkPath(operation, model), resolvingOptions(options))
     const opened = await loadForTask(operation, path, 'causal-lm', options, CausalLM)
     try {
       opened.useGeneration(await readGenerationFile(operation, path))

@@ -3,7 +3,7 @@ import { checkOptions } from '../errors.ts'
 import { checkPath } from '../files/file-error.ts'
 import type { RunOptions } from '../graph/compile.ts'
 import { EncoderDecoderForTask } from '../models/encoder-decoder-for-task.ts'
-import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { loadOptions, resolvingOptions, type LoadOptions } from '../models/load-model.ts'
 import type { ModelInputs, PackedBatch } from '../models/model-inputs.ts'
 import { loadSeq2Seq } from '../models/pretrained.ts'
 import type { SaveOptions } from '../models/save-folder.ts'
@@ -153,8 +153,7 @@ export const AutoModelForSeq2SeqLM = {
   fromPretrained: async (model: string, options: LoadOptions = {}): Promise<Seq2SeqLM> => {
     const operation = 'AutoModelForSeq2SeqLM.fromPretrained'
     checkOptions(operation, options, loadOptions)
-    const { dtype: _, ...resolving } = options
-    const path = await resolveModel(checkPath(operation, model), resolving)
+    const path = await resolveModel(checkPath(operation, model), resolvingOptions(options))
     const opened = await loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM)
     try {
       opened.useGeneration(await readGenerationFile(operation, path))

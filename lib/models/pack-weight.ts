@@ -10,7 +10,7 @@ import type { ModelFiles } from './model-files.ts'
 import type { Packable } from './weight-formats.ts'
 
 /**
- * Numbers that are packed at a time, off the event loop or in some milliseconds. Memory for fewer bytes would come from
+ * Numbers that are packed at a time. Memory for fewer bytes would come from
  * the heap, which keeps what it once had: 80 MB more of a model with 1.2 GB.
  */
 const slabSize = 2 ** 22
@@ -18,25 +18,34 @@ const panelColumns = 32
 
 /** The types of files whose numbers a format takes as they are. */
 const fileTypes: Readonly<Partial<Record<WeightFormat, string>>> = {
+  f32: 'F32',
   bf16: 'BF16',
   f16: 'F16',
   q8_0: 'Q8_0',
   q4_0: 'Q4_0',
 }
 
-/** quantize(x), quantize(xᵀ) for each format, off the event loop. Dispose it after the last weight. */
+/** What packs weights, off the event loop. Dispose it after the last weight. */
 export class Packer implements Disposable {
   readonly #programs = new Map<string, Compiled<{ x: Tensor }, Tensor>>()
 
+  /** quantize(x), quantize(xᵀ). */
   async pack(x: Tensor, transposed: boolean, format: WeightFormat): Promise<QuantizedMatrix> {
-    const key = `${format} ${transposed}`
-    let program = this.#programs.get(key)
-    if (!program) {
-      program = compile((given: { x: Tensor }) => quantize(transposed ? transpose(given.x) : given.x, format).panels)
-      this.#programs.set(key, program)
-    }
     const shape = transposed ? [...x.shape].reverse() : x.shape
-    return new QuantizedMatrix(shape, format, await program.run({ x }))
+    const panelsOf = (given: Tensor): Tensor => quantize(transposed ? transpose(given) : given, format).panels
+    return new QuantizedMatrix(shape, format, await this.#run(`${format} ${transposed}`, panelsOf, x))
+  }
+
+  /** packRows(x, …), whose numbers are those of the format already. */
+  async packRows(x: Tensor, shape: readonly [number, number], format: WeightFormat): Promise<QuantizedMatrix> {
+    const panelsOf = (given: Tensor): Tensor => packRows(given, shape, format).panels
+    return new QuantizedMatrix(shape, format, await this.#run(`rows ${format} ${shape.join()}`, panelsOf, x))
+  }
+
+  async #run(key: string, panelsOf: (x: Tensor) => Tensor, x: Tensor): Promise<Tensor> {
+    let program = this.#programs.get(key)
+    if (!program) this.#programs.set(key, (program = compile((given: { x: Tensor }) => panelsOf(given.x))))
+    return program.run({ x })
   }
 
   [Symbol.dispose](): void {
@@ -107,7 +116,7 @@ export async function packWeight(
         return await packer.pack(rows, true, format)
       }
       using rows = new Tensor([Math.ceil((count * rowBytes) / 4)], 'i32', memory)
-      return packRows(rows, [k, count], format)
+      return await packer.packRows(rows, [k, count], format)
     }
   } catch (error) {
     packed.dispose()

@@ -4,7 +4,10 @@ import { Module } from '../nn/module.ts'
 import { MultiHeadAttention } from '../nn/multi-head-attention.ts'
 import type { WeightFormat } from '../ops/quantize.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { DecoderModel } from './decoder-model.ts'
+import { EncoderDecoderModel } from './encoder-decoder-model.ts'
 import { EncoderModel } from './encoder-model.ts'
+import { Head } from './heads.ts'
 
 /** What the weights of a model are kept as when it is opened. */
 export const loadDTypes = ['f32', 'bf16', 'int8', 'int4', 'auto'] as const
@@ -21,8 +24,10 @@ export function checkLoadDType(operation: string, dtype: unknown): LoadDType {
 export interface Packable {
   /** [inputs, outputs] instead of [outputs, inputs]. */
   readonly inputsFirst: boolean
-  /** Rows are looked up in it; it may be an output, too. */
+  /** Rows are looked up in it. */
   readonly isLookedUp: boolean
+  /** It is the factor of a product; a table may be both. */
+  readonly isMultiplied: boolean
   /** What int8 is for it, where a scale for each output is not enough. */
   readonly int8?: WeightFormat
 }
@@ -32,14 +37,31 @@ export function packableWeights(model: Module): Map<Tensor, Packable> {
   const packable = new Map<Tensor, Packable>()
   const modules = modulesOf(model)
   const formats = int8OfEncoders(modules)
+  const tied = tiedTables(modules)
   for (const module of modules) {
     const int8 = formats.get(module)
     const more = int8 && { int8 }
-    if (module instanceof Embedding) packable.set(module.weight, { inputsFirst: false, isLookedUp: true, ...more })
+    if (module instanceof Embedding)
+      packable.set(module.weight, { inputsFirst: false, isLookedUp: true, isMultiplied: tied.has(module), ...more })
     else if (module instanceof Linear && !packable.has(module.weight))
-      packable.set(module.weight, { inputsFirst: module.inputsFirst, isLookedUp: false, ...more })
+      packable.set(module.weight, { inputsFirst: module.inputsFirst, isLookedUp: false, isMultiplied: true, ...more })
   }
   return packable
+}
+
+/** The embeddings whose tables are outputs, too. */
+function tiedTables(modules: ReadonlySet<Module>): Set<Module> {
+  const all = [...modules]
+  const isTied = all.some((module) => module instanceof Head && !module.output)
+  return new Set(
+    all.flatMap((module) => {
+      if (module instanceof EncoderModel) return isTied ? [module.tokenEmbedding] : []
+      if (module instanceof DecoderModel) return isTied || module.config.tieEmbeddings ? [module.tokenEmbedding] : []
+      if (!(module instanceof EncoderDecoderModel)) return []
+      if (module.head && !isTied) return []
+      return [module.tokenEmbedding, ...(module.decoderTokenEmbedding ? [module.decoderTokenEmbedding] : [])]
+    }),
+  )
 }
 
 /**
@@ -78,21 +100,30 @@ function modulesOf(model: Module): Set<Module> {
 const sameAsFile: Readonly<Record<string, WeightFormat>> = { F16: 'f16', BF16: 'bf16', Q8_0: 'q8_0', Q4_0: 'q4_0' }
 const unquantized = ['F32', 'F64', 'F16', 'BF16']
 
+/** Numbers of a table that is small beside any model that has it: positions, kinds of segments, buckets. */
+const smallTable = 2 ** 20
+
 /**
  * What a weight with numbers of `fileType` is packed into; undefined: it stays f32. Quantized weights keep their blocks
  * where int8 or int4 has as many bits or more; those that have no blocks of ours (Q5_1, Q4_K, …) go into 8 bits with a
- * scale for each 32, which changes them by 0.4 % or less. Rows that are looked up are never rounded to 4 bits.
+ * scale for each 32, which changes them by 0.4 % or less. Rows that are looked up are never rounded to 4 bits, and tables
+ * that are no factor of a product stay f32 where the file has them so, for then it is mapped, and only rows that are
+ * looked up come into memory; also small ones.
  */
 export function formatFor(
   dtype: LoadDType,
   fileType: string,
-  { isLookedUp, int8 }: Pick<Packable, 'isLookedUp' | 'int8'>,
-  inputs: number,
+  { isLookedUp, isMultiplied, int8 }: Omit<Packable, 'inputsFirst'>,
+  [rows, inputs]: readonly [number, number],
+  trainable: boolean,
 ): WeightFormat | undefined {
-  if (dtype === 'f32') return undefined
-  if (dtype === 'bf16') return 'bf16'
+  const widened = trainable || !isMultiplied ? undefined : 'f32'
+  if (dtype === 'f32') return widened
   const quantized = !unquantized.includes(fileType)
-  if (dtype === 'auto') return sameAsFile[fileType] ?? (quantized ? 'q8_0' : undefined)
+  const isSmall = rows * inputs <= smallTable && !quantized && dtype !== 'auto'
+  if (!isMultiplied && (fileType === 'F32' || isSmall)) return undefined
+  if (dtype === 'bf16') return 'bf16'
+  if (dtype === 'auto') return sameAsFile[fileType] ?? (quantized ? 'q8_0' : widened)
   if (quantized && (dtype === 'int8' || fileType === 'Q4_0')) return sameAsFile[fileType] ?? 'q8_0'
   if (dtype === 'int4' && !isLookedUp) return 'q4_0'
   if (int8 && dtype === 'int8' && !quantized) return int8

@@ -2,7 +2,7 @@ import { ArgumentError, checkOptions, describe, nearest } from '../errors.ts'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
 import { AutoTokenizer } from '../models/auto-tokenizer.ts'
-import { loadOptions, type LoadOptions } from '../models/load-model.ts'
+import { loadOptions, resolvingOptions, type LoadOptions } from '../models/load-model.ts'
 import { checkLoadDType } from '../models/weight-formats.ts'
 import { featureExtraction } from './feature-extraction.ts'
 import { fillMask } from './fill-mask.ts'
@@ -58,11 +58,12 @@ export async function pipeline<Name extends TaskName>(
   const [loading, defaults] = [true, false].map((isLoading) =>
     Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(loadOptions, name) === isLoading)),
   ) as [LoadOptions, Record<string, unknown>]
-  const { dtype, ...resolving } = loading
+  const { dtype, trainable = false } = loading
+  const resolving = resolvingOptions(loading)
   checkLoadDType('pipeline', dtype)
   const path = await resolveModel(checkPath('pipeline', model), resolving)
   const tokenizer = await AutoTokenizer.fromPretrained(path, resolving)
-  const opened = await chosen.open(path, loading)
+  const opened = await chosen.open(path, { ...loading, trainable })
   const dispose = (): void => opened[Symbol.dispose]()
   let call: () => unknown
   try {

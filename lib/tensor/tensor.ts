@@ -103,7 +103,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
       throw new ExecutionError(`${operation}: this tensor ${formatShape(this.shape)} has no values yet; load its model`)
     if (this.packed)
       throw new ExecutionError(
-        `${operation}: this weight is kept as ${this.packed.toString()}, which can only be multiplied by; open the model with { dtype: 'f32' } to train or save it or to read its values`,
+        `${operation}: this weight is kept as ${this.packed.toString()}, which can only be multiplied by; open the model with { dtype: 'f32', trainable: true } to train or save it or to read its values`,
       )
     throw new DisposedError(
       `${operation}: this tensor ${formatShape(this.shape)} was disposed; keep it alive until its last use`,

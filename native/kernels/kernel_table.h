@@ -160,6 +160,7 @@ struct GemmKernels {
   int kc;            // depth of a block: mr·kc of A and nr·kc of B fit the caches they should
   int in_place_rows; // up to this m, reading a row-major B where it lies is faster than packing it
   int gemv_rows;     // up to this m, gemv is faster than tiles for a transposed B
+  int gemv_row_major_rows;  // and gemv_row_major for a row-major one
   void (*tile)(const GemmTile&);
   PanelKernels panels[kPanelFormatCount];
   Bf16Products bf16;
@@ -172,6 +173,10 @@ struct GemmKernels {
   // y[i·y_row + j] = Σ_k w[j·ld + k] · x[i·x_row + k], i < m, j < n, for a few rows of x: bound by reading w.
   void (*gemv)(const float* w, int64_t ld, const float* x, int64_t x_row, float* y, int64_t y_row, int64_t m, int64_t n,
                int64_t k);
+  // The same of w[k·ld + j]. As fast as w can be read where y, read and written for every few k, stays in the
+  // first-level cache.
+  void (*gemv_row_major)(const float* w, int64_t ld, const float* x, int64_t x_row, float* y, int64_t y_row, int64_t m,
+                         int64_t n, int64_t k);
   // dst[j·dst_ld + i] = src[i·src_ld + j], i < rows, j < columns.
   void (*transpose)(const float* src, int64_t src_ld, float* dst, int64_t dst_ld, int64_t rows, int64_t columns);
 };

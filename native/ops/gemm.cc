@@ -17,23 +17,38 @@ int64_t RowFloats(int64_t m, int64_t n, int64_t k) {
 }
 int64_t BlockFloats(int64_t m, int64_t n) { return std::min(kBlockFloats, RoundUp((m + 64) * (n + 64), 16)); }
 
-bool UsesGemv(const Gemm& g, const GemmKernels& kernels) {
-  return !g.format && !g.bf16 && g.m <= kernels.gemv_rows && g.a_k == 1 && g.b_k == 1;
+using GemvKernel = decltype(GemmKernels::gemv);
+
+// For a few rows by a B that was not packed; nullptr: tiles are faster.
+GemvKernel ChooseGemv(const Gemm& g, const GemmKernels& kernels) {
+  if (g.format || g.bf16 || g.a_k != 1) return nullptr;
+  if (g.b_k == 1) return g.m <= kernels.gemv_rows ? kernels.gemv : nullptr;
+  return g.m <= kernels.gemv_row_major_rows ? kernels.gemv_row_major : nullptr;
 }
 
-// A few rows times a transposed B: chunks of B's columns, each read once for all rows.
-void RunGemv(const Gemm& first, Context& context) {
-  const GemmKernels& kernels = context.kernels.gemm;
-  constexpr int64_t kSmallest = 8 * 1024, kLargest = 64 * 1024;  // floats of B: worth a fork, stays in cache
-  const int64_t even = CeilDiv(first.n * std::max<int64_t>(first.k, 1), 4 * context.threads());
-  const int64_t chunk =
-      RoundUp(CeilDiv(std::clamp(even, kSmallest, kLargest), std::max<int64_t>(first.k, 1)), 16);
-  const int64_t chunks = CeilDiv(first.n, chunk);
+// Columns of B that are worked on together, each read once for all rows.
+int64_t GemvColumns(const Gemm& g, int threads) {
+  constexpr int64_t kSmallest = 8 * 1024;  // floats of B: worth a fork
+  const int64_t k = std::max<int64_t>(g.k, 1), smallest = CeilDiv(kSmallest, k);
+  const int64_t even = CeilDiv(g.n, 4 * threads);
+  if (g.b_k == 1) {
+    constexpr int64_t kLargest = 64 * 1024;  // floats of B: stays in the cache for the next rows
+    return RoundUp(std::clamp(even, smallest, std::max(smallest, kLargest / k)), 16);
+  }
+  // Long runs of the rows of B, but C stays in the first-level cache.
+  constexpr int64_t kRun = 512, kResults = 8 * 1024;
+  const int64_t run = threads == 1 ? g.n : std::max(even, std::min(kRun, CeilDiv(g.n, threads)));
+  return RoundUp(std::min(std::max(run, smallest), kResults / g.m), 16);
+}
+
+void RunGemv(GemvKernel kernel, const Gemm& first, Context& context) {
+  const int64_t columns = GemvColumns(first, context.threads()), chunks = CeilDiv(first.n, columns);
   context.Parallel(first.BatchSize() * chunks, [&](int64_t index, int) {
     const Gemm g = first.At(index / chunks);
-    const int64_t begin = index % chunks * chunk, columns = std::min(g.n, begin + chunk) - begin;
-    kernels.gemv(g.b + begin * g.b_column, g.b_column, g.a, g.a_row, g.c + begin, g.c_row, g.m, columns, g.k);
-    FinishBlock(g, kernels, 0, begin, g.m, columns);
+    const int64_t begin = index % chunks * columns, count = std::min(g.n, begin + columns) - begin;
+    kernel(g.b + begin * g.b_column, g.b_k == 1 ? g.b_column : g.b_k, g.a, g.a_row, g.c + begin, g.c_row, g.m,
+           count, g.k);
+    FinishBlock(g, context.kernels.gemm, 0, begin, g.m, count);
   });
 }
 
@@ -69,8 +84,7 @@ Gemm Gemm::At(int64_t index) const {
 void RunGemm(const Gemm& gemm, Context& context) {
   const int64_t count = gemm.BatchSize();
   if (count == 0 || gemm.m == 0 || gemm.n == 0) return;
-  const GemmKernels& kernels = context.kernels.gemm;
-  if (UsesGemv(gemm, kernels)) return RunGemv(gemm, context);
+  if (const GemvKernel gemv = ChooseGemv(gemm, context.kernels.gemm)) return RunGemv(gemv, gemm, context);
   const GemmPlan plan = PlanGemm(gemm, context.kernels, count, context.threads());
   const int64_t panel_floats = PanelFloats(gemm.m, gemm.n, gemm.k),
                 row_floats = RowFloats(gemm.m, gemm.n, gemm.k);

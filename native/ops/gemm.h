@@ -46,7 +46,7 @@ struct Gemm {
 size_t GemmWorkspace(int64_t m, int64_t n, int64_t k, int threads);
 
 // The result of an element depends only on k and the instruction set, not on the number of threads; that of a
-// row not on m either, except that a few rows by a transposed B are summed as matrix-vector products.
+// row not on m either, except that a few rows by a B that is not packed are matrix-vector products.
 // bf16: both operands to nearest even, products exact, sums in f32; where the CPU multiplies pairs of
 // bfloat16, denormals are 0. Packed bf16: where the CPU multiplies pairs of bfloat16, A is rounded to them as
 // well (to nearest even), and denormals are 0; elsewhere the result is that of the same numbers in f32.

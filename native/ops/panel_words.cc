@@ -221,10 +221,16 @@ void PackFileBlocks(PanelFormat format, const uint8_t* rows, int64_t count, int6
 // Units of kBytes (a number, or two of bf16), which panels have as files do, side by side for all columns.
 template <int kBytes>
 void PackUnits(const uint8_t* rows, int64_t count, int64_t units, int64_t row_bytes, uint32_t* panel) {
-  uint8_t* to = Bytes(panel);
-  for (int64_t i = 0; i < units; ++i, to += kPanelColumns * kBytes) {
-    for (int64_t j = 0; j < count; ++j)
-      std::memcpy(to + j * kBytes, rows + j * row_bytes + i * kBytes, kBytes);
+  // A line of each row at a time: rows that are multiples of 4 KiB apart share places of the cache.
+  constexpr int64_t kLine = 64 / kBytes;
+  for (int64_t first = 0; first < units; first += kLine) {
+    const int64_t line = std::min(kLine, units - first);
+    uint8_t* to = Bytes(panel) + first * kPanelColumns * kBytes;
+    for (int64_t j = 0; j < count; ++j) {
+      const uint8_t* from = rows + j * row_bytes + first * kBytes;
+      for (int64_t i = 0; i < line; ++i)
+        std::memcpy(to + (i * kPanelColumns + j) * kBytes, from + i * kBytes, kBytes);
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "runtime/check.h"
+#include "runtime/huge_pages.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #define HEEDFUL_MAPS_FILES 1
@@ -32,12 +33,20 @@ void* AllocateSmall(size_t bytes) {
 void FreeSmall(void* p) { ::operator delete (p, std::align_val_t{kAlignment}); }
 
 #if defined(__linux__)
-constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kPage = 64 << 10;  // a multiple of every page size in use
 
 size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kShare = false;  // what reaches beyond a buffer is found only where nothing lies
+#else
+constexpr bool kShare = true;
+#endif
+
+bool Shares(size_t bytes) { return kShare && bytes >= kLeastShared && bytes <= kMostShared; }
+
 void* Allocate(size_t bytes) {
+  if (Shares(bytes)) return AllocateShared(bytes);
   if (bytes < kHugePage) return AllocateSmall(bytes);
   // Maps one huge page too much and gives back what lies outside the aligned part.
   const size_t size = RoundUp(bytes, kPage);
@@ -53,10 +62,13 @@ void* Allocate(size_t bytes) {
 }
 
 void Free(void* p, size_t bytes) {
-  if (bytes < kHugePage)
+  if (Shares(bytes)) {
+    FreeShared(p, bytes);
+  } else if (bytes < kHugePage) {
     FreeSmall(p);
-  else
+  } else {
     munmap(p, RoundUp(bytes, kPage));
+  }
 }
 #else
 void* Allocate(size_t bytes) { return AllocateSmall(bytes); }

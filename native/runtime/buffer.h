@@ -7,8 +7,8 @@
 
 namespace heedful {
 
-// 64-byte aligned, zero-filled. From 2 MiB on Linux in huge pages where the system gives them: a matrix of 64
-// MiB then needs 32 entries of the TLB instead of 16384.
+// 64-byte aligned, zero-filled. On Linux in huge pages where the system gives them, up to 16 MiB shared with
+// other buffers (huge_pages.h): a matrix of 64 MiB then needs 32 entries of the TLB instead of 16384.
 class AlignedBuffer {
  public:
   // Throws Error that names the size when there is not enough memory.

@@ -6,8 +6,9 @@ import { openCheckpoint } from '../../lib/checkpoint/open-checkpoint.ts'
 import { writeSafetensors, readSafetensors } from '../../lib/checkpoint/safetensors.ts'
 import { ArgumentError, ExecutionError } from '../../lib/errors.ts'
 import { compile } from '../../lib/graph/compile.ts'
-import { AutoModelForMaskedLM } from '../../lib/models/auto.ts'
+import { AutoModel, AutoModelForMaskedLM } from '../../lib/models/auto.ts'
 import type { DecoderModel } from '../../lib/models/decoder-model.ts'
+import type { EncoderForTask } from '../../lib/models/encoder-for-task.ts'
 import { loadDecoder, saveDecoder } from '../../lib/models/pretrained.ts'
 import { loadDTypes, type LoadDType } from '../../lib/models/weight-formats.ts'
 import type { GatedFeedForward } from '../../lib/nn/feed-forward.ts'
@@ -119,7 +120,8 @@ describe('numbers', () => {
 
   it.each(['gpt2', 'llama-gqa'])('%s gives nearly the same logits', async (name) => {
     using exact = await loadDecoder(referenceFolder(name))
-    using tokens = tensor([[1, 5, 9, 42, 77, 3]], { dtype: 'i32' })
+    const rows = [1, 2, 60, 10, 33, 7].map((first) => [first, 5, (first * 9) % 96, 42, 77, 3])
+    using tokens = tensor(rows, { dtype: 'i32' })
     const logits = (model: DecoderModel): Float32Array => {
       using program = compile((inputs: { tokens: Tensor }) => model.forward(inputs))
       using result = program.runSync({ tokens })
@@ -178,11 +180,35 @@ describe('a model for inference', () => {
         (inputs: { tokens: Tensor; targets: Tensor }) => model.loss(inputs),
         model.parameters(),
       )({ tokens, targets })
-    const told = /kept as QuantizedMatrix int8 .* \{ dtype: 'f32' \} to train or save/
+    const told = /kept as QuantizedMatrix int8 .* \{ dtype: 'f32', trainable: true \} to train or save/
     expect(training).toThrow(ExecutionError)
     expect(training).toThrow(told)
     await expect(saveDecoder(model, join(scratch, 'never'))).rejects.toThrow(told)
     expect(() => model.tokenEmbedding.weight.data()).toThrow(told)
+  })
+
+  it.each<[string, LoadDType]>([
+    ['safetensors', 'f32'],
+    ['safetensors', 'auto'],
+    ['bf16', 'f32'],
+  ])('has what stays f32 packed, too: %s as %s', async (file, dtype) => {
+    using model = await loadDecoder(pathOf(file), { dtype, trainable: false })
+    using trainable = await loadDecoder(pathOf(file), { dtype })
+    expect(formats(model)).toEqual({ embedding: 'f32', query: 'f32', down: 'f32', norm: 'f32' })
+    expect(model.layers[0]!.attention.query!.weight.packed).toBeInstanceOf(QuantizedMatrix)
+    expect(model.tokenEmbedding.weight.packed).toBeInstanceOf(QuantizedMatrix)
+    expect(trainable.layers[0]!.attention.query!.weight.packed).toBeUndefined()
+    expect(await meanNll(model)).toBeCloseTo(await meanNll(trainable), 5)
+  })
+
+  it('keeps tables that are no factor of a product as the file has them', async () => {
+    using encoder = (await AutoModel.fromPretrained(referenceFolder('bert-cls'), { dtype: 'int8' })) as EncoderForTask
+    using masked = (await AutoModelForMaskedLM.fromPretrained(referenceFolder('bert-mlm'), {
+      dtype: 'int8',
+    })) as EncoderForTask
+    expect(formatOf(encoder.body.tokenEmbedding.weight)).toBe('f32')
+    expect(formatOf(encoder.body.positionEmbedding!.weight)).toBe('f32')
+    expect(formatOf(masked.body.tokenEmbedding.weight)).toBe('bf16')
   })
 
   it('gives its memory back', async () => {

@@ -167,6 +167,11 @@ export const matmulFamilies: readonly Family[] = [
   ]),
   product('cold weights', { cold: true }, sixteen),
   product('decode, weights (out, in)', { transposed: 'b', cold: true }, decode),
+  product('decode, weights (in, out)', { cold: true }, [
+    ...decode.slice(0, 1),
+    example('GPT-2 MLP down', 1, 768, 3072),
+    example('Llama-1B MLP gate', 1, 8192, 2048),
+  ]),
   product('backward dX = dY·Wᵀ', { transposed: 'b' }, gradientsOfInputs),
   product('backward dW = Xᵀ·dY', { transposed: 'a' }, gradientsOfWeights),
   product('training', { precision: 'bf16' }, [

@@ -30,6 +30,7 @@ constexpr GemmKernels kGemmKernels = {
     .kc = kGemmDepth,
     .in_place_rows = kGemmInPlaceRows,
     .gemv_rows = kGemvRows,
+    .gemv_row_major_rows = kGemvRowMajorRows,
     .tile = GemmTileKernel,
     .panels = {kWordsPanel<F32Words>, kWordsPanel<Bf16Words>, kWordsPanel<F16Words>,
                kIntegerPanel<Int8Blocks, Shorts>, kIntegerPanel<Q8Blocks, Shorts>,
@@ -39,5 +40,6 @@ constexpr GemmKernels kGemmKernels = {
     .pack_rows = PackRowsKernel,
     .pack_columns = PackColumnsKernel,
     .gemv = GemvKernel,
+    .gemv_row_major = GemvRowMajorKernel,
     .transpose = TransposeKernel,
 };

@@ -4,7 +4,7 @@ import type { Shape } from '../../../lib/tensor/shape.ts'
 import type { Tensor } from '../../../lib/tensor/tensor.ts'
 import { define, normal, text, type Case } from '../case.ts'
 
-/** Tiles are 14 × 32, 6 × 16 and smaller; up to 8 or 16 rows are matrix-vector products. */
+/** Tiles are 14 × 32, 6 × 16 and smaller; up to 4, 8 or 16 rows are matrix-vector products. */
 const edges = [0, 1, 2, 3, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129]
 
 /** Rounding is that of k terms one after another: it grows with √k beyond what the operands' rounding costs. */
@@ -54,6 +54,8 @@ const largeCases = [
   ...forms.flatMap(([a, b]) => [product(150, 40, 130, a, b), product(15, 769, 35, a, b), product(4, 1537, 20, a, b)]),
   product(1, 1537, 60, 'plain', 'transposed'),
   product(8, 300, 77, 'plain', 'transposed'),
+  ...[1, 2, 3, 4].map((m) => product(m, 39, 1100, 'plain', 'plain')),
+  product(3, 39, 150, 'window', 'window'),
   product(29, 1537, 34, 'plain', 'plain'),
   product(40, 30, 50, 'window', 'window'),
   product(5, 30, 50, 'window', 'window'),
