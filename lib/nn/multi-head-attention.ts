@@ -4,7 +4,6 @@ import { checkSoftcap, windowExtents } from '../ops/attention.ts'
 import {
   add,
   attention,
-  attentionWithProbabilities,
   cachedAttention,
   cacheWrite,
   reshape,
@@ -22,6 +21,7 @@ import type { LayerCache } from './key-value-cache.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
 import { RMSNorm } from './norms.ts'
+import { attend } from './attend.ts'
 import { alibiSlopes, counting, rotaryFrequencies, type RotaryConfig } from './positions.ts'
 
 export type { RotaryConfig } from './positions.ts'
@@ -375,19 +375,6 @@ export class MultiHeadAttention extends Module {
   #intoHeads(x: Tensor): Tensor {
     return transpose(this.#headsOf(x, this.#headDim), [0, 2, 1, 3])
   }
-}
-
-function attend(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  options: AttentionOptions,
-  onAttention: AttendOptions['onAttention'],
-): Tensor {
-  if (!onAttention) return attention(q, k, v, options)
-  const { output, probabilities } = attentionWithProbabilities(q, k, v, options)
-  onAttention(probabilities)
-  return output
 }
 
 function checkSequence(name: string, sequence: Tensor, rank: number): void {
