@@ -124,7 +124,9 @@ const gemmaNorms = [
 const gemmaNames = { ...llamaNames, ...outputNorms, 'model.layers.#.pre_feedforward_layernorm': 'blk.#.ffn_norm' }
 const offsetOf = (names: Readonly<Record<string, string>>): string[] =>
   Object.entries(names).flatMap(([theirs, ours]) =>
-    theirs === 'model.norm' || /_norm$/.test(theirs) || gemmaNorms.some((name) => theirs.endsWith(name)) ? [ours] : [],
+    theirs === 'model.norm' || theirs.endsWith('_norm') || gemmaNorms.some((name) => theirs.endsWith(name))
+      ? [ours]
+      : [],
   )
 const gemma3Names = { ...gemmaNames, ...queryKeyNorms }
 
