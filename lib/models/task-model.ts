@@ -1,6 +1,14 @@
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/tensor.ts'
-import { nameOf, weightEntries, writeConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
+import {
+  nameOf,
+  weightEntries,
+  withoutPrefix,
+  writeConfig,
+  type Family,
+  type HeadName,
+  type WeightEntry,
+} from './families/index.ts'
 import { RaggedPrograms } from './ragged-programs.ts'
 import { saveFolder, type SaveOptions } from './save-folder.ts'
 
@@ -33,11 +41,18 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
 
   /** The tensors of its checkpoint. */
   entries(): WeightEntry[] {
-    const { weights, heads } = this.#family
+    const head = this.#family.heads?.[this.#task]
+    const ofBody = weightEntries(this.#family, this.body)
     return [
-      ...weightEntries(this.#family, this.body, weights),
-      ...(this.head ? weightEntries(this.#family, this.head, heads![this.#task]!.weights) : []),
+      ...(head?.prefix === undefined ? ofBody : ofBody.map((entry) => this.#renamed(entry, head.prefix!))),
+      ...(this.head ? weightEntries(this.#family, this.head, head!.weights) : []),
     ]
+  }
+
+  #renamed(entry: WeightEntry, prefix: string): WeightEntry {
+    const of = (name: string): string => prefix + withoutPrefix(this.#family, name)
+    const { name, part } = entry
+    return { ...entry, name: of(name), ...(part && { part: { ...part, of: of(part.of) } }) }
   }
 
   /** All parameters, by the names that the checkpoint has. */
@@ -71,9 +86,10 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
     name: string,
     build: (inputs: I) => O,
     rowInputs: readonly string[],
+    options: { exact?: boolean } = {},
   ): RaggedPrograms<I, O> {
     let programs = this.#programs.get(name) as RaggedPrograms<I, O> | undefined
-    if (!programs) this.#programs.set(name, (programs = new RaggedPrograms(build, rowInputs)) as never)
+    if (!programs) this.#programs.set(name, (programs = new RaggedPrograms(build, rowInputs, options)) as never)
     return programs
   }
 

@@ -1,6 +1,5 @@
 import { checkInteger, checkOptions } from '../errors.ts'
-import { AutoModelForQuestionAnswering } from '../models/auto.ts'
-import type { EncoderForTask } from '../models/encoder-for-task.ts'
+import { AutoModelForQuestionAnswering, type TextModel } from '../models/auto.ts'
 import type { Encoding } from '../text/encoding.ts'
 import { encodeRows, mapRows, rowOf } from './rows.ts'
 import { softmax } from './scores.ts'
@@ -52,7 +51,7 @@ const defaults = {
 const known = { ...defaults, topK: 'any', signal: 'signal' } as const
 
 /** The passage of a text that answers a question about it (Rajpurkar et al. 2016; Devlin et al. 2019, §4.2). */
-export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
+export const questionAnswering: Task<TextModel, AnswerQuestion> = {
   open: (model, options) => AutoModelForQuestionAnswering.fromPretrained(model, options),
   defaults,
   make: ({ model, tokenizer }, given) => {

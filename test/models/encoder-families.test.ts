@@ -35,6 +35,7 @@ interface Case {
   }
   /** Of the rows that are no padding. */
   states: Summary[]
+  attentions: Summary[]
   last_hidden_state?: number[][][]
   logits?: unknown
   loss?: number
@@ -82,14 +83,27 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
   })
 
   /** Rows of tokens that are no padding. */
-  const seen = (rows: number[][][]): number[] =>
-    rows.flatMap((row, i) => row.filter((_, j) => inputs.attention_mask[i]![j] === 1)).flat()
+  const seen = (rows: number[][][], first = 0): number[] =>
+    rows.flatMap((row, i) => row.filter((_, j) => inputs.attention_mask[first + i]![j] === 1)).flat()
 
   it('gives the hidden states and the logits', async () => {
-    using outputs = await model.run(given, { outputHiddenStates: true })
+    using outputs = await model.run(given, { outputHiddenStates: true, outputAttentions: true })
     expect(outputs.hiddenStates!.length).toBe(expected.states.length)
     outputs.hiddenStates!.forEach((state, i) =>
       expectSummary(seen(state.toArray() as number[][][]), expected.states[i]!, tolerance, `state ${i}`),
+    )
+    expect(outputs.attentions!.length).toBe(expected.attentions.length)
+    outputs.attentions!.forEach((weights, layer) =>
+      expectSummary(
+        (weights.toArray() as number[][][][]).flatMap((heads, i) =>
+          heads
+            .map((rows) => seen([rows.map((row) => row.filter((_, j) => inputs.attention_mask[i]![j] === 1))], i))
+            .flat(),
+        ),
+        expected.attentions[layer]!,
+        tolerance,
+        `attention ${layer}`,
+      ),
     )
     if (expected.last_hidden_state)
       expect(

@@ -24,7 +24,7 @@ import { roberta, xlmRoberta } from './roberta.ts'
 import { t5 } from './t5.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
-export type { Family, HeadKind, HeadName } from './family.ts'
+export { withoutPrefix, type Family, type HeadKind, type HeadName } from './family.ts'
 export { nameOf, weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
 
 const encoders: readonly Family[] = [
