@@ -11,14 +11,14 @@
 //   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
 //   TopBits<b>(v): sign, exponent and the first b bits of the mantissa as an integer; Lookup(table, i):
 //   table[i mod kTableSize] for such integers, kTableSize 8 or 16; Broadcast(p): all lanes *p, in a register
-//   of its own for several uses; Splat LoadSplat(p): the same for the left operand of Fma and dot products, in
-//   whatever form multiplies fastest; Pin(v): v, in a register, computed before what follows where a compiler
-//   is known to put it off; Prefetch(p): p's cache line is to be read soon; TransposeBlock(src, src_ld, dst,
-//   dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the
-//   lower or upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest
-//   even (NaN stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
-//   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
-//   fixed tree.
+//   of its own for several uses; Splat LoadSplat(p): the same for the left operand of Fma and dot products,
+//   in whatever form multiplies fastest; Pin(v): v, in a register, computed before what follows where a
+//   compiler is known to put it off; Prefetch(p): p's cache line is to be read soon; TransposeBlock(src,
+//   src_ld, dst, dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the
+//   bfloat16 in the lower or upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory;
+//   RoundBf16: to nearest even (NaN stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper
+//   halves to memory; LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i <
+//   kLanes, by a fixed tree.
 //
 //   Lanes as 32-bit integers, in the same Vec:
 //   LoadF16(p): kLanes numbers in f16 from memory; EvenBytes OddBytes (of each lane, as two 16-bit integers),
