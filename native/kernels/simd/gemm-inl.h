@@ -110,11 +110,7 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = Words::At(tile.b, tile.column);
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
-  const bool asks = tile.next && tile.next->total > 0;
-  // Else memory that is there: an address without any would be looked up again and again.
-  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
-  const int64_t step = asks ? tile.next->step : 0;
-  int64_t left = asks ? tile.next->left : tile.k + 1;
+  Ahead ahead(tile, tile.k, b);
   for (int64_t k = tile.k; k > 0; --k) {
     Unroll<Words::kParts>([&](auto part) {
       Vec bk[kVectors];
@@ -128,18 +124,9 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
     b += b_row;
     // Clang would put off the products behind the branch, their operands waiting, and spill.
     Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-    Prefetch(wanted);
-    wanted += step;
-    if (--left == 0) {
-      wanted += tile.next->jump;
-      left = tile.next->run;
-    }
+    ahead.Step();
   }
-  if (asks) {
-    tile.next->at = wanted;
-    tile.next->left = left;
-    tile.next->total -= tile.k;
-  }
+  ahead.Finish();
 
   StoreTile<kRows, kVectors>(tile, acc);
 }

@@ -60,10 +60,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
   const auto at = [&](auto i) { return a[i / 3] + i % 3 * a_row; };
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
-  const bool asks = tile.next && tile.next->total > 0;
-  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
-  const int64_t step = asks ? tile.next->step : 0;
-  int64_t left = asks ? tile.next->left : tile.k * words + 1;
+  Ahead ahead(tile, (kWhole ? 1 : tile.k) * words, b);
 
   Vec sum[kRows][kVectors];
   if constexpr (!kWhole)
@@ -91,7 +88,9 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
             Unroll<kVectors>([&](auto j) { acc[0][j] = Terms::MultiplyAdd(aik, Pin(of(j)), acc[0][j]); });
           } else {
             Vec bk[kVectors];
-            Unroll<kVectors>([&](auto j) { bk[j] = of(j); });
+            // Not the other part too, for which there are no registers.
+            constexpr bool kPin = kWhole && Terms::kParts > 1;
+            Unroll<kVectors>([&](auto j) { bk[j] = kPin ? Pin(of(j)) : of(j); });
             Unroll<kRows>([&](auto i) {
               const Vec aik = Broadcast(at(i) + kTerm);
               Unroll<kVectors>([&](auto j) { acc[i][j] = Terms::MultiplyAdd(aik, bk[j], acc[i][j]); });
@@ -100,12 +99,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         });
       });
       Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-      Prefetch(wanted);
-      wanted += step;
-      if (--left == 0) {
-        wanted += tile.next->jump;
-        left = tile.next->run;
-      }
+      ahead.Step();
     };
     if constexpr (kWhole) {
       for (int64_t word = words; word > 0; --word) {
@@ -141,11 +135,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
     }
   }
   if constexpr (!kWhole) StoreTile<kRows, kVectors>(tile, sum);
-  if (asks) {
-    tile.next->at = wanted;
-    tile.next->left = left;
-    tile.next->total -= (kWhole ? 1 : tile.k) * words;
-  }
+  ahead.Finish();
 }
 
 // x[0 … n − 1] to the integers of a block, `terms` ≥ n of them, and what follows them.
@@ -199,11 +189,12 @@ struct IntegerKernel {
   static constexpr int kMaxRows = Terms::kParts == 1 ? (Blocks::kWords ? kGemmRows * 3 / 7 : kGemmRows)
                                   : Blocks::kWords   ? kGemmRows / 3
                                                      : kGemmRows * 5 / 7;
-  // All columns of a panel at once: too many registers for unpacked halves of bytes.
-  static constexpr int kPanelRows = !kNarrowTiles          ? kMaxRows
-                                    : Blocks::kNibbles > 1 ? 0
-                                    : Blocks::kWords       ? 1
-                                                           : kGemmPanelRows;
+  // All columns of a panel at once. Halves of bytes that are widened need too many registers.
+  static constexpr bool kCrowded = Blocks::kNibbles > 1 && Terms::kParts > 1;
+  static constexpr int kPanelRows = !kNarrowTiles    ? kMaxRows
+                                    : kCrowded       ? 0
+                                    : Blocks::kWords ? 1
+                                                     : kGemmPanelRows;
   static constexpr int kBlockFloats = kBlockTerms / kTermsOfWord * Terms::kParts + 2;
   template <int kRows, int kVectors>
   static constexpr auto kRun = &IntegerMicroKernel<Blocks, Terms, kRows, kVectors>;
