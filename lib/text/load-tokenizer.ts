@@ -1,6 +1,7 @@
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileError } from '../errors.ts'
-import { checkPath } from '../files/file-error.ts'
+import { checkPath, fileError } from '../files/file-error.ts'
 import { decodeUtf8, exists, isObject, parseJsonObject, readJson, readText, withFile } from '../files/read-file.ts'
 import { CharTokenizer } from './char-tokenizer.ts'
 import { marianFiles, marianTokenizer } from './marian-tokenizer.ts'
@@ -24,6 +25,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
         return open(contents, await readConfig(folder), `${operation}: ${join(folder, files[0]!)}`)
       }
   const path = join(folder, tokenizerFile)
+  if (!(await exists(path))) throw await noTokenizer(folder)
   const where = `${operation}: ${path}`
   const tokenizer = await readJson(path, operation)
   const type = isObject(tokenizer['model']) ? tokenizer['model']['type'] : undefined
@@ -32,6 +34,18 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 }
 
 const operation = 'loadTokenizer'
+
+/** What to say of a folder without any. */
+async function noTokenizer(folder: string): Promise<FileError> {
+  const kinds = [tokenizerFile, ...olderKinds.map(({ files }) => files.join(' with '))]
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw fileError(operation, folder, cause)
+  })
+  const seen = names.length ? names.sort().slice(0, 8).join(', ') + (names.length > 8 ? ', …' : '') : 'nothing'
+  return new FileError(
+    `${operation}: ${folder}: has no tokenizer; expected ${kinds.join(', or ')}, found ${seen}; AutoModel… opens a model without one`,
+  )
+}
 
 /** What tokenizers were kept in before there was tokenizer.json, the kinds with more files first. */
 const olderKinds: readonly {

@@ -35,6 +35,7 @@ def golden(name, tokenizer, files, config, takes_pairs=True):
         "config": config,
         "ids": ids,
         "pair": tokenizer("one two", "three")["input_ids"] if takes_pairs else None,
+        "targets": None if takes_pairs else [tokenizer(text_target=text)["input_ids"] for text in clean],
         "decoded": [tokenizer.decode(i, skip_special_tokens=True, clean_up_tokenization_spaces=False) for i in ids],
     }
 
