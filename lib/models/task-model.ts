@@ -16,8 +16,11 @@ import { saveFolder, type SaveOptions } from './save-folder.ts'
 /** What an assembled model is to the tasks that stand on it. */
 export type Body = Module & { readonly config: object }
 
-/** Keys of config.json that say nothing about the model, but about its tokens. */
-const tokenKeys = ['bos', 'eos', 'pad', 'cls', 'sep', 'decoder_start'].map((name) => `${name}_token_id`)
+/** Keys of config.json that say nothing about the model, but about its tokens and its labels. */
+const keptKeys = [
+  ...['bos', 'eos', 'pad', 'cls', 'sep', 'decoder_start'].map((name) => `${name}_token_id`),
+  'problem_type',
+]
 
 /** A model with what stands on it for a task, as a checkpoint has it: the base of those of every kind of model. */
 export abstract class TaskModel<B extends Body = Body, H extends Module = Module> extends Module {
@@ -27,7 +30,7 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
   readonly labels: readonly string[]
   readonly #family: Family
   readonly #task: HeadName
-  #tokens: Readonly<Record<string, unknown>> = {}
+  #kept: Readonly<Record<string, unknown>> = {}
   readonly #programs = new Map<string, RaggedPrograms<never, unknown>>()
 
   constructor(family: Family, task: HeadName, body: B, head?: H, labels: readonly string[] = []) {
@@ -70,16 +73,21 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
   /** Writes config.json and model.safetensors, as Hugging Face's transformers reads them. */
   async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
     const json = this.configJson()
-    const told = Object.entries(this.#tokens).filter(([key]) => !Object.hasOwn(json, key))
+    const told = Object.entries(this.#kept).filter(([key]) => !Object.hasOwn(json, key))
     // What is no object is refused there.
     const isGiven = options.config !== undefined && !isObject(options.config)
     const config = isGiven ? options.config : { ...Object.fromEntries(told), ...options.config }
     await saveFolder('savePretrained', folder, this.entries(), json, { ...options, ...(config && { config }) })
   }
 
-  /** @internal Keeps what a config.json says of tokens, which the model itself does not know. */
-  keepTokens(json: Readonly<Record<string, unknown>>): this {
-    this.#tokens = Object.fromEntries(tokenKeys.flatMap((key) => (key in json ? [[key, json[key]]] : [])))
+  /** What its labels are, as config.json says: one of several, several at once, or a number; undefined: it does not say. */
+  get problemType(): unknown {
+    return this.#kept['problem_type'] ?? undefined
+  }
+
+  /** @internal Keeps what a config.json says of tokens and labels, which the model itself does not know. */
+  keepConfig(json: Readonly<Record<string, unknown>>): this {
+    this.#kept = Object.fromEntries(keptKeys.flatMap((key) => (key in json ? [[key, json[key]]] : [])))
     return this
   }
 
