@@ -8,11 +8,12 @@ import { marianFiles, marianTokenizer } from './marian-tokenizer.ts'
 import { configFile, PretrainedTokenizer } from './pretrained-tokenizer.ts'
 import { tokenizerFromSentencePiece } from './sentencepiece.ts'
 import { tokenizerFile, type Tokenizer } from './tokenizer.ts'
+import { filesOfXlmRoberta, xlmRobertaFile } from './xlm-roberta-tokenizer.ts'
 import { filesOfBytePairs, filesOfWordPiece } from './vocabulary-files.ts'
 
 /**
  * The tokenizer of a model folder, whatever its kind: `tokenizer.json`, or else SentencePiece's `tokenizer.model` or
- * `spiece.model`, Marian's `source.spm` with `vocab.json`, `vocab.json` with `merges.txt`, or `vocab.txt`; and beside it
+ * `spiece.model`, XLM-R's `sentencepiece.bpe.model`, Marian's `source.spm` with `vocab.json`, `vocab.json` with `merges.txt`, or `vocab.txt`; and beside it
  * `tokenizer_config.json`, `special_tokens_map.json` and `chat_template.jinja` where they are. Throws FileError, which says what is damaged or not supported.
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
@@ -57,7 +58,10 @@ const olderKinds: readonly {
     open: ([source, target, ids], config, where) =>
       marianTokenizer({ 'source.spm': source!, 'target.spm': target!, 'vocab.json': ids! }, config, where),
   },
-  // (Not XLM-R's sentencepiece.bpe.model: its ids are others than those in the file.)
+  {
+    files: [xlmRobertaFile],
+    open: ([bytes], config, where) => new PretrainedTokenizer(filesOfXlmRoberta(bytes!, config, where), where),
+  },
   ...['tokenizer.model', 'spiece.model'].map((name) => ({
     files: [name],
     open: ([bytes]: readonly Buffer[], config: Record<string, unknown>, where: string) =>

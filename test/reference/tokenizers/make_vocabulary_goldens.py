@@ -16,7 +16,7 @@ import tempfile
 
 import sentencepiece
 from tokenizers import ByteLevelBPETokenizer, BertWordPieceTokenizer
-from transformers import BertTokenizer, GPT2Tokenizer, MarianTokenizer, MPNetTokenizer, RobertaTokenizer
+from transformers import AutoTokenizer, BertTokenizer, GPT2Tokenizer, MarianTokenizer, MPNetTokenizer, RobertaTokenizer
 
 from hard_texts import as_unicode, hard_texts
 
@@ -57,6 +57,15 @@ files = {"source.spm": source, "target.spm": target, "vocab.json": json.dumps({p
 for name, content in files.items():
     (folder / name).write_bytes(content)
 golden("marian", MarianTokenizer(*[str(folder / name) for name in files]), files, {"tokenizer_class": "MarianTokenizer"}, False)
+
+xlmr = folder / "xlmr"
+xlmr.mkdir()
+files = {"sentencepiece.bpe.model": source}
+(xlmr / "sentencepiece.bpe.model").write_bytes(source)
+config = {"tokenizer_class": "XLMRobertaTokenizer"}
+(xlmr / "tokenizer_config.json").write_text(json.dumps(config))
+(xlmr / "config.json").write_text(json.dumps({"model_type": "xlm-roberta"}))
+golden("xlm-roberta", AutoTokenizer.from_pretrained(xlmr), files, config)
 
 trained = BertWordPieceTokenizer()
 trained.train_from_iterator(lines, vocab_size=400, min_frequency=1, limit_alphabet=200, show_progress=False)
