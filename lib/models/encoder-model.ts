@@ -9,7 +9,14 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { resolveEncoderConfig, type EncoderConfig, type ResolvedEncoderConfig } from './encoder-config.ts'
 import type { Assembly } from './families/family.ts'
 import { bucketsBetween, relativeBuckets } from './relative-positions.ts'
-import { makeNorm, TransformerLayer, type LayerOptions, type Norm, type Watching } from './transformer-layer.ts'
+import {
+  makeNorm,
+  sharedFrequencies,
+  TransformerLayer,
+  type LayerOptions,
+  type Norm,
+  type Watching,
+} from './transformer-layer.ts'
 
 export type { EncoderConfig, ResolvedEncoderConfig } from './encoder-config.ts'
 
@@ -114,8 +121,9 @@ export class EncoderModel extends Module {
     if (this.embeddingProjection) x = this.embeddingProjection.forward(x)
     const states = [x]
     const attending = { dropout, offsets, positions, windowBias, bias: this.#scoreBias(inputs.buckets) }
+    const frequencies = sharedFrequencies(this.layers)
     this.layers.forEach((layer, index) => {
-      x = layer.forward(x, { ...attending, onAttention: onAttention?.(index) })
+      x = layer.forward(x, { ...attending, frequencies: frequencies[index], onAttention: onAttention?.(index) })
       states.push(x)
     })
     if (this.norm) states[states.length - 1] = this.norm.forward(x)
