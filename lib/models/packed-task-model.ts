@@ -174,6 +174,10 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     checkOptions(operation, options, { signal: 'signal' })
     if (this.isBare) throw new ArgumentError(`${operation}: a bare model has no loss; open it with a task`)
     const { objective } = this
+    if (this.problemType === 'multi_label_classification')
+      throw new ArgumentError(
+        `${operation}: problem_type multi_label_classification is not supported; supported: one label for each sequence, or a number`,
+      )
     const given = splitLabels(operation, inputs, objective.labels)
     const batch = this.pack(operation, given.inputs)
     if (batch.batch > 1 && this.seesHoles(batch))

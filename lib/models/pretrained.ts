@@ -84,7 +84,7 @@ export async function loadForTask(
       if (isSeq2Seq && (name === 'encoder' || head?.encoderOnly)) {
         const body = new EncoderDecoderModel(config as EncoderDecoderConfig, { random: 'zeros', decoder: false })
         const top = head && new Head(head.kind, body, labels.length)
-        const model = new EncoderOfSeq2Seq(family, name, body, top, labels)
+        const model = new EncoderOfSeq2Seq(family, name, body, top, labels).keepConfig(json)
         const own = new Set(weightEntries(family, body).map(({ path }) => path.split('.')[0]))
         const others = Object.entries(weightNames(family, config)).filter(([, path]) => !own.has(path.split('.')[0]))
         return { model, entries: model.entries(), ignored: others.map(([inFile]) => inFile.replace(/\.\d+\./g, '.#.')) }
@@ -93,13 +93,13 @@ export async function loadForTask(
         if (!head) return makeSeq2Seq(family, config, json, 'none', EncoderDecoderForTask)
         const body = new EncoderDecoderModel(config as EncoderDecoderConfig, { random: 'zeros', logits: false })
         const top = new Head(head.kind, body, labels.length)
-        const model = new EncoderDecoderWithHead(family, name, body, top, labels, json)
+        const model = new EncoderDecoderWithHead(family, name, body, top, labels, json).keepConfig(json)
         return { model, entries: model.entries(), ignored: ofLogits }
       }
       if (family.assembly === decoder) {
         const body = new DecoderModel(config as DecoderConfig, { random: 'zeros', head: isLanguageModel })
         const top = head && new Head(head.kind, body, labels.length)
-        const model = new as(family, name, body, top, labels, json)
+        const model = new as(family, name, body, top, labels, json).keepConfig(json)
         const names = Object.entries(weightNames(family, config))
         const projection = names.filter(([, path]) => path.startsWith('head.')).map(([name]) => name)
         return { model, entries: model.entries(), ignored: isLanguageModel ? [] : projection }
@@ -107,7 +107,8 @@ export async function loadForTask(
       if (family.assembly !== encoder)
         throw new ArgumentError(`${where}: ${family.modelType} is neither an encoder nor a decoder`)
       const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
-      const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
+      const top = head && new Head(head.kind, body, labels.length)
+      const model = new EncoderForTask(family, name, body, top, labels).keepConfig(json)
       return { model, entries: model.entries() }
     },
   )

@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions } from '../errors.ts'
+import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
 import { AutoModelForQuestionAnswering, type TextModel } from '../models/auto.ts'
 import type { Encoding } from '../text/encoding.ts'
 import { encodeRows, mapRows, rowOf } from './rows.ts'
@@ -73,6 +73,12 @@ export const questionAnswering: Task<TextModel, AnswerQuestion> = {
     return (async (input: unknown, options?: QuestionAnsweringOptions) => {
       const { topK, maxTokens, maxLength, stride, handleImpossibleAnswer, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a { question, context }', isQuestion, input)
+      inputs.forEach(({ question, context }, i) => {
+        if (question.trim() === '' || context.trim() === '')
+          throw new ArgumentError(
+            `${task}: ${question.trim() === '' ? 'question' : 'context'} ${i} is empty; there is nothing to ${question.trim() === '' ? 'answer' : 'read'}`,
+          )
+      })
       const rows = await encodeRows(
         { model, tokenizer },
         inputs.map(({ question }) => question),

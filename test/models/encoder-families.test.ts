@@ -129,6 +129,12 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
     using loaded = await auto.fromPretrained(copy)
     expect(loaded.body.config).toEqual(model.body.config)
     expect(loaded.labels).toEqual(model.labels)
+    const [given, kept] = [config, JSON.parse(await readFile(join(copy, 'config.json'), 'utf8'))] as Record<
+      string,
+      unknown
+    >[]
+    for (const key of ['bos_token_id', 'eos_token_id', 'pad_token_id', 'cls_token_id', 'sep_token_id'])
+      if (given![key] !== undefined) expect(kept![key], key).toBe(given![key])
     const parameters = loaded.parameters()
     for (const [name, parameter] of model.parameters())
       expect(bits(parameters.get(name)!), name).toEqual(bits(parameter))

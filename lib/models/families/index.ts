@@ -74,7 +74,7 @@ export function familyOfFile(
     ofType.find(({ variant }) => !variant)
   if (!family)
     throw new ArgumentError(
-      `${where}: model_type ${describe(modelType)} is not supported; supported: ${families.map((known) => known.modelType).join(', ')}`,
+      `${where}: model_type ${describe(modelType)} is not supported; supported: ${[...new Set(families.map((known) => known.modelType))].join(', ')}`,
     )
   if (architectures === undefined || architectures === null) return { family, head: undefined }
   if (!Array.isArray(architectures))
