@@ -19,20 +19,20 @@ HEEDFUL_INLINE V Affine(const V& v, const float* weight, const float* bias, int6
   return bias ? v + lanes.Read(bias + i) : v;
 }
 
-// Σ d and Σ d², as many sums as a pack has vectors.
-struct Moments {
+// Σ a and Σ a·b, as many sums of each as a pack has vectors.
+struct TwoSums {
   Pack<kPackVectors> sum = Each<Pack<kPackVectors>, kPackVectors>([](int) { return Zero(); });
-  Pack<kPackVectors> squares = sum;
+  Pack<kPackVectors> products = sum;
 
-  HEEDFUL_INLINE void Add(const Pack<kPackVectors>& d, Packed) {
-    sum = sum + d;
-    squares = Fma(d, d, squares);
+  HEEDFUL_INLINE void Add(const Pack<kPackVectors>& a, const Pack<kPackVectors>& b, Packed) {
+    sum = sum + a;
+    products = Fma(a, b, products);
   }
   template <class Lanes>
-  HEEDFUL_INLINE void Add(Vec d, Lanes lanes) {
-    d = lanes.Keep(d, Zero());
-    sum.v[0] = sum.v[0] + d;
-    squares.v[0] = Fma(d, d, squares.v[0]);
+  HEEDFUL_INLINE void Add(Vec a, Vec b, Lanes lanes) {
+    a = lanes.Keep(a, Zero());
+    sum.v[0] = sum.v[0] + a;
+    products.v[0] = Fma(a, lanes.Keep(b, Zero()), products.v[0]);
   }
   static HEEDFUL_INLINE double Total(const Pack<kPackVectors>& x) {
     Vec total = x.v[0];
@@ -74,14 +74,15 @@ HEEDFUL_INLINE void NormPasses(const NormRow* first, const NormRow* second, cons
     scale = Set1(*second->rstd);
   }
   const Vec c = Set1(near_mean);
-  Moments moments;
+  TwoSums sums;
   ForPacks(
       n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
         if constexpr (kFirst) {
           auto s = lanes.Read(x + i);
           if (residual) s = s + lanes.Read(residual + i);
           if (sum) lanes.Write(sum + i, s);
-          moments.Add(s - c, lanes);
+          const auto d = s - c;
+          sums.Add(d, d, lanes);
         }
         if constexpr (kSecond) {
           const auto v = (lanes.Read(s2 + i) - mean) * scale;
@@ -90,8 +91,8 @@ HEEDFUL_INLINE void NormPasses(const NormRow* first, const NormRow* second, cons
       });
   if constexpr (kFirst) {
     const double share = 1.0 / (n > 0 ? static_cast<double>(n) : 1.0);
-    const double offset = center ? Moments::Total(moments.sum) * share : 0.0;
-    double variance = Moments::Total(moments.squares) * share - offset * offset;
+    const double offset = center ? TwoSums::Total(sums.sum) * share : 0.0;
+    double variance = TwoSums::Total(sums.products) * share - offset * offset;
     *first->mean = static_cast<float>(near_mean + offset);
     if (offset * offset > variance) {
       const float* const from = sum ? sum : x;
@@ -175,24 +176,33 @@ void NormGradient(const float* dy, const float* x, const float* weight, float me
                   const float* gradient_residual, float* dx, float* d_weight, float* d_bias, int64_t n,
                   bool center) {
   const Vec m = Set1(mean), r = Set1(rstd);
-  const auto gradient = [=](int64_t i, auto lanes) __attribute__((always_inline)) {
-    const auto g = lanes.Read(dy + i);
-    return weight ? g * lanes.Read(weight + i) : g;
-  };
-  const double count = static_cast<double>(n);
-  float mean_g = 0;
-  if (center) mean_g = static_cast<float>(Sum(n, gradient) / count);
-  const double dot = Sum(
-      n, [=](int64_t i, auto lanes)
-             __attribute__((always_inline)) { return gradient(i, lanes) * ((lanes.Read(x + i) - m) * r); });
-  const Vec g_mean = Set1(mean_g), gx_mean = Set1(static_cast<float>(dot / count));
-  ForLanes(n, [=](int64_t i, auto lanes) {
-    const Vec d = lanes.Read(dy + i), normal = (lanes.Read(x + i) - m) * r;
-    const Vec g = weight ? d * lanes.Read(weight + i) : d;
-    Vec v = r * Fnma(normal, gx_mean, g - g_mean);
-    if (gradient_residual) v = v + lanes.Read(gradient_residual + i);
-    lanes.Write(dx + i, v);
-    if (d_weight) lanes.Write(d_weight + i, Fma(d, normal, lanes.Read(d_weight + i)));
-    if (d_bias) lanes.Write(d_bias + i, lanes.Read(d_bias + i) + d);
-  });
+  // Sums of a block in single precision, those of the blocks in double.
+  constexpr int64_t kBlock = 4096;
+  double sum = 0, dot = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    TwoSums sums;
+    ForPacks(
+        n - begin < kBlock ? n - begin : kBlock, [&](int64_t k, auto lanes) __attribute__((always_inline)) {
+          const int64_t i = begin + k;
+          auto g = lanes.Read(dy + i);
+          if (weight) g = g * lanes.Read(weight + i);
+          sums.Add(g, (lanes.Read(x + i) - m) * r, lanes);
+        });
+    sum += TwoSums::Total(sums.sum);
+    dot += TwoSums::Total(sums.products);
+  }
+  const double share = 1.0 / (n > 0 ? static_cast<double>(n) : 1.0);
+  const Vec g_mean = Set1(center ? static_cast<float>(sum * share) : 0.0f),
+            gx_mean = Set1(static_cast<float>(dot * share));
+  ForPacks(
+      n, [=](int64_t i, auto lanes) __attribute__((always_inline)) {
+        const auto d = lanes.Read(dy + i), normal = (lanes.Read(x + i) - m) * r;
+        auto g = d;
+        if (weight) g = g * lanes.Read(weight + i);
+        auto v = r * Fnma(normal, gx_mean, g - g_mean);
+        if (gradient_residual) v = v + lanes.Read(gradient_residual + i);
+        lanes.Write(dx + i, v);
+        if (d_weight) lanes.Write(d_weight + i, Fma(d, normal, lanes.Read(d_weight + i)));
+        if (d_bias) lanes.Write(d_bias + i, lanes.Read(d_bias + i) + d);
+      });
 }

@@ -106,7 +106,7 @@ struct NormalTail {
     });
   }
 
-  // Φ(−a), within 2 ulp.
+  // Φ(−a), within 1.9 ulp with 16 pieces, 2.1 with 8.
   HEEDFUL_INLINE V Value() const { return ScaleB(Fma(m, w, m), n); }
   // e^(−a²/2); times m it is Φ(−a), with a rounding more.
   HEEDFUL_INLINE V Exponential() const { return ScaleB(Set1(1.0f) + w, n); }
