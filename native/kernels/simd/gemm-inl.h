@@ -18,10 +18,19 @@ constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
 static_assert(kPanelColumns % kGemmColumns == 0, "tiles read panels in whole parts");
 
+// One row reads panels faster than the hardware asks for them ahead: f16 82 → 94 %, q4_0 85 → 95 % of the
+// memory (1, 2 KiB ahead: 84, 89 and 87, 92 %). It asks by itself, and GemmTile::next stays.
+constexpr int kAheadBytes = 4096, kLineBytes = 64;
+template <int kLines>
+inline __attribute__((always_inline)) void PrefetchAhead(const float* b) {
+  Unroll<kLines>(
+      [&](auto line) { Prefetch(reinterpret_cast<const char*>(b) + kAheadBytes + line * kLineBytes); });
+}
+
 // How a row of B is multiplied, vector j of its columns from At(b, column): kParts floats of a row of A, one
-// after another, each with a part of the word.
+// after another, each with a part of the word. kAheadLines: lines of a step that one row asks for ahead.
 struct F32Words {
-  static constexpr int kParts = 1, kRows = kGemmRows;
+  static constexpr int kParts = 1, kRows = kGemmRows, kAheadLines = 0;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
@@ -29,7 +38,7 @@ struct F32Words {
 // Two bfloat16, widened: the products are those of f32.
 struct Bf16Words {
   // A row less where widening would need the last registers.
-  static constexpr int kParts = 2, kRows = kGemmVectors > 2 ? kGemmRows - 1 : kGemmRows;
+  static constexpr int kParts = 2, kRows = kGemmVectors > 2 ? kGemmRows - 1 : kGemmRows, kAheadLines = 2;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return LowBf16(Load(b + j * Vec::kLanes)); }
   static Vec Part(Index<1>, const float* b, int j) { return HighBf16(Load(b + j * Vec::kLanes)); }
@@ -37,7 +46,7 @@ struct Bf16Words {
 };
 // Numbers in f16, half a word each, widened.
 struct F16Words {
-  static constexpr int kParts = 1, kRows = kGemmRows;
+  static constexpr int kParts = 1, kRows = kGemmRows, kAheadLines = 1;
   static const float* At(const float* b, int column) { return b + column / 2; }
   static Vec Part(Index<0>, const float* b, int j) { return LoadF16(b + j * (Vec::kLanes / 2)); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
@@ -110,7 +119,8 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = Words::At(tile.b, tile.column);
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
-  const bool asks = tile.next && tile.next->total > 0;
+  constexpr bool kAhead = kRows == 1 && Words::kAheadLines > 0;
+  const bool asks = !kAhead && tile.next && tile.next->total > 0;
   // Else memory that is there: an address without any would be looked up again and again.
   const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
   const int64_t step = asks ? tile.next->step : 0;
@@ -124,15 +134,18 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
         Unroll<kVectors>([&](auto j) { acc[i][j] = Words::MultiplyAdd(aik, bk[j], acc[i][j]); });
       });
     });
+    if constexpr (kAhead) PrefetchAhead<Words::kAheadLines>(b);
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
     // Clang would put off the products behind the branch, their operands waiting, and spill.
     Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-    Prefetch(wanted);
-    wanted += step;
-    if (--left == 0) {
-      wanted += tile.next->jump;
-      left = tile.next->run;
+    if constexpr (!kAhead) {
+      Prefetch(wanted);
+      wanted += step;
+      if (--left == 0) {
+        wanted += tile.next->jump;
+        left = tile.next->run;
+      }
     }
   }
   if (asks) {
@@ -185,12 +198,12 @@ constexpr int kGemmPanelRows = kGemmColumns == kPanelColumns ? kGemmRows : kSpar
 
 constexpr bool kNarrowTiles = kGemmColumns < kPanelColumns;
 
-// The same, and tiles of kPanelRows rows with up to all columns of a panel; 0: several narrow tiles in their
-// place.
+// The same, and tiles of up to kPanelRows rows with all columns of a panel; of more rows: several narrow
+// tiles.
 template <class Kernel, int kPanelRows>
 void PanelTileKernel(const GemmTile& tile) {
   if constexpr (kNarrowTiles) {
-    if (kPanelRows == 0 && tile.columns > kGemmColumns) {
+    if (tile.rows > kPanelRows && tile.columns > kGemmColumns) {
       GemmTile part = tile;
       for (int left = tile.columns; left > 0; left -= kGemmColumns) {
         part.columns = left < kGemmColumns ? left : kGemmColumns;
@@ -200,12 +213,10 @@ void PanelTileKernel(const GemmTile& tile) {
       }
       return;
     }
-    if constexpr (kPanelRows > 0)
-      if (tile.columns > kGemmColumns) {
-        static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes>
-            kTiles;
-        return kTiles(tile);
-      }
+    if (tile.columns > kGemmColumns) {
+      static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes> kTiles;
+      return kTiles(tile);
+    }
   }
   NarrowTileKernel<Kernel>(tile);
 }

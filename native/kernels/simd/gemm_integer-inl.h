@@ -40,6 +40,21 @@ struct Shorts {
   }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Pin(DotShorts(a, b, sum)); }
   static void StoreTerms(float* row, Vec x) { StoreShorts(row, x); }
+  static Vec Begin(Vec first) { return first; }
+  static Vec End(Vec sum, Vec) { return sum; }
+};
+
+// Nibbles are multiplied as bytes and summed in pairs, in 16 bits for a block: 16 · 15 · 127 fits.
+struct NibblePairs {
+  static constexpr int kParts = 1, kByteOffset = 0;
+  template <int>
+  static Vec Part(Index<0>, Vec word) {
+    return word;
+  }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Pin(DotNibbles(a, b, sum)); }
+  static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
+  static Vec Begin(Vec) { return Zero(); }
+  static Vec End(Vec sum, Vec first) { return AddPairs(sum, first); }
 };
 
 template <int kNibbles>
@@ -60,7 +75,8 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
   const auto at = [&](auto i) { return a[i / 3] + i % 3 * a_row; };
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
-  const bool asks = tile.next && tile.next->total > 0;
+  constexpr bool kAhead = kRows == 1 && !kWhole;
+  const bool asks = !kAhead && tile.next && tile.next->total > 0;
   const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
   const int64_t step = asks ? tile.next->step : 0;
   int64_t left = asks ? tile.next->left : tile.k * words + 1;
@@ -70,12 +86,13 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
     Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { sum[i][j] = Zero(); }); });
   for (int64_t block = kWhole ? 1 : tile.k; block > 0; --block) {
     const float* scales = b + tile.column / 2;  // f16
+    if constexpr (kAhead) PrefetchAhead<(kScaleWords + Blocks::kWords * kPanelColumns) / kLineFloats>(b);
     b += kScaleWords + tile.column;
     // The first terms of the sums lie after the integers.
     const int64_t terms = words * (Blocks::kNibbles * Terms::kParts);
     Vec acc[kRows][kVectors];
     Unroll<kRows>([&](auto i) {
-      const Vec first = Broadcast(at(i) + terms);
+      const Vec first = Terms::Begin(Broadcast(at(i) + terms));
       Unroll<kVectors>([&](auto j) { acc[i][j] = first; });
     });
     const auto multiply = [&](auto word) __attribute__((always_inline)) {
@@ -100,11 +117,13 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         });
       });
       Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-      Prefetch(wanted);
-      wanted += step;
-      if (--left == 0) {
-        wanted += tile.next->jump;
-        left = tile.next->run;
+      if constexpr (!kAhead) {
+        Prefetch(wanted);
+        wanted += step;
+        if (--left == 0) {
+          wanted += tile.next->jump;
+          left = tile.next->run;
+        }
       }
     };
     if constexpr (kWhole) {
@@ -133,7 +152,8 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         const Vec row_scale = Pin(Broadcast(at(i) + 1));
         Unroll<kVectors>([&](auto j) {
           if constexpr (kRows == 1) scale[j] = LoadF16(scales + j * (Vec::kLanes / 2));
-          sum[i][j] = Pin(Fma(Pin(IntsToFloats(acc[i][j]) * row_scale), scale[j], sum[i][j]));
+          const Vec total = Terms::End(acc[i][j], Broadcast(at(i)));
+          sum[i][j] = Pin(Fma(Pin(IntsToFloats(total) * row_scale), scale[j], sum[i][j]));
         });
       });
       Unroll<kPointers>([&](auto p) { a[p] += 2; });
@@ -199,11 +219,8 @@ struct IntegerKernel {
   static constexpr int kMaxRows = Terms::kParts == 1 ? (Blocks::kWords ? kGemmRows * 3 / 7 : kGemmRows)
                                   : Blocks::kWords   ? kGemmRows / 3
                                                      : kGemmRows * 5 / 7;
-  // All columns of a panel at once: too many registers for unpacked halves of bytes.
-  static constexpr int kPanelRows = !kNarrowTiles          ? kMaxRows
-                                    : Blocks::kNibbles > 1 ? 0
-                                    : Blocks::kWords       ? 1
-                                                           : kGemmPanelRows;
+  // All columns of a panel at once.
+  static constexpr int kPanelRows = !kNarrowTiles ? kMaxRows : Blocks::kWords ? 1 : kGemmPanelRows;
   static constexpr int kBlockFloats = kBlockTerms / kTermsOfWord * Terms::kParts + 2;
   template <int kRows, int kVectors>
   static constexpr auto kRun = &IntegerMicroKernel<Blocks, Terms, kRows, kVectors>;
@@ -223,8 +240,9 @@ template <class Blocks, class Terms>
 constexpr PanelKernels kIntegerPanel = {
     .mr = IntegerKernel<Blocks, Terms>::kMaxRows,
     .row_floats = Blocks::kWords ? IntegerKernel<Blocks, Terms>::kBlockFloats : Terms::kParts,
-    .panel_rows = IntegerKernel<Blocks, Terms>::kPanelRows > 0 ? IntegerKernel<Blocks, Terms>::kPanelRows
-                                                               : IntegerKernel<Blocks, Terms>::kMaxRows,
+    // Halves of bytes are rather unpacked for several rows.
+    .panel_rows = Blocks::kNibbles > 1 ? IntegerKernel<Blocks, Terms>::kMaxRows
+                                       : IntegerKernel<Blocks, Terms>::kPanelRows,
     .tile = PanelTileKernel<IntegerKernel<Blocks, Terms>, IntegerKernel<Blocks, Terms>::kPanelRows>,
     .convert = IntegerKernel<Blocks, Terms>::ConvertRow,
 };
