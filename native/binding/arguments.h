@@ -1,4 +1,4 @@
-// Reading what JavaScript passes, and turning native errors into JavaScript ones.
+// Reading what JavaScript passes, and giving it lists and native errors.
 #pragma once
 
 #include <napi.h>
@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "runtime/check.h"
 
@@ -47,6 +48,14 @@ inline int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, con
     throw Napi::RangeError::New(info.Env(), std::string(name) + ": expected an integer from " +
                                                 std::to_string(low) + " to " + std::to_string(high));
   return static_cast<int64_t>(value);
+}
+
+// A list of names, frozen.
+inline Napi::Value Strings(Napi::Env env, const std::vector<const char*>& names) {
+  Napi::Array array = Napi::Array::New(env, names.size());
+  for (uint32_t i = 0; i < names.size(); ++i) array.Set(i, names[i]);
+  array.Freeze();
+  return array;
 }
 
 // For getters: unlike methods, Node lets them be called on any object that some addon wrapped.

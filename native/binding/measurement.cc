@@ -41,10 +41,7 @@ class Measurement : public Napi::AsyncWorker {
 }  // namespace
 
 Napi::Value ComputeFormatNames(const Napi::CallbackInfo& info) {
-  const std::vector<const char*> names = ComputeFormats();
-  Napi::Array array = Napi::Array::New(info.Env(), names.size());
-  for (uint32_t i = 0; i < names.size(); ++i) array.Set(i, names[i]);
-  return array;
+  return Strings(info.Env(), ComputeFormats());
 }
 
 void Measure(const Napi::CallbackInfo& info) {

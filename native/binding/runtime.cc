@@ -9,16 +9,6 @@
 #include "runtime/dispatch.h"
 
 namespace heedful {
-namespace {
-
-Napi::Value Strings(Napi::Env env, const std::vector<const char*>& names) {
-  Napi::Array array = Napi::Array::New(env, names.size());
-  for (uint32_t i = 0; i < names.size(); ++i) array.Set(i, names[i]);
-  array.Freeze();
-  return array;
-}
-
-}  // namespace
 
 Napi::Value Operations(Napi::Env env) {
   const std::vector<const OpInfo*>& operations = Operations();

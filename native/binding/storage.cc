@@ -98,14 +98,19 @@ void Storage::Take(Napi::Env env, std::shared_ptr<AlignedBuffer> memory, bool co
   if (counted) TellV8(env, true);
 }
 
+Storage* Storage::Find(Napi::Value value, Environment& environment) {
+  void* object = nullptr;
+  const bool wrapped = value.IsObject() && napi_unwrap(value.Env(), value, &object) == napi_ok;
+  // Only a pointer of ours is safe to look into.
+  return wrapped && environment.storages().count(object) ? static_cast<Storage*>(object) : nullptr;
+}
+
 Napi::Value Storage::Of(const Napi::CallbackInfo& info, std::shared_ptr<AlignedBuffer> memory) {
   // What `this` is, is up to the caller.
   const Napi::Value value = info.This().As<Napi::Function>().New({Napi::Number::New(info.Env(), 0)});
-  void* object = nullptr;
-  const bool wrapped = value.IsObject() && napi_unwrap(info.Env(), value, &object) == napi_ok;
-  if (!wrapped || !Environment::Of(info.Env())->storages().count(object))
-    throw Napi::TypeError::New(info.Env(), "Illegal invocation");
-  static_cast<Storage*>(object)->Take(info.Env(), std::move(memory), false);
+  Storage* storage = Find(value, *Environment::Of(info.Env()));
+  if (!storage) throw Napi::TypeError::New(info.Env(), "Illegal invocation");
+  storage->Take(info.Env(), std::move(memory), false);
   return value;
 }
 
@@ -140,13 +145,10 @@ Bindings BindingsArgument(const Napi::CallbackInfo& info, size_t index, Environm
       Argument<Napi::Array>(info, index, "bindings", &Napi::Value::IsArray, "an array of storages");
   Bindings bindings;
   for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value element = array.Get(i);
-    void* object = nullptr;
-    const bool wrapped = element.IsObject() && napi_unwrap(info.Env(), element, &object) == napi_ok;
-    // Only a pointer of ours is safe to look into.
-    if (!wrapped || !environment.storages().count(object))
+    const Storage* storage = Storage::Find(array.Get(i), environment);
+    if (!storage)
       throw Napi::TypeError::New(info.Env(), "bindings[" + std::to_string(i) + "]: expected a NativeStorage");
-    bindings.push_back(static_cast<Storage*>(object)->memory());
+    bindings.push_back(storage->memory());
     Guard(info.Env(),
           [&] { HEEDFUL_CHECK(bindings[i], "bindings[" + std::to_string(i) + "]: storage is disposed"); });
   }

@@ -19,6 +19,9 @@ class Storage : public Napi::ObjectWrap<Storage> {
  public:
   static Napi::Function Define(Napi::Env env);
 
+  // The one behind a value; nullptr: there is none.
+  static Storage* Find(Napi::Value value, Environment& environment);
+
   explicit Storage(const Napi::CallbackInfo& info);
   void Finalize(Napi::Env env) override;
 

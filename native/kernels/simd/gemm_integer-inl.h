@@ -76,10 +76,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
   constexpr bool kAhead = kRows == 1 && !kWhole;
-  const bool asks = !kAhead && tile.next && tile.next->total > 0;
-  const char* wanted = asks ? tile.next->at : reinterpret_cast<const char*>(b);
-  const int64_t step = asks ? tile.next->step : 0;
-  int64_t left = asks ? tile.next->left : tile.k * words + 1;
+  Ahead ahead(tile, (kWhole ? 1 : tile.k) * words, b);
 
   Vec sum[kRows][kVectors];
   if constexpr (!kWhole)
@@ -108,7 +105,9 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
             Unroll<kVectors>([&](auto j) { acc[0][j] = Terms::MultiplyAdd(aik, Pin(of(j)), acc[0][j]); });
           } else {
             Vec bk[kVectors];
-            Unroll<kVectors>([&](auto j) { bk[j] = of(j); });
+            // Not the other part too, for which there are no registers.
+            constexpr bool kPin = kWhole && Terms::kParts > 1;
+            Unroll<kVectors>([&](auto j) { bk[j] = kPin ? Pin(of(j)) : of(j); });
             Unroll<kRows>([&](auto i) {
               const Vec aik = Broadcast(at(i) + kTerm);
               Unroll<kVectors>([&](auto j) { acc[i][j] = Terms::MultiplyAdd(aik, bk[j], acc[i][j]); });
@@ -117,14 +116,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         });
       });
       Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-      if constexpr (!kAhead) {
-        Prefetch(wanted);
-        wanted += step;
-        if (--left == 0) {
-          wanted += tile.next->jump;
-          left = tile.next->run;
-        }
-      }
+      if constexpr (!kAhead) ahead.Step();
     };
     if constexpr (kWhole) {
       for (int64_t word = words; word > 0; --word) {
@@ -161,11 +153,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
     }
   }
   if constexpr (!kWhole) StoreTile<kRows, kVectors>(tile, sum);
-  if (asks) {
-    tile.next->at = wanted;
-    tile.next->left = left;
-    tile.next->total -= (kWhole ? 1 : tile.k) * words;
-  }
+  if constexpr (!kAhead) ahead.Finish();
 }
 
 // x[0 … n − 1] to the integers of a block, `terms` ≥ n of them, and what follows them.
