@@ -12,7 +12,7 @@ import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { resolveDecoderConfig, type DecoderConfig, type ResolvedDecoderConfig } from './decoder-config.ts'
 import type { Assembly } from './families/family.ts'
 import { attentionFactorOf, dependsOnLength, ropeFrequencies, type RopeScaling } from './rope-scaling.ts'
-import { makeNorm, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
+import { makeNorm, sharedFrequencies, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
 
 export type { DecoderConfig, ResolvedDecoderConfig } from './decoder-config.ts'
 
@@ -144,12 +144,13 @@ export class DecoderModel extends Module {
       x = add(x, this.positionEmbedding.forward(positions ?? this.#counting(tokens.shape.at(-1)!)))
     x = dropWith(x, probability, { dropout })
     const states = [x]
+    const own = sharedFrequencies(this.layers)
     this.layers.forEach((layer, index) => {
       x = layer.forward(x, {
         causal: true,
         positions,
         offsets,
-        frequencies: localRopeTheta && windowLayers[index] ? undefined : frequencies,
+        frequencies: (localRopeTheta && windowLayers[index] ? undefined : frequencies) ?? own[index],
         dropout,
         keyLengths: cached?.keyLengths,
         cache: cached && cached.cache.layer(index, placeOf(cached)),

@@ -9,7 +9,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { resolveEncoderConfig, type EncoderConfig, type ResolvedEncoderConfig } from './encoder-config.ts'
 import type { Assembly } from './families/family.ts'
 import { relativeBuckets } from './relative-positions.ts'
-import { makeNorm, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
+import { makeNorm, sharedFrequencies, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
 
 export type { EncoderConfig, ResolvedEncoderConfig } from './encoder-config.ts'
 
@@ -106,7 +106,10 @@ export class EncoderModel extends Module {
     if (this.embeddingProjection) x = this.embeddingProjection.forward(x)
     const states = [x]
     const attending = { dropout, offsets, positions, bias: this.#scoreBias(inputs.buckets) }
-    for (const layer of this.layers) states.push((x = layer.forward(x, attending)))
+    const frequencies = sharedFrequencies(this.layers)
+    this.layers.forEach((layer, index) => {
+      states.push((x = layer.forward(x, { ...attending, frequencies: frequencies[index] })))
+    })
     if (this.norm) states[states.length - 1] = this.norm.forward(x)
     return states
   }

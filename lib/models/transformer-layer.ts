@@ -48,6 +48,21 @@ export interface LayerOptions extends Initialised {
   mlpJoined?: boolean
 }
 
+/**
+ * Of each layer with rotary positions their frequencies, one tensor for all that have the same: what positions are turned by
+ * is then computed once for all of them.
+ */
+export function sharedFrequencies(layers: readonly TransformerLayer[]): (Tensor | undefined)[] {
+  const known: Tensor[] = []
+  return layers.map(({ attention: { frequencies } }) => {
+    if (!frequencies) return undefined
+    const numbers = frequencies.data()
+    const same = known.find((x) => x.shape[0] === numbers.length && x.data().every((f, i) => f === numbers[i]))
+    if (!same) known.push(frequencies)
+    return same ?? frequencies
+  })
+}
+
 /** What a layer attends to beside its own sequence. */
 export interface CrossOptions {
   memory: Tensor | Remembered

@@ -30,6 +30,8 @@ const attributes = (given: Attributes): number[] => [
   ...numbers('scale', 'causal', 'left', 'right', 'softcap')(given),
   given['precision'] === 'bf16' ? 1 : 0,
 ]
+/** The angles of a rotary embedding that a rewrite takes into the operation: q and k are turned as they are read. */
+const angles = ['queryAngles', 'keyAngles'].map((name) => optional(name, 'contiguous'))
 
 const attentionGradientOp = defineOp({
   name: 'attentionGradient',
@@ -49,7 +51,7 @@ const attentionGradientOp = defineOp({
 
 const attentionOp = defineOp({
   name: 'attention',
-  operands: [rows('q'), rows('k'), rows('v'), ...extras],
+  operands: [rows('q'), rows('k'), rows('v'), ...extras, ...angles],
   outputs: [
     heads('o'),
     { name: 'lse', optional: true, ...lse },
@@ -83,13 +85,20 @@ const attentionOp = defineOp({
       )
     const [gradQ, gradK, gradV, gradBias] = apply(
       attentionGradientOp,
-      [q, k, v, o, lse, gradient, ...more],
+      [q, k, v, o, lse, gradient, ...more.slice(0, extras.length)],
       attributes,
       wanted[biasIndex] ? [0, 1, 2, 3] : [0, 1, 2],
     )
-    return [gradQ, gradK, gradV, undefined, undefined, undefined, wanted[biasIndex] ? gradBias : undefined, undefined]
+    const gradients: (Tensor | undefined)[] = attentionOp.operands.map(() => undefined)
+    gradients.splice(0, 3, gradQ, gradK, gradV)
+    if (wanted[biasIndex]) gradients[biasIndex] = gradBias
+    return gradients
   },
-  lowering: { kind: 'instruction', instruction: 'attention', attributes },
+  lowering: {
+    kind: 'instruction',
+    instruction: 'attention',
+    attributes: (given) => [...attributes(given), given['interleaved'] ? 1 : 0],
+  },
 })
 const biasIndex = attentionOp.operands.findIndex(({ name }) => name === 'bias')
 
@@ -261,6 +270,7 @@ function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, want
       keyOffsets,
       options.bias === undefined ? undefined : biasOf(options.bias),
       alibiSlopes,
+      ...angles.map(() => undefined),
     ],
     { scale, causal, left, right, softcap: softcap ?? 0, precision },
     wanted,

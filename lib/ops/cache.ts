@@ -136,10 +136,12 @@ const writes = (name: string, kind: 'float' | 'index'): ReturnType<typeof define
       { name: 'position', kind: 'index', layout: 'contiguous' },
       { name: 'offsets', kind: 'index', optional: true, layout: 'contiguous' },
       { name: 'slots', kind: 'index', optional: true, layout: 'contiguous' },
+      // Of a rotary embedding that a rewrite takes in.
+      { name: 'angles', kind: 'float', optional: true, layout: 'contiguous' },
       { name: 'cache', kind, layout: kind === 'float' ? 'rows' : 'contiguous' },
     ],
     outputs: [{ name: 'updated', updates: 'cache', layout: kind === 'float' ? 'rows' : 'contiguous' }],
-    infer: ([x, position, offsets, slots, cache], { shape }) => {
+    infer: ([x, position, offsets, slots, , cache], { shape }) => {
       checkRank('cacheWrite', 'x', x!, 4)
       checkSequences('cacheWrite', 'x', x!, shape as Shape, offsets, slots)
       checkShapeOf('cacheWrite', 'position', position!, offsets ? [sequenceCount(x!, offsets)] : [])
@@ -156,7 +158,7 @@ const writes = (name: string, kind: 'float' | 'index'): ReturnType<typeof define
     lowering: {
       kind: 'instruction',
       instruction: 'cacheWrite',
-      attributes: ({ format }) => [cacheFormatIndex(format)],
+      attributes: ({ format, interleaved }) => [cacheFormatIndex(format), interleaved ? 1 : 0],
     },
   })
 
@@ -193,7 +195,7 @@ export function cacheWrite<C extends Tensor | QuantizedCache>(
     if (given !== undefined) checkTensor('cacheWrite', name, given)
   if (shape.length !== 4) checkRank('cacheWrite', 'cache', tensor, 4)
   const op = format === 'f32' ? cacheWriteOp : quantizedCacheWriteOp
-  return changed(cache, apply(op, [x, position, offsets, slots, tensor], { shape, format })[0]!)
+  return changed(cache, apply(op, [x, position, offsets, slots, undefined, tensor], { shape, format })[0]!)
 }
 
 const copies = (name: string, kind: 'float' | 'index'): ReturnType<typeof defineOp> =>

@@ -19,6 +19,8 @@ const attends = (name: string, kind: 'float' | 'index'): ReturnType<typeof defin
       { name: 'slots', kind: 'index', optional: true, layout: 'contiguous' },
       { name: 'bias', kind: 'float', optional: true, layout: 'rows' },
       { name: 'alibiSlopes', kind: 'float', optional: true, layout: 'contiguous' },
+      // Of a rotary embedding that a rewrite takes in.
+      { name: 'queryAngles', kind: 'float', optional: true, layout: 'contiguous' },
     ],
     // In memory (batch, length, heads, headDim): as the projection wants its rows.
     outputs: [{ name: 'o', layout: 'rows', order: [0, 2, 1, 3] }],
@@ -35,12 +37,13 @@ const attends = (name: string, kind: 'float' | 'index'): ReturnType<typeof defin
     lowering: {
       kind: 'instruction',
       instruction: 'cachedAttention',
-      attributes: ({ scale, causal, format, left, softcap }) => [
+      attributes: ({ scale, causal, format, left, softcap, interleaved }) => [
         Number(scale),
         causal ? 1 : 0,
         cacheFormatIndex(format),
         Number(left),
         Number(softcap),
+        interleaved ? 1 : 0,
       ],
     },
   })
@@ -143,7 +146,7 @@ export function cachedAttention(
   if (softcap !== undefined) checkSoftcap('cachedAttention', softcap)
   const [left] = windowExtents('cachedAttention', window, true)
   const op = k.format === 'f32' ? cachedAttentionOp : quantizedCachedAttentionOp
-  return apply(op, [q, k.tensor, v.tensor, keyLengths, offsets, slots, bias, alibiSlopes], {
+  return apply(op, [q, k.tensor, v.tensor, keyLengths, offsets, slots, bias, alibiSlopes, undefined], {
     scale,
     causal,
     format: k.format,

@@ -4,36 +4,50 @@ import { formatShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkRank, checkTensor, defineOp, like, numbers } from './define-op.ts'
 
+/** Cosines and sines of positions [length] or [batch, length]: […, 2n], of each row n of the ones, then n of the others. */
+const rotaryAnglesOp = defineOp({
+  name: 'rotaryEmbedding angles',
+  operands: [
+    { name: 'positions', kind: 'index', layout: 'contiguous' },
+    { name: 'frequencies', kind: 'float', layout: 'contiguous' },
+  ],
+  outputs: [{ name: 'angles', layout: 'contiguous' }],
+  infer: ([positions, frequencies]) => {
+    checkRank('rotaryEmbedding', 'positions', positions!, 1, 2)
+    checkRank('rotaryEmbedding', 'frequencies', frequencies!, 1)
+    return [like(frequencies!, [...positions!.shape, 2 * frequencies!.shape[0]!])]
+  },
+  gradient: () => [undefined, undefined],
+  lowering: { kind: 'instruction', instruction: 'rotaryAngles', attributes: numbers('scale') },
+})
+
 const rotaryOp = defineOp({
   name: 'rotaryEmbedding',
   operands: [
     { name: 'x', kind: 'float', layout: 'rows' },
-    { name: 'positions', kind: 'index', layout: 'contiguous' },
-    { name: 'frequencies', kind: 'float', layout: 'contiguous' },
+    { name: 'angles', kind: 'float', layout: 'contiguous' },
   ],
   outputs: [{ name: 'y', layout: 'rows', inPlace: ['x'], order: [0, 2, 1, 3] }],
-  infer: ([x, positions, frequencies]) => {
+  infer: ([x, angles]) => {
     checkRank('rotaryEmbedding', 'x', x!, 4)
-    checkRank('rotaryEmbedding', 'positions', positions!, 1, 2)
-    checkRank('rotaryEmbedding', 'frequencies', frequencies!, 1)
     const [batch, , length, headDim] = x!.shape as [number, number, number, number]
-    const expected = positions!.shape.length === 1 ? [length] : [batch, length]
-    if (positions!.shape.some((d, i) => d !== expected[i]))
+    const [positions, turned] = [angles!.shape.slice(0, -1), angles!.shape.at(-1)!]
+    const expected = positions.length === 1 ? [length] : [batch, length]
+    if (positions.some((d, i) => d !== expected[i]))
       throw new ShapeError(
-        `rotaryEmbedding: positions should have shape [${length}] or [${batch}, ${length}] for x ${formatShape(x!.shape)}, got ${formatShape(positions!.shape)}`,
+        `rotaryEmbedding: positions should have shape [${length}] or [${batch}, ${length}] for x ${formatShape(x!.shape)}, got ${formatShape(positions)}`,
       )
-    if (2 * frequencies!.shape[0]! > headDim)
+    if (turned > headDim)
       throw new ShapeError(
-        `rotaryEmbedding: ${frequencies!.shape[0]} frequencies turn ${2 * frequencies!.shape[0]!} elements, but heads have ${headDim}`,
+        `rotaryEmbedding: ${turned / 2} frequencies turn ${turned} elements, but heads have ${headDim}`,
       )
     return [like(x!)]
   },
-  gradient: ({ inputs: [, positions, frequencies], gradOutputs, attributes }) => [
-    apply(rotaryOp, [gradOutputs[0], positions, frequencies], { ...attributes, inverse: !attributes['inverse'] })[0],
-    undefined,
+  gradient: ({ inputs: [, angles], gradOutputs, attributes }) => [
+    apply(rotaryOp, [gradOutputs[0], angles], { ...attributes, inverse: !attributes['inverse'] })[0],
     undefined,
   ],
-  lowering: { kind: 'instruction', instruction: 'rotary', attributes: numbers('interleaved', 'inverse', 'scale') },
+  lowering: { kind: 'instruction', instruction: 'rotary', attributes: numbers('interleaved', 'inverse') },
 })
 
 export interface RotaryOptions {
@@ -61,5 +75,6 @@ export function rotaryEmbedding(
   checkOptions('rotaryEmbedding', options, { interleaved: 'boolean', scale: 'any' })
   const { interleaved = false, scale = 1 } = options
   checkNumber('rotaryEmbedding', 'scale', scale)
-  return apply(rotaryOp, [x, positions, frequencies], { interleaved, inverse: false, scale })[0]!
+  const angles = apply(rotaryAnglesOp, [positions, frequencies], { scale })[0]!
+  return apply(rotaryOp, [x, angles], { interleaved, inverse: false })[0]!
 }

@@ -198,12 +198,22 @@ struct AttentionScores {
 };
 constexpr int64_t kUnlimited = int64_t{1} << 40;
 
+// Angles that rows are turned by (rotary embedding): of row r the cosines of `pairs` pairs at data + r·row, then the
+// sines. Pair i is (i, i + pairs), or (2i, 2i + 1) when interleaved; elements beyond the pairs stay.
+struct RowAngles {
+  const float* data;  // nullptr: rows are not turned
+  int64_t row;        // 0: all rows are of one token
+  int pairs;          // at most half of a head
+  bool interleaved;
+};
+
 // One head of one sequence, forward, for a block of queries. Row t of a matrix at pointer + t·row.
 //   o = softmax(s) · v,  lse = ln Σ exp(s),  p = softmax(s)
 struct AttentionForward {
   AttentionScores scores;
   const float *q, *k, *v;
   int64_t q_row, k_row, v_row;
+  RowAngles q_angles;      // of the first query; keys are turned where they are packed
   float* o;
   float* lse;              // lse[i·lse_row] or nullptr
   int64_t o_row, lse_row;
@@ -231,26 +241,33 @@ struct AttentionBackward {
   float* scratch;                           // backward_scratch(queries, keys, head_dim, value_dim) floats
 };
 
-// y = x turned by angles, row by row: pair p of the first `pairs` of row r by cosine[r·angle_row + p] and sine.
-// Elements beyond the pairs are copied. y may be x.
+// y = x turned by angles, row by row. y may be x.
 struct RotaryRows {
   const float* x;
   int64_t x_row;
   float* y;
   int64_t y_row;
   int64_t rows;
-  const float *cosine, *sine;
-  int64_t angle_row;  // 0: all rows are of one token
-  int pairs, head_dim;
-  bool interleaved;
+  RowAngles angles;
+  int head_dim;
+  bool inverse;  // by the negative angles
+};
+
+// Keys and values that several blocks of queries read in common.
+struct AttentionKeys {
+  const float *k, *v;
+  int64_t k_row, v_row;
+  int64_t keys;
+  int head_dim, value_dim;
+  RowAngles angles;  // of the first key
+  float* scratch;    // as in AttentionForward; for keys that are turned
 };
 
 // In one precision of products: operands as they are, or rounded as by Bf16Products; all else, o and lse too, is f32.
 struct AttentionProducts {
   // Floats s that several blocks of queries read in common: s(a) ≤ s(a + b), s(a) + s(b) ≤ s(a + b) + s(1).
   int64_t (*packed_size)(int64_t keys, int head_dim, int value_dim);
-  void (*pack)(const float* k, int64_t k_row, const float* v, int64_t v_row, int64_t keys, int head_dim, int value_dim,
-               float* packed);
+  void (*pack)(const AttentionKeys&, float* packed);
   int64_t (*forward_scratch)(int64_t keys, int head_dim, int value_dim);
   void (*forward)(const AttentionForward&);
   int64_t (*backward_scratch)(int64_t queries, int64_t keys, int head_dim, int value_dim);
@@ -259,8 +276,8 @@ struct AttentionProducts {
 
 struct AttentionKernels {
   AttentionProducts f32, bf16;
-  // cosine[i] = scale · cos(position · frequencies[i]), sine likewise, i < n: in double, rounded.
-  void (*rotary_angles)(double position, const float* frequencies, int64_t n, double scale, float* cosine, float* sine);
+  // angles[i] = scale · cos(position · frequencies[i]), angles[n + i] the sine, i < n: in double, rounded.
+  void (*rotary_angles)(double position, const float* frequencies, int64_t n, double scale, float* angles);
   void (*rotate)(const RotaryRows&);
 };
 
@@ -278,6 +295,7 @@ struct CachedAttention {
   int64_t bias_head, slope_head;       // strides between heads
   const float* q;
   int64_t q_head, q_row;               // floats between heads, and between queries of one
+  RowAngles q_angles;                  // of the queries; keys lie turned in the cache
   const char *k, *v;                   // token 0
   int64_t k_row, k_group;              // bytes between tokens of a group, and between groups
   int64_t v_row, v_group;

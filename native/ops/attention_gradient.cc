@@ -223,6 +223,6 @@ void Reference(const Instruction& in) {
 }  // namespace
 
 const OpInfo kAttentionGradientOp = {
-    "attentionGradient", kGradQ, kOperands - kGradQ, kAttentionAttributes, Check, Workspace, Run, Reference};
+    "attentionGradient", kGradQ, kOperands - kGradQ, kGradientAttributes, Check, Workspace, Run, Reference};
 
 }  // namespace heedful

@@ -6,24 +6,30 @@
 #include "kernels/bf16.h"
 #include "kernels/reference/attention.h"
 #include "ops/attention_shape.h"
+#include "ops/row_angles.h"
 
 namespace heedful {
 
-// Heads of f64 as they are multiplied: where the instruction rounds, a copy in bfloat16.
+// Heads of f64 as they are multiplied: turned by `angles` where there are some, then, where the instruction
+// rounds, in bfloat16.
 class ReferenceHeads {
  public:
-  ReferenceHeads(const Instruction& in, const Operand& x) : view_(ViewHeads<double>(x)) {
-    if (in.attributes[kRounds] != 1) return;
-    copy_.reserve(x.Size());
+  ReferenceHeads(const Instruction& in, const Operand& x, const Operand& angles = {},
+                 bool interleaved = false)
+      : view_(ViewHeads<double>(x)) {
+    const bool rounds = in.attributes[kRounds] == 1;
+    if (!rounds && !angles) return;
+    copy_.resize(x.Size());
     const int64_t* const d = view_.dims;
-    for (int64_t b = 0; b < d[0]; ++b) {
-      for (int64_t h = 0; h < d[1]; ++h) {
-        for (int64_t t = 0; t < d[2]; ++t) {
-          for (int64_t e = 0; e < d[3]; ++e) copy_.push_back(Widen(RoundToBf16(view_(b, h, t, e))));
-        }
-      }
-    }
+    const reference::View4<double> given = view_;
     view_ = {copy_.data(), {d[0], d[1], d[2], d[3]}, {d[1] * d[2] * d[3], d[2] * d[3], d[3], 1}};
+    if (angles) {
+      TurnHeads(angles, interleaved, false, given, view_);
+    } else {
+      reference::CopyHeads(given, view_);
+    }
+    if (!rounds) return;
+    for (double& element : copy_) element = Widen(RoundToBf16(element));
   }
   ReferenceHeads(const ReferenceHeads&) = delete;
   ReferenceHeads& operator=(const ReferenceHeads&) = delete;

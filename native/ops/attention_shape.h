@@ -44,8 +44,9 @@ struct AttentionExtras {
   int64_t Sequences(const AttentionShape& shape) const { return offsets ? offsets.dims[0] - 1 : shape.batch; }
 };
 
-// The attributes of both instructions.
-enum { kScale, kCausal, kLeft, kRight, kSoftcap, kRounds, kAttentionAttributes };
+// The attributes of both instructions, and one more of Attention.
+enum { kScale, kCausal, kLeft, kRight, kSoftcap, kRounds, kInterleaved, kAttentionAttributes };
+constexpr int kGradientAttributes = kInterleaved;
 
 // What the attribute `rounds` says: products of operands rounded to bfloat16.
 inline const AttentionProducts& Products(const Instruction& in, const KernelTable& kernels) {

@@ -1,7 +1,8 @@
 // CacheWrite: cache[slot, h, position + t, :] = x[b, h, t, :], rounded to the format of the cache, for each
 // sequence. CacheCopy: cache[to[i], h, t, :] = cache[from[i], h, t, :], t < lengths[i], as it lies there.
 //
-// x [B, H, T, D], position i32 [], [offsets i32 [N + 1]], [slots i32 [N]] → cache {format}; with offsets
+// x [B, H, T, D], position i32 [], [offsets i32 [N + 1]], [slots i32 [N]], [angles] (row_angles.h: rows are
+// turned by them before they are rounded) → cache {format, interleaved}; with offsets
 // position is [N] (cache_rows.h), and rows of x after the last offset are left out. from, to, lengths i32 [M]
 // → cache {format, D}. The cache (cache_format.h) is updated in place. Layouts: x: last dimension contiguous,
 // other strides arbitrary; so is a cache of f32. Contract, checked when it runs, before anything is written:
@@ -15,19 +16,22 @@
 #include "ops/cache_rows.h"
 #include "ops/chunks.h"
 #include "ops/op_list.h"
+#include "ops/row_angles.h"
 
 namespace heedful {
 namespace {
 
-enum { kX, kPosition, kOffsets, kSlots, kCache };
+enum { kX, kPosition, kOffsets, kSlots, kAngles, kCache };
+enum { kFormat, kInterleaved };
 
 void Check(const Instruction& in) {
   const Operand &x = in[kX], &position = in[kPosition], &offsets = in[kOffsets], &cache = in[kCache];
   CheckHeads("cacheWrite: x", x, x.dtype);
   HEEDFUL_CHECK(cache && cache.rank == 4, "cacheWrite: cache must have 4 dimensions");
+  if (in[kAngles]) CheckAngles("cacheWrite: angles", in[kAngles], x);
   CachedSequences::Check("cacheWrite", x, offsets, in[kSlots], cache);
-  const CacheFormat format =
-      CheckCache("cacheWrite: cache", cache, in.attributes[0], x.dtype, cache.dims[0], x.dims[1], x.dims[3]);
+  const CacheFormat format = CheckCache("cacheWrite: cache", cache, in.attributes[kFormat], x.dtype,
+                                        cache.dims[0], x.dims[1], x.dims[3]);
   if (format == CacheFormat::f32) CheckHeadsOutput("cacheWrite: cache", cache, x.dtype);
   HEEDFUL_CHECK(
       position && position.dtype == DType::kI32 &&
@@ -37,7 +41,7 @@ void Check(const Instruction& in) {
 }
 
 CacheLayout LayoutOf(const Instruction& in) {
-  return {static_cast<CacheFormat>(static_cast<int>(in.attributes[0])), in[kCache], in[kX].dims[3]};
+  return {static_cast<CacheFormat>(static_cast<int>(in.attributes[kFormat])), in[kCache], in[kX].dims[3]};
 }
 
 int64_t PositionOf(const Instruction& in, int64_t s) {
@@ -61,13 +65,19 @@ void CheckPlaces(const Instruction& in, const CacheLayout& layout, const CachedS
   }
 }
 
-// Row t of x, all heads.
-template <class T>
-void WriteRow(const Operand& x, const CacheLayout& layout, const CachedSequence& sequence, int64_t position,
-              int64_t t) {
+// Row t of a sequence of x, all heads; turn(x, row of x, y) makes the turned row y.
+template <class T, class Turn>
+void WriteRow(const Instruction& in, const CacheLayout& layout, const CachedSequence& sequence,
+              int64_t position, int64_t t, Turn&& turn) {
+  const Operand& x = in[kX];
+  T turned[256];
   for (int64_t h = 0; h < x.dims[1]; ++h) {
-    const T* source =
-        x.As<T>() + sequence.batch * x.strides[0] + h * x.strides[1] + (sequence.row + t) * x.strides[2];
+    const int64_t row = sequence.row + t;
+    const T* source = x.As<T>() + sequence.batch * x.strides[0] + h * x.strides[1] + row * x.strides[2];
+    if (in[kAngles]) {
+      turn(source, row, turned);
+      source = turned;
+    }
     StoreCacheRow(layout, layout.Head(sequence.slot, h), position + t, source, x.dims[3]);
   }
 }
@@ -78,7 +88,19 @@ void Run(const Instruction& in, Context& context) {
   const CachedSequences sequences(x, in[kOffsets], in[kSlots], in[kCache]);
   CheckPlaces(in, layout, sequences);
   const auto write = [&](int64_t s, int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) WriteRow<float>(x, layout, sequences[s], PositionOf(in, s), t);
+    const CachedSequence sequence = sequences[s];
+    const auto turn = [&](const float* row, int64_t t, float* y) {
+      context.kernels.attention.rotate(
+          {.x = row,
+           .x_row = 0,
+           .y = y,
+           .y_row = 0,
+           .rows = 1,
+           .angles = AnglesFrom(in[kAngles], sequence.batch, t, in.attributes[kInterleaved] != 0),
+           .head_dim = static_cast<int>(x.dims[3]),
+           .inverse = false});
+    };
+    for (int64_t t = begin; t < end; ++t) WriteRow<float>(in, layout, sequence, PositionOf(in, s), t, turn);
   };
   // Sequences are long, or many of them short: work is cut at one of the two.
   const int64_t count = sequences.Count(), tokens = x.dims[0] * x.dims[2], row = x.dims[1] * x.dims[3];
@@ -96,16 +118,22 @@ void Reference(const Instruction& in) {
   const CacheLayout layout = LayoutOf(in);
   const CachedSequences sequences(in[kX], in[kOffsets], in[kSlots], in[kCache]);
   CheckPlaces(in, layout, sequences);
-  for (int64_t s = 0; s < sequences.Count(); ++s)
+  for (int64_t s = 0; s < sequences.Count(); ++s) {
+    const auto turn = [&](const double* row, int64_t t, double* y) {
+      const Operand& angles = in[kAngles];
+      reference::Turn(row, AnglesAt<double>(angles, sequences[s].batch, t), AnglePairs(angles),
+                      in.attributes[kInterleaved] != 0, false, y, in[kX].dims[3]);
+    };
     for (int64_t t = 0; t < sequences[s].rows; ++t)
-      WriteRow<double>(in[kX], layout, sequences[s], PositionOf(in, s), t);
+      WriteRow<double>(in, layout, sequences[s], PositionOf(in, s), t, turn);
+  }
 }
 
 // ---- copies
 // -----------------------------------------------------------------------------------------------------
 
 enum { kFrom, kTo, kLengths, kCopied };
-enum { kFormat, kDim };
+enum { kCopyFormat, kDim };
 
 void CheckCopy(const Instruction& in) {
   const Operand& cache = in[kCopied];
@@ -113,7 +141,7 @@ void CheckCopy(const Instruction& in) {
   const double dim = in.attributes[kDim];
   HEEDFUL_CHECK(dim >= 1 && dim <= 256 && dim == static_cast<int>(dim),
                 "cacheCopy: headDim must be 1 to 256");
-  const CacheFormat format = CheckCache("cacheCopy: cache", cache, in.attributes[kFormat], cache.dtype,
+  const CacheFormat format = CheckCache("cacheCopy: cache", cache, in.attributes[kCopyFormat], cache.dtype,
                                         cache.dims[0], cache.dims[1], static_cast<int64_t>(dim));
   if (format == CacheFormat::f32) CheckHeadsOutput("cacheCopy: cache", cache, cache.dtype);
   const char* names[] = {"from", "to", "lengths"};
@@ -172,7 +200,7 @@ void RunCopies(const Instruction& in, const CacheLayout& layout, int64_t element
 }
 
 CacheLayout CopyLayout(const Instruction& in) {
-  return {static_cast<CacheFormat>(static_cast<int>(in.attributes[kFormat])), in[kCopied],
+  return {static_cast<CacheFormat>(static_cast<int>(in.attributes[kCopyFormat])), in[kCopied],
           static_cast<int64_t>(in.attributes[kDim])};
 }
 
@@ -185,7 +213,7 @@ void ReferenceCopy(const Instruction& in) {
 
 }  // namespace
 
-const OpInfo kCacheWriteOp = {"cacheWrite", 4, 1, 1, Check, NoWorkspace, Run, Reference};
+const OpInfo kCacheWriteOp = {"cacheWrite", 5, 1, 2, Check, NoWorkspace, Run, Reference};
 const OpInfo kCacheCopyOp = {"cacheCopy", 3, 1, 2, CheckCopy, NoWorkspace, RunCopy, ReferenceCopy};
 
 }  // namespace heedful

@@ -3,12 +3,13 @@
 //   (p − j)
 //
 // q [B, H, T, D], keys and values of Hkv heads and capacity C (cache_format.h), keyLengths i32 [N], [offsets
-// i32 [N + 1]], [slots i32 [N]] (cache_rows.h; N = B without offsets), [bias [H, W]], [slopes [H]] → o [B, H,
-// T, Dv] {scale, causal, format, left, softcap}. H is a multiple of Hkv; query head h reads key-value head h
-// / (H / Hkv). D, Dv ≤ 256. Layouts: q, o: last dimension contiguous, other strides arbitrary; so are caches
-// of f32. bias: rows contiguous. Contract: sequence s has L = keyLengths[s] keys in its slot, at most C and
-// W, checked when it runs; the cache is never read beyond. Query i of its Ts stands at the key p = i + L −
-// Ts. When causal it sees keys p − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go
+// i32 [N + 1]], [slots i32 [N]] (cache_rows.h; N = B without offsets), [bias [H, W]], [slopes [H]], [angles]
+// (row_angles.h: q is turned by them, and nowhere stored so; keys lie turned in the cache) → o [B, H, T, Dv]
+// {scale, causal, format, left, softcap, interleaved}. H is a multiple of Hkv; query head h reads key-value
+// head h / (H / Hkv). D, Dv ≤ 256. Layouts: q, o: last dimension contiguous, other strides arbitrary; so are
+// caches of f32. bias: rows contiguous. Contract: sequence s has L = keyLengths[s] keys in its slot, at most
+// C and W, checked when it runs; the cache is never read beyond. Query i of its Ts stands at the key p = i +
+// L − Ts. When causal it sees keys p − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go
 // with causal. A query without keys, and rows of q behind the last offset, give o = 0. o may not overlap
 // inputs. Few queries stream the cache once for all heads that share it, cut into runs of keys whose size
 // depends on shapes alone; more of them go through Attention, after a cache that is not f32 was made so.
@@ -16,12 +17,7 @@
 // nor on the other sequences. Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in
 // kernels/simd/cached_attention-inl.h.
 
-#include <vector>
-
-#include "kernels/reference/attention.h"
-#include "ops/attention_shape.h"
-#include "ops/cache_rows.h"
-#include "ops/cached_attention_shape.h"
+#include "ops/cached_attention_pieces.h"
 #include "ops/op_list.h"
 #include "runtime/dispatch.h"
 
@@ -29,7 +25,9 @@ namespace heedful {
 namespace {
 
 namespace op = cached_attention;
+using cached_attention::AnglesOf, cached_attention::RowsOf, cached_attention::ScoresOf;
 using cached_attention::kFewRows, cached_attention::Piece, cached_attention::Plan;
+using cached_attention::TakePieces;
 
 void Check(const Instruction& in) {
   const Operand &q = in[op::kQ], &keys = in[op::kKeys], &values = in[op::kValues], &o = in[op::kO];
@@ -50,6 +48,7 @@ void Check(const Instruction& in) {
   HEEDFUL_CHECK(in[op::kLengths], "cachedAttention: keyLengths are missing");
   CheckVector("cachedAttention: keyLengths", in[op::kLengths], sequences, DType::kI32);
   const Operand &bias = in[op::kBias], &slopes = in[op::kSlopes];
+  if (in[op::kAngles]) CheckAngles("cachedAttention: angles", in[op::kAngles], q);
   if (slopes) CheckVector("cachedAttention: slopes", slopes, q.dims[1], q.dtype);
   if (bias) {
     HEEDFUL_CHECK(
@@ -80,15 +79,6 @@ Operand HeadsOf(T* data, int64_t heads, int64_t length, int64_t dim) {
   return x;
 }
 
-// Rows of one sequence of q or o.
-Operand RowsOf(Operand x, int64_t batch, int64_t row, int64_t rows) {
-  if (x.data)
-    x.data = static_cast<std::byte*>(x.data) + SizeOf(x.dtype) * (batch * x.strides[0] + row * x.strides[2]);
-  x.dims[0] = 1;
-  x.dims[2] = rows;
-  return x;
-}
-
 // Attention of the queries of one sequence to these keys and values, of which the first count[0] are there.
 Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand& keys, const Operand& values,
                         int32_t* count) {
@@ -98,6 +88,7 @@ Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand
   const double attributes[] = {in.attributes[op::kScale], in.attributes[op::kCausal],
                                in.attributes[op::kLeft], -1, in.attributes[op::kSoftcap]};
   std::copy_n(attributes, 5, attention.attributes);
+  attention.attributes[kInterleaved] = in.attributes[op::kInterleaved];
   attention.operands.resize(kAttentionOp.inputs + kAttentionOp.outputs);
   attention.operands[0] = RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries);
   attention.operands[1] = keys;
@@ -109,6 +100,7 @@ Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand
   lengths.rank = 1;
   lengths.dims[0] = lengths.strides[0] = 1;
   attention.operands[7] = in[op::kSlopes];
+  attention.operands[8] = AnglesOf<float>(in[op::kAngles], piece);
   attention.operands[kAttentionOp.inputs] = RowsOf(in[op::kO], piece.batch, piece.query, piece.queries);
   return attention;
 }
@@ -143,35 +135,6 @@ size_t Workspace(const Instruction& in, int threads) {
   return sizeof(float) * static_cast<size_t>(plan.PieceFloats()) + bytes;
 }
 
-// The queries of each sequence. Read once: JavaScript may hold the same memory.
-void TakePieces(const Instruction& in, const Plan& plan, Piece* pieces) {
-  const CachedSequences sequences(in[op::kQ], in[op::kOffsets], in[op::kSlots], in[op::kKeys]);
-  sequences.CheckData("cachedAttention");
-  const Operand &lengths = in[op::kLengths], &bias = in[op::kBias];
-  const int64_t longest = bias ? std::min(plan.keys.capacity, bias.dims[1]) : plan.keys.capacity;
-  int64_t next = 0;
-  for (int64_t s = 0; s < plan.sequences; ++s) {
-    const CachedSequence x = sequences[s];
-    const int64_t length = lengths.As<int32_t>()[s * lengths.strides[0]];
-    HEEDFUL_CHECK(length >= 0 && length <= longest, "cachedAttention: keyLengths[" + std::to_string(s) +
-                                                        "] is " + std::to_string(length) +
-                                                        ", expected 0 to " + std::to_string(longest));
-    pieces[s] = {x.batch, x.row, x.rows, x.slot, length, length - x.rows};
-    // Offsets may have changed since they were checked.
-    HEEDFUL_CHECK(x.rows >= 0 && x.row >= 0 && x.row + x.rows <= plan.queries && x.slot >= 0 &&
-                      x.slot < in[op::kKeys].dims[0] && (!in[op::kOffsets] || x.row == next),
-                  "cachedAttention: offsets or slots changed while it ran");
-    next = x.row + x.rows;
-  }
-  if (!in[op::kOffsets]) return;
-  const Operand& o = in[op::kO];
-  for (int64_t t = next; t < plan.queries; ++t)
-    for (int64_t h = 0; h < plan.heads; ++h) {
-      std::byte* row = o.As<std::byte>() + SizeOf(o.dtype) * (h * o.strides[1] + t * o.strides[2]);
-      std::fill_n(row, SizeOf(o.dtype) * plan.value_dim, std::byte{0});
-    }
-}
-
 void RunMany(const Instruction& in, Context& context, const Plan& plan, const Piece& piece, float* memory) {
   int32_t count = static_cast<int32_t>(piece.keys);
   const Instruction attention = AsAttention(in, plan, piece, &count, memory);
@@ -192,26 +155,6 @@ void RunMany(const Instruction& in, Context& context, const Plan& plan, const Pi
   }
   Context rest{context.kernels, context.pool, reinterpret_cast<std::byte*>(memory), context.aborted};
   kAttentionOp.run(attention, rest);
-}
-
-AttentionScores ScoresOf(const Instruction& in, const Piece& piece, int64_t head) {
-  const bool causal = in.attributes[op::kCausal] != 0;
-  const double left = in.attributes[op::kLeft];
-  AttentionScores scores;
-  scores.position = piece.position;
-  scores.position_step = 1;
-  scores.left = left < 0 ? kUnlimited : static_cast<int64_t>(left);
-  scores.right = causal ? 0 : kUnlimited;
-  scores.scale = static_cast<float>(in.attributes[op::kScale]);
-  scores.softcap = static_cast<float>(in.attributes[op::kSoftcap]);
-  const Operand &bias = in[op::kBias], &slopes = in[op::kSlopes];
-  // The last column is that of the query's own key, and each query stands one further.
-  scores.bias =
-      bias ? bias.As<float>() + head * bias.strides[0] + bias.dims[1] - 1 - piece.position : nullptr;
-  scores.bias_row = -1;
-  scores.slopes = slopes ? slopes.As<float>() + head * slopes.strides[0] : nullptr;
-  scores.slope_row = 0;
-  return scores;
 }
 
 // Pieces of at most plan.few queries.
@@ -263,6 +206,8 @@ void RunFew(const Instruction& in, Context& context, const Plan& plan, const Pie
       const int64_t head = g * plan.groups + r / piece.queries;
       a.scores = ScoresOf(in, piece, head);
       a.q = HeadData(q, piece.batch, head) + piece.query * q.strides[2];
+      a.q_angles =
+          AnglesFrom(in[op::kAngles], piece.batch, piece.query, in.attributes[op::kInterleaved] != 0);
       a.rows = std::min(rows - r, kFewRows);
       a.o = parts + part * part_size + r * plan.o_row;
       a.row_max = row_max + part * plan.rows + r;
@@ -311,60 +256,17 @@ void Run(const Instruction& in, Context& context) {
   if (few) RunFew(in, context, plan, pieces, few, memory);
 }
 
-void Reference(const Instruction& in) {
-  const Plan plan(in);
-  std::vector<Piece> pieces(plan.sequences);
-  TakePieces(in, plan, pieces.data());
-  const Operand &bias = in[op::kBias], &o = in[op::kO];
-  for (const Piece& piece : pieces) {
-    // Rows in f64, [g, j, :].
-    const auto unpacked = [&](const CacheLayout& layout, int64_t dim) {
-      std::vector<double> rows(plan.kv_heads * piece.keys * dim);
-      for (int64_t g = 0; g < plan.kv_heads; ++g)
-        for (int64_t j = 0; j < piece.keys; ++j)
-          LoadCacheRow(layout, layout.Head(piece.slot, g), j, rows.data() + (g * piece.keys + j) * dim, dim);
-      return rows;
-    };
-    std::vector<double> keys = unpacked(plan.keys, plan.head_dim),
-                        values = unpacked(plan.values, plan.value_dim);
-    // bias[h, i, j] of this piece.
-    std::vector<double> shifted(bias ? plan.heads * piece.queries * piece.keys : 0);
-    for (size_t x = 0; x < shifted.size(); ++x) {
-      const int64_t j = x % piece.keys, i = x / piece.keys % piece.queries,
-                    h = x / piece.keys / piece.queries;
-      const int64_t column = bias.dims[1] - 1 - (piece.position + i) + j;
-      if (column < bias.dims[1]) shifted[x] = bias.As<double>()[h * bias.strides[0] + column];
-    }
-    const AttentionScores scores = ScoresOf(in, piece, 0);
-    const auto head_view = [](double* data, int64_t heads, int64_t rows, int64_t dim) {
-      return reference::View4<double>{data, {1, heads, rows, dim}, {heads * rows * dim, rows * dim, dim, 1}};
-    };
-    const reference::AttentionProblem<double> problem{
-        ViewHeads<double>(RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries)),
-        head_view(keys.data(), plan.kv_heads, piece.keys, plan.head_dim),
-        head_view(values.data(), plan.kv_heads, piece.keys, plan.value_dim),
-        head_view(bias ? shifted.data() : nullptr, plan.heads, piece.queries, piece.keys),
-        ReferenceView<double>(in[op::kSlopes]),
-        in.attributes[op::kScale],
-        in.attributes[op::kSoftcap]};
-    reference::Attention(problem,
-                         {0, 0, piece.queries, 0, piece.keys, scores.position, scores.left, scores.right},
-                         ViewHeads<double>(RowsOf(o, piece.batch, piece.query, piece.queries)),
-                         reference::View<double>{nullptr, {}, {}}, reference::View4<double>{nullptr, {}, {}});
-  }
-}
-
 }  // namespace
 
 const OpInfo kCachedAttentionOp = {
     .name = "cachedAttention",
-    .inputs = 8,
+    .inputs = op::kO,
     .outputs = 1,
-    .attributes = 5,
+    .attributes = op::kAttributes,
     .check = Check,
     .workspace = Workspace,
     .run = Run,
-    .reference = Reference,
+    .reference = op::Reference,
     // The caches are; the rest is copied here.
     .integers_are_data = true,
 };

@@ -8,8 +8,8 @@
 
 namespace heedful::cached_attention {
 
-enum { kQ, kKeys, kValues, kLengths, kOffsets, kSlots, kBias, kSlopes, kO };
-enum { kScale, kCausal, kFormat, kLeft, kSoftcap };
+enum { kQ, kKeys, kValues, kLengths, kOffsets, kSlots, kBias, kSlopes, kAngles, kO };
+enum { kScale, kCausal, kFormat, kLeft, kSoftcap, kInterleaved, kAttributes };
 
 // Rows (queries of the heads that share keys) of one pass over the cache.
 constexpr int64_t kFewRows = 16;

@@ -34,14 +34,16 @@ namespace heedful {
   X(Embedding)              /* table, ids i32 → y                                                               */ \
   X(EmbeddingGradient)      /* ids i32, dy, [base] → dTable {paddingIndex}                                      */ \
   X(EmbeddingRows)          /* ids i32, dy → rows, slots i32 {paddingIndex}                                      */ \
-  X(Rotary)                 /* x, positions i32, frequencies → y {interleaved, inverse, scale}                  */ \
-  X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes] → o, [lse],        \
-                               [probabilities] {scale, causal, left, right, softcap, rounds}                    */ \
-  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {as Attention} */ \
-  X(CacheWrite)             /* x, position i32, [offsets], [slots] → cache {format}                             */ \
+  X(RotaryAngles)           /* positions i32, frequencies → angles {scale}                                      */ \
+  X(Rotary)                 /* x, angles → y {interleaved, inverse}                                             */ \
+  X(Attention)              /* q, k, v, [keyLengths], [offsets], [keyOffsets], [bias], [slopes], [queryAngles],    \
+                               [keyAngles] → o, [lse], [probabilities] {scale, causal, left, right, softcap,        \
+                               rounds, interleaved}                                                             */ \
+  X(AttentionGradient)      /* q, k, v, o, lse, dO, [keyLengths] … [slopes] → dQ, dK, dV, [dBias] {scale … rounds} */ \
+  X(CacheWrite)             /* x, position i32, [offsets], [slots], [angles] → cache {format, interleaved}      */ \
   X(CacheCopy)              /* from i32, to i32, lengths i32 → cache {format, D}                                */ \
-  X(CachedAttention)        /* q, keys, values, keyLengths i32, [offsets], [slots], [bias], [slopes] → o           \
-                               {scale, causal, format, left, softcap}                                           */ \
+  X(CachedAttention)        /* q, keys, values, keyLengths i32, [offsets], [slots], [bias], [slopes], [angles] → o \
+                               {scale, causal, format, left, softcap, interleaved}                              */ \
   X(Sample)                 /* logits, seed i32, step i32, [temperature], [topK i32], [topP], [minP] → token i32  */ \
   X(MixtureOfExperts)       /* x, probabilities, gateUp, down → y {top, normalize, function}                    */ \
   X(MixtureOfExpertsGradient) /* x, probabilities, gateUp, down, dY → dX, dProbabilities, dGateUp, dDown {as above} */ \

@@ -54,6 +54,6 @@ export const storeRowsOfEmbeddingGradient: Rule = (node, rewriter) => {
   if (!fewer || reads !== rewriter.uses(table) || others.some(({ definition: { name } }) => name !== 'globalNorm'))
     return
   const made = rewriter.make(definition, { ids, gradOutput: rewriter.input(node, 'gradOutput') }, node.attributes)
-  for (const step of steps) rewriter.give(step, 'slots', made.outputs[1]!)
+  for (const step of steps) rewriter.give(step, { slots: made.outputs[1]! })
   rewriter.replace(table, made.outputs[0]!)
 }

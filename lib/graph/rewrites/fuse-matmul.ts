@@ -2,7 +2,7 @@ import { sameShape, type Shape } from '../../tensor/shape.ts'
 import type { Rewriter, Rule } from './rewriter.ts'
 import type { Node, Value } from '../trace.ts'
 
-const becomes = ({ definition: { lowering } }: Node, instruction: string): boolean =>
+export const becomes = ({ definition: { lowering } }: Node, instruction: string): boolean =>
   lowering.kind === 'instruction' && lowering.instruction === instruction
 
 /** The product itself, of operations that become the instruction of the matrix product: nothing is fused into it yet. */

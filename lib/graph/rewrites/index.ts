@@ -2,6 +2,7 @@ import { removeDeadNodes, schedule, type Graph } from '../graph.ts'
 import { dropUnitFactor, fuseEmbeddingGradient, storeRowsOfEmbeddingGradient } from './fuse-gradients.ts'
 import { fuseLinearCrossEntropy } from './fuse-loss.ts'
 import { fuseActivation, fuseActivationGradient, fuseBias, fuseGate } from './fuse-matmul.ts'
+import { fuseRotary, shareAngles } from './fuse-rotary.ts'
 import { fuseResidualNorm, fuseResidualNormGradient } from './fuse-norm.ts'
 import type { Precision } from '../precision.ts'
 import { lowerPrecision } from './lower-precision.ts'
@@ -23,6 +24,8 @@ const rules: readonly Rule[] = [
   fuseActivationGradient,
   fuseResidualNorm,
   fuseResidualNormGradient,
+  shareAngles,
+  fuseRotary,
 ]
 
 /**

@@ -14,8 +14,8 @@ export interface Rewriter {
   dependsOn(value: Value | undefined, node: Node): boolean
   /** A new node of a definition; missing operands are absent. */
   make(definition: OpDefinition, inputs: Readonly<Record<string, Value | undefined>>, attributes: Attributes): Node
-  /** Gives a node that changes something in place, and so can't be made again, an operand that it may have. */
-  give(node: Node, name: string, value: Value): void
+  /** Gives a node that changes something in place, and so can't be made again, other operands and more attributes. */
+  give(node: Node, inputs: Readonly<Record<string, Value>>, attributes?: Attributes): void
   /** From now on readers of `old` read `by`. */
   replace(old: Value, by: Value): void
 }
@@ -30,7 +30,7 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
   for (const node of graph.nodes)
     for (const input of node.inputs) if (input) readers.set(input, (readers.get(input) ?? new Set()).add(node))
   const made: Node[] = []
-  let replaced = false
+  let changed = false
   const resolve = (value: Value | undefined): Value | undefined => value && replacements.resolve(value)
   const rewriter: Rewriter = {
     uses: (value) => uses.get(value) ?? 0,
@@ -54,14 +54,16 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
       for (const input of inputs) if (input) uses.set(input, (uses.get(input) ?? 0) + 1)
       return node
     },
-    give(node, name, value) {
-      const at = node.definition.operands.findIndex((operand) => operand.name === name)
-      Object.assign(node, { inputs: node.inputs.map((input, i) => (i === at ? value : input)) })
-      uses.set(value, (uses.get(value) ?? 0) + 1)
+    give(node, named, attributes = {}) {
+      const { operands } = node.definition
+      const inputs = node.inputs.map((input, i) => named[operands[i]!.name] ?? input)
+      Object.assign(node, { inputs, attributes: { ...node.attributes, ...attributes } })
+      for (const value of Object.values(named)) uses.set(value, (uses.get(value) ?? 0) + 1)
+      changed = true
     },
     replace(old, by) {
       replacements.replace(old, by)
-      replaced = true
+      changed = true
       uses.set(by, (uses.get(by) ?? 0) + (uses.get(old) ?? 0))
     },
   }
@@ -72,7 +74,7 @@ export function applyRule(graph: Graph, rule: Rule): Graph {
     rule(node, rewriter)
     nodes.push(...made.slice(before), node)
   }
-  if (!replaced) return graph
+  if (!changed) return graph
   for (const node of nodes) Object.assign(node, { inputs: node.inputs.map(resolve) })
   return schedule({ nodes, outputs: graph.outputs.map((output) => resolve(output)!) })
 }

@@ -16,4 +16,16 @@ struct View4 {
   }
 };
 
+// y = x, of one shape.
+template <class T>
+void CopyHeads(const View4<T>& x, const View4<T>& y) {
+  for (int64_t b = 0; b < x.dims[0]; ++b) {
+    for (int64_t h = 0; h < x.dims[1]; ++h) {
+      for (int64_t t = 0; t < x.dims[2]; ++t) {
+        for (int64_t d = 0; d < x.dims[3]; ++d) y(b, h, t, d) = x(b, h, t, d);
+      }
+    }
+  }
+}
+
 }  // namespace heedful::reference

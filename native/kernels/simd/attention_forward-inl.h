@@ -74,11 +74,21 @@ inline int64_t PackedSize(int64_t keys, int head_dim, int value_dim) {
   return PanelsSize<Format>(keys, head_dim) + (Format::kRounds ? RightSideSize<Format>(keys, value_dim) : 0);
 }
 template <class Format>
-inline void PackKeys(const float* k, int64_t k_row, const float* v, int64_t v_row, int64_t keys, int head_dim,
-                     int value_dim, float* packed) {
-  PackPanels<Format>(k, k_row, keys, head_dim, packed);
+inline void PackKeys(const AttentionKeys& a, float* packed) {
+  if (a.angles.data) {
+    // A panel's rows are turned while they are near.
+    for (int64_t j = 0; j < a.keys; j += kGemmColumns) {
+      const int64_t rows = AtMost(a.keys - j, kGemmColumns);
+      for (int64_t i = 0; i < rows; ++i) {
+        RotateRow(a.k + (j + i) * a.k_row, a.scratch + i * a.head_dim, a.angles, j + i, a.head_dim);
+      }
+      PackPanels<Format>(a.scratch, a.head_dim, rows, a.head_dim, packed + j * WordCount<Format>(a.head_dim));
+    }
+  } else {
+    PackPanels<Format>(a.k, a.k_row, a.keys, a.head_dim, packed);
+  }
   if constexpr (Format::kRounds)
-    RightSide<Format>(v, v_row, keys, value_dim, packed + PanelsSize<Format>(keys, head_dim));
+    RightSide<Format>(a.v, a.v_row, a.keys, a.value_dim, packed + PanelsSize<Format>(a.keys, a.head_dim));
 }
 
 // The largest of a row's scores that it sees.
@@ -210,6 +220,10 @@ inline void ForwardBlock(const AttentionForward& a, const ForwardScratch<Format>
               factor = signed_factor < 0 ? -signed_factor : signed_factor;
   for (int64_t i = 0; i < rows; ++i) {
     const float* q = a.q + (first + i) * a.q_row;
+    if (a.q_angles.data) {
+      RotateRow(q, s.scores, a.q_angles, first + i, a.head_dim);
+      q = s.scores;
+    }
     if (signed_factor < 0) {
       ScaleRow(q, s.scores, a.head_dim, Set1(-1.0f));
       q = s.scores;

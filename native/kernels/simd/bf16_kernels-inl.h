@@ -9,5 +9,6 @@
 #include "kernels/simd/compute_peak-inl.h"
 #include "kernels/simd/gemm-inl.h"
 #include "kernels/simd/gemm_bf16-inl.h"
+#include "kernels/simd/rotary-inl.h"
 #include "kernels/simd/attention-inl.h"
 #include "kernels/simd/attention_bf16-inl.h"

@@ -316,7 +316,12 @@ void CachedAttentionRun(const CachedAttention& a) {
   for (int64_t r = 0; r < a.rows; ++r) {
     float* q = s.q + r * s.q_row;
     for (int64_t d = 0; d < s.q_row; d += Vec::kLanes) Store(q + d, Zero());
-    ScaleRow(a.q + r / a.queries * a.q_head + r % a.queries * a.q_row, q, a.head_dim, scale);
+    const float* given = a.q + r / a.queries * a.q_head + r % a.queries * a.q_row;
+    if (a.q_angles.data) {
+      RotateRow(given, q, a.q_angles, r % a.queries, a.head_dim);
+      given = q;
+    }
+    ScaleRow(given, q, a.head_dim, scale);
     ZeroRow(a.o + r * a.o_row, a.o_row);
     a.row_max[r] = -kInfinity;
     a.row_sum[r] = 0;

@@ -5,12 +5,12 @@ import type { Tensor } from '../../../lib/tensor/tensor.ts'
 import { define, indices, normal, uniform, values, type Case, type Input } from '../case.ts'
 
 /** A cache as an input: numbers, or the words that they are rounded to. */
-const emptyCache = (shape: Shape, format: ops.CacheFormat): Input => {
+export const emptyCache = (shape: Shape, format: ops.CacheFormat): Input => {
   if (format === 'f32') return normal(shape)
   const words = quantizedCacheWords(shape, format)
   return indices([0], words)
 }
-const asCache = (x: Tensor, shape: Shape, format: ops.CacheFormat): Tensor | QuantizedCache =>
+export const asCache = (x: Tensor, shape: Shape, format: ops.CacheFormat): Tensor | QuantizedCache =>
   format === 'f32' ? x : new QuantizedCache(shape, format, x)
 
 interface Sizes {
@@ -74,7 +74,7 @@ function attends(format: ops.CacheFormat, sizes: Sizes): Case {
 }
 
 /** Values of about 1 are added up, and f64 runs can't change those that are words, to see what that costs. */
-const cancels = (format: ops.CacheFormat): number => (format === 'f32' ? 0 : 0.1)
+export const cancels = (format: ops.CacheFormat): number => (format === 'f32' ? 0 : 0.1)
 
 /** Sequences of several lengths in the slots of a cache: their last `queries[s]` tokens, packed. */
 function packed(

@@ -14,6 +14,7 @@ import { quantize } from './quantize.ts'
 import { reduce } from './reduce.ts'
 import { sample } from './sample.ts'
 import { softmax } from './softmax.ts'
+import { turnedAttention } from './turned-attention.ts'
 import { view } from './view.ts'
 
 /** THE cases, by family. */
@@ -33,5 +34,6 @@ export const families: Readonly<Record<string, readonly Case[]>> = {
   reduce,
   sample,
   softmax,
+  turnedAttention,
   view,
 }
