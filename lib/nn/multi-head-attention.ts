@@ -12,6 +12,7 @@ import {
   type AttentionOptions,
   type RotaryOptions,
 } from '../ops/index.ts'
+import { roundsActivations } from '../ops/quantize.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
@@ -259,6 +260,7 @@ export class MultiHeadAttention extends Module {
       : attention(q, k, v, {
           causal: causal === true ? 'start' : causal,
           ...rules,
+          ...(roundsActivations(this.output.weight) && { precision: 'bf16' as const }),
           ...(keyLengths !== undefined && { keyLengths }),
           ...(offsets && { offsets }),
           ...(memoryOffsets && { keyOffsets: memoryOffsets }),
