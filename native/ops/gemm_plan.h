@@ -11,7 +11,7 @@ inline int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 // Where part `index` of `parts` even ones of [0, n) begins.
 inline int64_t PartBegin(int64_t n, int64_t parts, int64_t index) { return n * index / parts; }
 
-constexpr int64_t kPanelFloats = 64 * 1024;   // packed B of one worker, a quarter of the second-level cache
+constexpr int64_t kPanelFloats = 128 * 1024;  // packed B of one worker, half of the second-level cache
 constexpr int64_t kBlockFloats = 104 * 1024;  // A copied to padded rows; as much again for a transposed C
 constexpr int64_t kRowPadding = 16;           // a cache line: consecutive rows fall into consecutive sets
 static_assert(kRowPadding >= kRowTail);

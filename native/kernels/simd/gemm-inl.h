@@ -18,10 +18,20 @@ constexpr int kLineFloats = 16;  // of a cache line
 constexpr int kGemmColumns = kGemmVectors * Vec::kLanes;
 static_assert(kPanelColumns % kGemmColumns == 0, "tiles read panels in whole parts");
 
+// One row reads panels faster than the hardware asks for them ahead: f16 82 → 94 %, q4_0 85 → 95 % of the
+// memory (1, 2 KiB ahead: 84, 89 and 87, 92 %). It asks by itself, and GemmTile::next stays.
+constexpr int kAheadBytes = 4096;
+template <int kLines>
+inline __attribute__((always_inline)) void PrefetchAhead(const float* b) {
+  Unroll<kLines>([&](auto line) {
+    Prefetch(reinterpret_cast<const char*>(b) + kAheadBytes + line * kLineFloats * int{sizeof(float)});
+  });
+}
+
 // How a row of B is multiplied, vector j of its columns from At(b, column): kParts floats of a row of A, one
-// after another, each with a part of the word.
+// after another, each with a part of the word. kAheadLines: lines of a step that one row asks for ahead.
 struct F32Words {
-  static constexpr int kParts = 1, kRows = kGemmRows;
+  static constexpr int kParts = 1, kRows = kGemmRows, kAheadLines = 0;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
   static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return Fma(a, b, sum); }
@@ -29,7 +39,7 @@ struct F32Words {
 // Two bfloat16, widened: the products are those of f32.
 struct Bf16Words {
   // A row less where widening would need the last registers.
-  static constexpr int kParts = 2, kRows = kGemmVectors > 2 ? kGemmRows - 1 : kGemmRows;
+  static constexpr int kParts = 2, kRows = kGemmVectors > 2 ? kGemmRows - 1 : kGemmRows, kAheadLines = 2;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return LowBf16(Load(b + j * Vec::kLanes)); }
   static Vec Part(Index<1>, const float* b, int j) { return HighBf16(Load(b + j * Vec::kLanes)); }
@@ -37,7 +47,7 @@ struct Bf16Words {
 };
 // Numbers in f16, half a word each, widened.
 struct F16Words {
-  static constexpr int kParts = 1, kRows = kGemmRows;
+  static constexpr int kParts = 1, kRows = kGemmRows, kAheadLines = 1;
   static const float* At(const float* b, int column) { return b + column / 2; }
   static Vec Part(Index<0>, const float* b, int j) { return LoadF16(b + j * (Vec::kLanes / 2)); }
   static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return Fma(a, b, sum); }
@@ -110,6 +120,7 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
   Unroll<kPointers>([&](auto p) { a[p] = Opaque(tile.a + 3 * p * a_row); });
   const float* b = Words::At(tile.b, tile.column);
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
+  constexpr bool kAhead = kRows == 1 && Words::kAheadLines > 0;
   Ahead ahead(tile, tile.k, b);
   for (int64_t k = tile.k; k > 0; --k) {
     Unroll<Words::kParts>([&](auto part) {
@@ -120,13 +131,14 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
         Unroll<kVectors>([&](auto j) { acc[i][j] = Words::MultiplyAdd(aik, bk[j], acc[i][j]); });
       });
     });
+    if constexpr (kAhead) PrefetchAhead<Words::kAheadLines>(b);
     Unroll<kPointers>([&](auto p) { a[p] += a_step; });
     b += b_row;
     // Clang would put off the products behind the branch, their operands waiting, and spill.
     Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-    ahead.Step();
+    if constexpr (!kAhead) ahead.Step();
   }
-  ahead.Finish();
+  if constexpr (!kAhead) ahead.Finish();
 
   StoreTile<kRows, kVectors>(tile, acc);
 }

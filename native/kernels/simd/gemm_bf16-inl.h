@@ -2,7 +2,7 @@
 // meets a word of B. Accuracy: A to nearest even, sums in f32 in the order of k.
 
 struct Bf16Pairs {
-  static constexpr int kParts = 1, kRows = kGemmRows, kProducts = 2;
+  static constexpr int kParts = 1, kRows = kGemmRows, kProducts = 2, kAheadLines = 0;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
   static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return DotBf16(a, b, sum); }

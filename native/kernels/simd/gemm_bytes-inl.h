@@ -13,6 +13,8 @@ struct Bytes {
     return DotBytes(a, b, sum);
   }
   static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
+  static Vec Begin(Vec first) { return first; }
+  static Vec End(Vec sum, Vec) { return sum; }
 };
 
 constexpr KernelExtension BytesExtension(const char* name) {

@@ -41,6 +41,22 @@ struct Shorts {
   static Vec Left(const float* p) { return Broadcast(p); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Pin(DotShorts(a, b, sum)); }
   static void StoreTerms(float* row, Vec x) { StoreShorts(row, x); }
+  static Vec Begin(Vec first) { return first; }
+  static Vec End(Vec sum, Vec) { return sum; }
+};
+
+// Nibbles are multiplied as bytes and summed in pairs, in 16 bits for a block: 16 · 15 · 127 fits.
+struct NibblePairs {
+  static constexpr int kParts = 1, kByteOffset = 0;
+  template <int>
+  static Vec Part(Index<0>, Vec word) {
+    return word;
+  }
+  static Vec Left(const float* p) { return Broadcast(p); }
+  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Pin(DotNibbles(a, b, sum)); }
+  static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
+  static Vec Begin(Vec) { return Zero(); }
+  static Vec End(Vec sum, Vec first) { return AddPairs(sum, first); }
 };
 
 template <int kNibbles>
@@ -61,6 +77,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
   const auto at = [&](auto i) { return a[i / 3] + i % 3 * a_row; };
   const float* b = tile.b;
   if (tile.next) PrefetchTile<kVectors>(tile, kRows);
+  constexpr bool kAhead = kRows == 1 && !kWhole;
   Ahead ahead(tile, (kWhole ? 1 : tile.k) * words, b);
 
   Vec sum[kRows][kVectors];
@@ -68,12 +85,13 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
     Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { sum[i][j] = Zero(); }); });
   for (int64_t block = kWhole ? 1 : tile.k; block > 0; --block) {
     const float* scales = b + tile.column / 2;  // f16
+    if constexpr (kAhead) PrefetchAhead<(kScaleWords + Blocks::kWords * kPanelColumns) / kLineFloats>(b);
     b += kScaleWords + tile.column;
     // The first terms of the sums lie after the integers.
     const int64_t terms = words * (Blocks::kNibbles * Terms::kParts);
     Vec acc[kRows][kVectors];
     Unroll<kRows>([&](auto i) {
-      const Vec first = Broadcast(at(i) + terms);
+      const Vec first = Terms::Begin(Broadcast(at(i) + terms));
       Unroll<kVectors>([&](auto j) { acc[i][j] = first; });
     });
     const auto multiply = [&](auto word) __attribute__((always_inline)) {
@@ -100,7 +118,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         });
       });
       Unroll<kRows>([&](auto i) { Unroll<kVectors>([&](auto j) { acc[i][j] = Pin(acc[i][j]); }); });
-      ahead.Step();
+      if constexpr (!kAhead) ahead.Step();
     };
     if constexpr (kWhole) {
       for (int64_t word = words; word > 0; --word) {
@@ -128,7 +146,8 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
         const Vec row_scale = Pin(Broadcast(at(i) + 1));
         Unroll<kVectors>([&](auto j) {
           if constexpr (kRows == 1) scale[j] = LoadF16(scales + j * (Vec::kLanes / 2));
-          sum[i][j] = Pin(Fma(Pin(IntsToFloats(acc[i][j]) * row_scale), scale[j], sum[i][j]));
+          const Vec total = Terms::End(acc[i][j], Broadcast(at(i)));
+          sum[i][j] = Pin(Fma(Pin(IntsToFloats(total) * row_scale), scale[j], sum[i][j]));
         });
       });
       Unroll<kPointers>([&](auto p) { a[p] += 2; });
@@ -136,7 +155,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
     }
   }
   if constexpr (!kWhole) StoreTile<kRows, kVectors>(tile, sum);
-  ahead.Finish();
+  if constexpr (!kAhead) ahead.Finish();
 }
 
 // x[0 … n − 1] to the integers of a block, `terms` ≥ n of them, and what follows them.
@@ -190,12 +209,8 @@ struct IntegerKernel {
   static constexpr int kMaxRows = Terms::kParts == 1 ? (Blocks::kWords ? kGemmRows * 3 / 7 : kGemmRows)
                                   : Blocks::kWords   ? kGemmRows / 3
                                                      : kGemmRows * 5 / 7;
-  // All columns of a panel at once. Halves of bytes that are widened need too many registers.
-  static constexpr bool kCrowded = Blocks::kNibbles > 1 && Terms::kParts > 1;
-  static constexpr int kPanelRows = !kNarrowTiles    ? kMaxRows
-                                    : kCrowded       ? 0
-                                    : Blocks::kWords ? 1
-                                                     : kGemmPanelRows;
+  // All columns of a panel at once.
+  static constexpr int kPanelRows = !kNarrowTiles ? kMaxRows : Blocks::kWords ? 1 : kGemmPanelRows;
   static constexpr int kBlockFloats = kBlockTerms / kTermsOfWord * Terms::kParts + 2;
   template <int kRows, int kVectors>
   static constexpr auto kRun = &IntegerMicroKernel<Blocks, Terms, kRows, kVectors>;

@@ -34,7 +34,7 @@ constexpr GemmKernels kGemmKernels = {
     .tile = GemmTileKernel,
     .panels = {kWordsPanel<F32Words>, kWordsPanel<Bf16Words>, kWordsPanel<F16Words>,
                kIntegerPanel<Int8Blocks, Shorts>, kIntegerPanel<Q8Blocks, Shorts>,
-               kIntegerPanel<Q4Blocks, Shorts>},
+               kIntegerPanel<Q4Blocks, NibblePairs>},
     .bf16 = {1, GemmTileKernel, RoundRowKernel, PackRoundedRowsKernel, PackRoundedColumnsKernel},
     .epilogue = GemmEpilogueKernel,
     .pack_rows = PackRowsKernel,

@@ -193,6 +193,15 @@ inline Vec SignedByte(Vec a) {
   return {_mm256_cvtepi32_ps(_mm256_srai_epi32(up, 24))};
 }
 inline Vec IntsToFloats(Vec a) { return {_mm256_cvtepi32_ps(ToInts(a))}; }
+inline Vec DotNibbles(Vec a, Vec b, Vec sum) {
+  return FromInts(_mm256_add_epi16(ToInts(sum), _mm256_maddubs_epi16(ToInts(b), ToInts(a))));
+}
+inline Vec AddPairs(Vec pairs, Vec sum) { return DotShorts(pairs, FromInts(_mm256_set1_epi16(1)), sum); }
+inline void StoreBytes(float* p, Vec a) {
+  const __m256i x = _mm256_cvtps_epi32(a.v);
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
+}
 inline void StoreShorts(float* p, Vec a) {
   const __m256i x = _mm256_cvtps_epi32(a.v), packed = _mm256_packs_epi32(x, x);
   const __m256i y = _mm256_permute4x64_epi64(_mm256_shufflelo_epi16(packed, _MM_SHUFFLE(3, 1, 2, 0)), 8);

@@ -211,6 +211,13 @@ inline Vec SignedByte(Vec a) {
   return {_mm512_cvtepi32_ps(_mm512_srai_epi32(up, 24))};
 }
 inline Vec IntsToFloats(Vec a) { return {_mm512_cvtepi32_ps(ToInts(a))}; }
+inline Vec DotNibbles(Vec a, Vec b, Vec sum) {
+  return FromInts(_mm512_add_epi16(ToInts(sum), _mm512_maddubs_epi16(ToInts(b), ToInts(a))));
+}
+inline Vec AddPairs(Vec pairs, Vec sum) { return DotShorts(pairs, FromInts(_mm512_set1_epi16(1)), sum); }
+inline void StoreBytes(float* p, Vec a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
 inline void StoreShorts(float* p, Vec a) {
   const __m256i x = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a.v));
   const __m256i low = _mm256_shufflelo_epi16(x, _MM_SHUFFLE(3, 1, 2, 0));

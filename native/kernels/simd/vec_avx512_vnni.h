@@ -14,10 +14,6 @@ constexpr int kDotOffset = 128;
 inline Vec DotBytes(Vec a, Vec b, Vec sum) {
   return FromInts(_mm512_dpbusd_epi32(ToInts(sum), ToInts(b), ToInts(a)));
 }
-// Whole numbers, as bytes.
-inline void StoreBytes(float* p, Vec a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
-}
 
 }  // namespace
 }  // namespace heedful::avx512_vnni

@@ -14,12 +14,6 @@ constexpr int kDotOffset = 128;
 inline Vec DotBytes(Vec a, Vec b, Vec sum) {
   return FromInts(_mm256_dpbusd_avx_epi32(ToInts(sum), ToInts(b), ToInts(a)));
 }
-// Whole numbers, as bytes.
-inline void StoreBytes(float* p, Vec a) {
-  const __m256i x = _mm256_cvtps_epi32(a.v);
-  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
-}
 
 }  // namespace
 }  // namespace heedful::avx_vnni

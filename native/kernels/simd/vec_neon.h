@@ -185,13 +185,20 @@ inline Vec SignedByte(Vec a) {
   return {vcvtq_f32_s32(vshrq_n_s32(up, 24))};
 }
 inline Vec IntsToFloats(Vec a) { return {vcvtq_f32_s32(vreinterpretq_s32_f32(a.v))}; }
+inline Vec DotNibbles(Vec a, Vec b, Vec sum) {
+  const int8x16_t x = vreinterpretq_s8_f32(a.v), y = vreinterpretq_s8_f32(b.v);
+  const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(y)), high = vmull_high_s8(x, y);
+  return {vreinterpretq_f32_s16(vaddq_s16(vreinterpretq_s16_f32(sum.v), vpaddq_s16(low, high)))};
+}
+inline Vec AddPairs(Vec pairs, Vec sum) {
+  return {vreinterpretq_f32_s32(vpadalq_s16(vreinterpretq_s32_f32(sum.v), vreinterpretq_s16_f32(pairs.v)))};
+}
 inline void StoreShorts(float* p, Vec a) {
   const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v)), y = vuzp1_s16(x, x), z = vuzp2_s16(x, x);
   vst1_s16(reinterpret_cast<int16_t*>(p),
            vreinterpret_s16_s32(vzip1_s32(vreinterpret_s32_s16(y), vreinterpret_s32_s16(z))));
 }
 
-// For vec_neon_*.h. Whole numbers as bytes:
 inline void StoreBytes(float* p, Vec a) {
   const int16x4_t x = vmovn_s32(vcvtnq_s32_f32(a.v));
   vst1_lane_s32(reinterpret_cast<int32_t*>(p), vreinterpret_s32_s8(vmovn_s16(vcombine_s16(x, x))), 0);

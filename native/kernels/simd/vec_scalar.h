@@ -23,8 +23,10 @@
 //   Lanes as 32-bit integers, in the same Vec:
 //   LoadF16(p): kLanes numbers in f16 from memory; EvenBytes OddBytes (of each lane, as two 16-bit integers),
 //   LowNibbles HighNibbles (of each byte); DotShorts(a, b, sum) = sum + the two products of 16-bit integers,
-//   b from 0 to 255, |a| ≤ 127; IntsToFloats; SignedByte<i>: byte i of each lane as a number; StoreShorts(p,
-//   x): whole numbers, each four of them as 16-bit integers in the order 0, 2, 1, 3.
+//   b from 0 to 255, |a| ≤ 127; DotNibbles(a, b, pairs): the products of signed bytes a by bytes b from 0 to
+//   15, those of two neighbours added to a 16-bit integer; AddPairs(pairs, sum) = sum + the two 16-bit
+//   integers; IntsToFloats; SignedByte<i>: byte i of each lane as a number; StoreBytes(p, x): whole numbers
+//   as bytes; StoreShorts(p, x): each four of them as 16-bit integers in the order 0, 2, 1, 3.
 #pragma once
 
 #include <stdint.h>
@@ -202,11 +204,25 @@ inline Vec DotShorts(Vec a, Vec b, Vec sum) {
   const Words x = AsWords(a.v), y = AsWords(b.v);
   return {AsFloats(AsWords(sum.v) + (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16))};
 }
+inline Vec DotNibbles(Vec a, Vec b, Vec sum) {
+  const Words x = AsWords(a.v), y = AsWords(b.v), pairs = AsWords(sum.v);
+  const Words low = (x << 24 >> 24) * (y & 15) + (x << 16 >> 24) * (y >> 8 & 15);
+  const Words high = (x << 8 >> 24) * (y >> 16 & 15) + (x >> 24) * (y >> 24 & 15);
+  return {AsFloats(((pairs + low) & 0xffff) | (((pairs >> 16) + high) << 16))};
+}
+inline Vec AddPairs(Vec pairs, Vec sum) {
+  return {AsFloats(AsWords(sum.v) + (AsWords(pairs.v) << 16 >> 16) + (AsWords(pairs.v) >> 16))};
+}
 template <int kByte>
 inline Vec SignedByte(Vec a) {
   return {__builtin_convertvector(AsWords(a.v) << (24 - 8 * kByte) >> 24, Floats)};
 }
 inline Vec IntsToFloats(Vec a) { return {__builtin_convertvector(AsWords(a.v), Floats)}; }
+inline void StoreBytes(float* p, Vec a) {
+  const int8_t bytes[] = {static_cast<int8_t>(a.v[0]), static_cast<int8_t>(a.v[1]),
+                          static_cast<int8_t>(a.v[2]), static_cast<int8_t>(a.v[3])};
+  memcpy(p, bytes, sizeof bytes);
+}
 inline void StoreShorts(float* p, Vec a) {
   const int16_t shorts[] = {static_cast<int16_t>(a.v[0]), static_cast<int16_t>(a.v[2]),
                             static_cast<int16_t>(a.v[1]), static_cast<int16_t>(a.v[3])};
