@@ -12,6 +12,7 @@ import {
   type AttentionOptions,
   type RotaryOptions,
 } from '../ops/index.ts'
+import { QuantizedMatrix } from '../ops/quantize.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
@@ -251,6 +252,8 @@ export class MultiHeadAttention extends Module {
     }
     const rules = {
       ...this.#rules,
+      // Such weights were rounded by as much, or more.
+      ...(isRounded(this.output.weight) && { precision: 'auto' as const }),
       ...(bias !== undefined && { bias }),
       ...(this.slopes && { alibiSlopes: this.slopes }),
     }
@@ -273,7 +276,7 @@ export class MultiHeadAttention extends Module {
     v: Tensor,
     cache: LayerCache,
     options: { causal: boolean; keyLengths: Tensor },
-    rules: Pick<AttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias'>,
+    rules: Pick<AttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias' | 'precision'>,
   ): Tensor {
     const { position, offsets, slots } = cache
     const keys = cacheWrite(cache.keys, k, position, { offsets, slots })
@@ -353,6 +356,10 @@ export class MultiHeadAttention extends Module {
     return transpose(this.#headsOf(x, this.#headDim), [0, 2, 1, 3])
   }
 }
+
+/** To no more bits than bfloat16 has. */
+const isRounded = ({ packed }: Tensor): boolean =>
+  packed instanceof QuantizedMatrix && packed.format !== 'f32' && packed.format !== 'f16'
 
 function checkSequence(name: string, sequence: Tensor, rank: number): void {
   if (sequence.rank !== rank || (rank !== 2 && rank !== 3))

@@ -2,7 +2,7 @@ import { ArgumentError, ShapeError, checkNumber, checkOptions } from '../errors.
 import { apply } from '../graph/apply.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkSoftcap, windowExtents, type AttentionOptions } from './attention.ts'
+import { checkRounding, checkSoftcap, roundingIndex, windowExtents, type AttentionOptions } from './attention.ts'
 import { cacheFormatIndex, checkSequences, partsOf, sequenceCount, type QuantizedCache } from './cache.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, like } from './define-op.ts'
 
@@ -37,13 +37,14 @@ const attends = (name: string, kind: 'float' | 'index'): ReturnType<typeof defin
     lowering: {
       kind: 'instruction',
       instruction: 'cachedAttention',
-      attributes: ({ scale, causal, format, left, softcap, interleaved }) => [
+      attributes: ({ scale, causal, format, left, softcap, interleaved, precision }) => [
         Number(scale),
         causal ? 1 : 0,
         cacheFormatIndex(format),
         Number(left),
         Number(softcap),
         interleaved ? 1 : 0,
+        roundingIndex(precision),
       ],
     },
   })
@@ -94,6 +95,8 @@ export interface CachedAttentionOptions extends Pick<AttentionOptions, 'softcap'
   bias?: Tensor
   /** 1/√headDim unless said. */
   scale?: number
+  /** Of more queries than are streamed, as `attention` takes it; f32 unless said. */
+  precision?: AttentionOptions['precision']
 }
 
 /**
@@ -121,8 +124,10 @@ export function cachedAttention(
     alibiSlopes: 'any',
     bias: 'any',
     scale: 'any',
+    precision: 'any',
   })
-  const { keyLengths, offsets, slots, causal = true, window, softcap, alibiSlopes, bias } = options
+  const { keyLengths, offsets, slots, causal = true, window, softcap, alibiSlopes, bias, precision = 'f32' } = options
+  checkRounding('cachedAttention', precision)
   checkTensor('cachedAttention', 'keyLengths', keyLengths)
   for (const [name, x] of Object.entries({ offsets, slots, bias, alibiSlopes }))
     if (x !== undefined) checkTensor('cachedAttention', name, x)
@@ -152,6 +157,7 @@ export function cachedAttention(
     format: k.format,
     left,
     softcap: softcap ?? 0,
+    precision,
     keyShape: k.shape,
     valueShape: v.shape,
   })[0]!
