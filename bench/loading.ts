@@ -3,6 +3,8 @@
  * f32 folder has 1 GB is written to the system's folder for temporary files, opened by a process of its own in each
  * dtype, and removed again.
  *
+ * Peak RSS is told with what Node takes before anything is opened, and without it.
+ *
  *     npx tsx bench/loading.ts [dtype…]
  */
 import { spawnSync } from 'node:child_process'
@@ -77,6 +79,7 @@ const upperHalves = (numbers: Float32Array): Uint8Array =>
 
 /** In a process of its own. */
 async function load(folder: string, dtype: LoadDType): Promise<void> {
+  const own = process.resourceUsage().maxRSS * 1024
   const start = performance.now()
   using model = await loadDecoder(folder, { dtype, trainable: false })
   const loaded = performance.now()
@@ -89,7 +92,7 @@ async function load(folder: string, dtype: LoadDType): Promise<void> {
   const peak = process.resourceUsage().maxRSS * 1024
   console.log(
     `${dtype.padEnd(5)} loaded ${((loaded - start) / 1e3).toFixed(2)} s, first token ${((first - start) / 1e3).toFixed(2)} s, ` +
-      `weights and plan ${(planned / 1e6).toFixed(0)} MB, peak RSS ${(peak / 1e6).toFixed(0)} MB, ratio ${(peak / planned).toFixed(3)}`,
+      `weights and plan ${(planned / 1e6).toFixed(0)} MB, peak RSS ${(peak / 1e6).toFixed(0)} MB, ${(peak / planned).toFixed(3)} x, ${((peak - own) / planned).toFixed(3)} x without Node's own ${(own / 1e6).toFixed(0)} MB`,
   )
 }
 

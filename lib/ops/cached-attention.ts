@@ -1,8 +1,9 @@
 import { ArgumentError, ShapeError, checkNumber, checkOptions } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
+import { checkPrecision } from '../graph/precision.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkRounding, checkSoftcap, roundingIndex, windowExtents, type AttentionOptions } from './attention.ts'
+import { checkSoftcap, windowExtents, type AttentionOptions } from './attention.ts'
 import { cacheFormatIndex, checkSequences, partsOf, sequenceCount, type QuantizedCache } from './cache.ts'
 import { checkRank, checkShapeOf, checkTensor, defineOp, like } from './define-op.ts'
 
@@ -44,7 +45,7 @@ const attends = (name: string, kind: 'float' | 'index'): ReturnType<typeof defin
         Number(left),
         Number(softcap),
         interleaved ? 1 : 0,
-        roundingIndex(precision),
+        precision === 'bf16' ? 1 : 0,
       ],
     },
   })
@@ -127,7 +128,7 @@ export function cachedAttention(
     precision: 'any',
   })
   const { keyLengths, offsets, slots, causal = true, window, softcap, alibiSlopes, bias, precision = 'f32' } = options
-  checkRounding('cachedAttention', precision)
+  checkPrecision('cachedAttention', precision)
   checkTensor('cachedAttention', 'keyLengths', keyLengths)
   for (const [name, x] of Object.entries({ offsets, slots, bias, alibiSlopes }))
     if (x !== undefined) checkTensor('cachedAttention', name, x)

@@ -144,5 +144,15 @@ export function unpack(
   return apply(dequantizeOp, [panels], { shape, format, dtype })[0]!
 }
 
+/**
+ * @internal Whether products by a weight round what they multiply it by as well: attention beside them may then do so
+ * too, where that is faster.
+ */
+export const roundsActivations = ({ packed }: Tensor): boolean =>
+  packed instanceof QuantizedMatrix &&
+  packed.format !== 'f32' &&
+  packed.format !== 'f16' &&
+  native.computeFormats().includes('bf16')
+
 /** Number of a format in the addon's list, which `matmul` takes. */
 export { formatIndex as weightFormatIndex }

@@ -16,11 +16,11 @@
 // left ≤ j ≤ p + right (−1: no limit; right is 0 when causal is 1 or 2). A query without keys gives o = 0,
 // lse = −∞. Outputs may not overlap inputs. A NaN or ∞ in v can reach queries that are masked from it. Blocks
 // of keys that no query of a block sees cost nothing. Accuracy: float, exponentials to 1.7e-7 relative. With
-// rounds = 1, or 2 and a CPU that multiplies pairs of them, q, k and v are rounded to bfloat16, to nearest
-// even, and so are the weights that v is multiplied by, up to 2⁻⁹ of each: the f64 loops leave these as they
-// are. Where the CPU multiplies pairs of bfloat16, denormals are 0. Products, sums, statistics of the
-// softmax: f32. The result does not depend on the number of threads. Source: FlashAttention-2 (Dao 2023); the
-// kernel is in kernels/simd/attention_forward-inl.h.
+// rounds = 1, q, k and v are rounded to bfloat16, to nearest even, and so are the weights that v is
+// multiplied by, up to 2⁻⁹ of each: the f64 loops leave these as they are. Where the CPU multiplies pairs of
+// bfloat16, denormals are 0. Products, sums, statistics of the softmax: f32. The result does not depend on
+// the number of threads. Source: FlashAttention-2 (Dao 2023); the kernel is in
+// kernels/simd/attention_forward-inl.h.
 
 #include "ops/attention_reference.h"
 #include "ops/op_list.h"

@@ -48,12 +48,9 @@ struct AttentionExtras {
 enum { kScale, kCausal, kLeft, kRight, kSoftcap, kRounds, kInterleaved, kAttentionAttributes };
 constexpr int kGradientAttributes = kInterleaved;
 
-// What the attribute `rounds` says: products of operands as they are (0), rounded to bfloat16 (1), or rounded
-// where the CPU multiplies pairs of those (2).
+// What the attribute `rounds` says: products of operands rounded to bfloat16.
 inline const AttentionProducts& Products(const Instruction& in, const KernelTable& kernels) {
-  const double rounds = in.attributes[kRounds];
-  const bool fast = kernels.gemm.bf16.elements == 2;
-  return rounds == 1 || (rounds == 2 && fast) ? kernels.attention.bf16 : kernels.attention.f32;
+  return in.attributes[kRounds] == 1 ? kernels.attention.bf16 : kernels.attention.f32;
 }
 
 // The attribute `causal`: query i sees no key behind its own, which is i + L − Lq (aligned at the end, Lq
@@ -109,8 +106,7 @@ inline AttentionShape CheckAttentionInputs(const std::string& op, const Instruct
   const double causal = in.attributes[kCausal], softcap = in.attributes[kSoftcap];
   HEEDFUL_CHECK(causal == 0 || causal == 1 || causal == 2, op + ": causal must be 0, 1 or 2");
   HEEDFUL_CHECK(softcap >= 0, op + ": softcap must not be negative");
-  const double rounds = in.attributes[kRounds];
-  HEEDFUL_CHECK(rounds == 0 || rounds == 1 || rounds == 2, op + ": rounds must be 0, 1 or 2");
+  HEEDFUL_CHECK(in.attributes[kRounds] == 0 || in.attributes[kRounds] == 1, op + ": rounds must be 0 or 1");
   for (const int side : {int(kLeft), int(kRight)}) {
     const double x = in.attributes[side];
     HEEDFUL_CHECK(x >= -1 && x < kUnlimited && x == std::floor(x),

@@ -64,7 +64,7 @@ void Check(const Instruction& in) {
                 "cachedAttention: left, bias and slopes go with causal");
   HEEDFUL_CHECK(in.attributes[op::kSoftcap] >= 0, "cachedAttention: softcap must not be negative");
   const double rounding = in.attributes[op::kRounding];
-  HEEDFUL_CHECK(rounding == 0 || rounding == 1 || rounding == 2, "cachedAttention: rounds must be 0, 1 or 2");
+  HEEDFUL_CHECK(rounding == 0 || rounding == 1, "cachedAttention: rounds must be 0 or 1");
 }
 
 template <class T>

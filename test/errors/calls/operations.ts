@@ -65,7 +65,7 @@ const attention: Call = {
         keyLengths: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }),
         window,
         softcap: number(0, Infinity, 1),
-        precision: oneOf('f32', 'bf16', 'auto'),
+        precision: oneOf('f32', 'bf16'),
         alibiSlopes: tensorOf([2], { wrongShapes: [[], [1], [1, 2]] }),
         bias: tensorOf([2, 3, 3], { wrongShapes: [[], [3], [3, 2], [3, 3, 3], [2, 2, 3, 3], [1, 1, 1, 3, 3]] }),
         offsets: tensorOf([2], { dtype: 'i32', wrongShapes: [[], [0], [1, 2]] }),
@@ -138,7 +138,7 @@ export const operations: Readonly<Record<string, Call>> = {
         {
           causal: boolean,
           scale: number(),
-          precision: oneOf('f32', 'bf16', 'auto'),
+          precision: oneOf('f32', 'bf16'),
           window,
           softcap: number(0),
           slots: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }),

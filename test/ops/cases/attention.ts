@@ -341,21 +341,4 @@ const bf16Cases = f32Cases.map((given): Case => ({
   ...(given.name.includes('large scores') && { gradient: [] }),
 }))
 
-/** Rounded on some instruction sets, and not by the f64 loops. */
-const autoCases = [
-  { queries: 70, keys: 300, dim: 16 },
-  { heads: 4, kvHeads: 2, queries: 33, keys: 33 },
-].map((size) =>
-  define({
-    name: `attention, ${described(size)}, precision auto`,
-    inputs: operands(size),
-    run: ({ q, k, v }) => ops.attention(q, k, v, { precision: 'auto' }),
-    rounding: false,
-    ulps: 6 * 2 ** 14,
-    gradientUlps: 12 * 2 ** 14,
-    cancels: 1,
-    differences: false,
-  }),
-)
-
-export const attention: readonly Case[] = [...f32Cases, ...bf16Cases, ...autoCases]
+export const attention: readonly Case[] = [...f32Cases, ...bf16Cases]
