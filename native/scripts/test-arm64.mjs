@@ -1,13 +1,17 @@
 // Cross-compiles the addon for arm64 Linux and runs tests on it: a vitest of this machine, whose workers are an arm64
 // Node under qemu's user-mode emulation. Not in CI, which has arm64 machines; this is for a desk without one.
 //
-//   node native/scripts/test-arm64.mjs [test files]      default: every kernel against f64, and the reference models
+//   node native/scripts/test-arm64.mjs [-t pattern] [test files]
+//                  default: every kernel against f64 on every level, and the reference models on the best one
+//
+// An emulator takes twenty times as long: -t runs the tests whose names match only, HEEDFUL_ISA chooses another level.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
-import { arch, argv, execPath, exit, platform, versions } from 'node:process'
+import { arch, execPath, exit, platform, versions } from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // node-gyp-build looks for build/Release below HEEDFUL_PREBUILD.
@@ -61,6 +65,8 @@ function arm64Node() {
   return command
 }
 
+const options = { t: { type: 'string', short: 't' } }
+const { values, positionals } = parseArgs({ options, allowPositionals: true })
 requireTools()
 mkdirSync(cache, { recursive: true })
 crossCompile()
@@ -71,9 +77,9 @@ const { startVitest } = await import('vitest/node')
 process.env.HEEDFUL_PREBUILD = cache
 // What child_process.fork starts: the workers, but not vitest itself.
 process.execPath = command
-const tests = argv.length > 2 ? argv.slice(2) : defaultTests
-const vitest = await startVitest('test', tests, {
+const vitest = await startVitest('test', positionals.length ? positionals : defaultTests, {
   root,
+  testNamePattern: values.t,
   watch: false,
   pool: 'forks',
   testTimeout: timeout,

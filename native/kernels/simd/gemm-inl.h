@@ -24,7 +24,7 @@ struct F32Words {
   static constexpr int kParts = 1, kRows = kGemmRows;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
-  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+  static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return Fma(a, b, sum); }
 };
 // Two bfloat16, widened: the products are those of f32.
 struct Bf16Words {
@@ -33,14 +33,14 @@ struct Bf16Words {
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return LowBf16(Load(b + j * Vec::kLanes)); }
   static Vec Part(Index<1>, const float* b, int j) { return HighBf16(Load(b + j * Vec::kLanes)); }
-  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+  static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return Fma(a, b, sum); }
 };
 // Numbers in f16, half a word each, widened.
 struct F16Words {
   static constexpr int kParts = 1, kRows = kGemmRows;
   static const float* At(const float* b, int column) { return b + column / 2; }
   static Vec Part(Index<0>, const float* b, int j) { return LoadF16(b + j * (Vec::kLanes / 2)); }
-  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Fma(a, b, sum); }
+  static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return Fma(a, b, sum); }
 };
 
 // Keeps the compiler from rewriting `p` as an offset from another pointer.
@@ -116,7 +116,7 @@ HEEDFUL_MICRO_KERNEL void GemmMicroKernel(const GemmTile& tile) {
       Vec bk[kVectors];
       Unroll<kVectors>([&](auto j) { bk[j] = Words::Part(part, b, j); });
       Unroll<kRows>([&](auto i) {
-        const Vec aik = Broadcast(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row + part);
+        const Splat aik = LoadSplat(kTransposed ? a[0] + i : a[i / 3 % kPointers] + i % 3 * a_row + part);
         Unroll<kVectors>([&](auto j) { acc[i][j] = Words::MultiplyAdd(aik, bk[j], acc[i][j]); });
       });
     });
@@ -172,29 +172,22 @@ constexpr int kGemmPanelRows = kGemmColumns == kPanelColumns ? kGemmRows : kSpar
 
 constexpr bool kNarrowTiles = kGemmColumns < kPanelColumns;
 
-// The same, and tiles of kPanelRows rows with up to all columns of a panel; 0: several narrow tiles in their
-// place.
+// The same, and tiles with up to all columns of a panel: of up to kPanelRows rows in one go, of more as
+// several narrow ones.
 template <class Kernel, int kPanelRows>
 void PanelTileKernel(const GemmTile& tile) {
-  if constexpr (kNarrowTiles) {
-    if (kPanelRows == 0 && tile.columns > kGemmColumns) {
-      GemmTile part = tile;
-      for (int left = tile.columns; left > 0; left -= kGemmColumns) {
-        part.columns = left < kGemmColumns ? left : kGemmColumns;
-        NarrowTileKernel<Kernel>(part);
-        part.column += kGemmColumns;
-        part.c += kGemmColumns;
-      }
-      return;
-    }
-    if constexpr (kPanelRows > 0)
-      if (tile.columns > kGemmColumns) {
-        static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes>
-            kTiles;
-        return kTiles(tile);
-      }
+  if (!kNarrowTiles || tile.columns <= kGemmColumns) return NarrowTileKernel<Kernel>(tile);
+  if constexpr (kNarrowTiles && kPanelRows > 0) {
+    static constexpr MicroKernels<Kernel, kPanelRows, kGemmVectors + 1, kPanelColumns / Vec::kLanes> kTiles;
+    if (tile.rows <= kPanelRows) return kTiles(tile);
   }
-  NarrowTileKernel<Kernel>(tile);
+  GemmTile part = tile;
+  for (int left = tile.columns; left > 0; left -= kGemmColumns) {
+    part.columns = left < kGemmColumns ? left : kGemmColumns;
+    NarrowTileKernel<Kernel>(part);
+    part.column += kGemmColumns;
+    part.c += kGemmColumns;
+  }
 }
 
 // Panels that are multiplied word by word.

@@ -5,7 +5,7 @@ struct Bf16Pairs {
   static constexpr int kParts = 1, kRows = kGemmRows, kProducts = 2;
   static const float* At(const float* b, int column) { return b + column; }
   static Vec Part(Index<0>, const float* b, int j) { return Load(b + j * Vec::kLanes); }
-  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBf16(a, b, sum); }
+  static Vec MultiplyAdd(Splat a, Vec b, Vec sum) { return DotBf16(a, b, sum); }
 };
 
 // x[0 … n − 1] to ⌈n / 2⌉ words.

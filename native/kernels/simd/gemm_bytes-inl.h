@@ -7,7 +7,11 @@ struct Bytes {
   static Vec Part(Index<0>, Vec word) {
     return kNibbles == 1 ? DotOperand(word) : word;
   }
-  static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return DotBytes(a, b, sum); }
+  static Splat Left(const float* p) { return LoadSplat(p); }
+  template <class A>
+  static Vec MultiplyAdd(A a, Vec b, Vec sum) {
+    return DotBytes(a, b, sum);
+  }
   static void StoreTerms(float* row, Vec x) { StoreBytes(row, x); }
 };
 

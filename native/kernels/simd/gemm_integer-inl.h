@@ -38,6 +38,7 @@ struct Shorts {
   static Vec Part(Index<1>, Vec word) {
     return OddBytes(word);
   }
+  static Vec Left(const float* p) { return Broadcast(p); }
   static Vec MultiplyAdd(Vec a, Vec b, Vec sum) { return Pin(DotShorts(a, b, sum)); }
   static void StoreTerms(float* row, Vec x) { StoreShorts(row, x); }
 };
@@ -84,7 +85,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
             return Terms::template Part<Blocks::kNibbles>(part, Nibbles<Blocks::kNibbles>(nibble, packed));
           };
           if constexpr (kRows == 1) {
-            const Vec aik = Broadcast(at(Index<0>{}) + kTerm);
+            const auto aik = Terms::Left(at(Index<0>{}) + kTerm);
             Unroll<kVectors>([&](auto j) { acc[0][j] = Terms::MultiplyAdd(aik, Pin(of(j)), acc[0][j]); });
           } else {
             Vec bk[kVectors];
@@ -92,7 +93,7 @@ HEEDFUL_MICRO_KERNEL void IntegerMicroKernel(const GemmTile& tile) {
             constexpr bool kPin = kWhole && Terms::kParts > 1;
             Unroll<kVectors>([&](auto j) { bk[j] = kPin ? Pin(of(j)) : of(j); });
             Unroll<kRows>([&](auto i) {
-              const Vec aik = Broadcast(at(i) + kTerm);
+              const auto aik = Terms::Left(at(i) + kTerm);
               Unroll<kVectors>([&](auto j) { acc[i][j] = Terms::MultiplyAdd(aik, bk[j], acc[i][j]); });
             });
           }
@@ -214,8 +215,10 @@ template <class Blocks, class Terms>
 constexpr PanelKernels kIntegerPanel = {
     .mr = IntegerKernel<Blocks, Terms>::kMaxRows,
     .row_floats = Blocks::kWords ? IntegerKernel<Blocks, Terms>::kBlockFloats : Terms::kParts,
-    .panel_rows = IntegerKernel<Blocks, Terms>::kPanelRows > 0 ? IntegerKernel<Blocks, Terms>::kPanelRows
-                                                               : IntegerKernel<Blocks, Terms>::kMaxRows,
+    // Two rows that share unpacked nibbles, part of the columns at a time, are faster than one after the
+    // other.
+    .panel_rows = Blocks::kNibbles > 1 ? IntegerKernel<Blocks, Terms>::kMaxRows
+                                       : IntegerKernel<Blocks, Terms>::kPanelRows,
     .tile = PanelTileKernel<IntegerKernel<Blocks, Terms>, IntegerKernel<Blocks, Terms>::kPanelRows>,
     .convert = IntegerKernel<Blocks, Terms>::ConvertRow,
 };

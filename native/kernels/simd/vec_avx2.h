@@ -26,6 +26,8 @@ inline Vec Pin(Vec a) {
   return a;
 }
 inline Vec Broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
+using Splat = Vec;
+inline Splat LoadSplat(const float* p) { return Broadcast(p); }
 // Volatile: GCC takes a function that only prefetches for one without effect, and drops the calls.
 inline void Prefetch(const void* p) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p))); }
 inline Vec Load(const float* p) { return {_mm256_loadu_ps(p)}; }

@@ -49,6 +49,17 @@ inline Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {vdivq_f32(a.v, b.v)}; }
 inline Vec Fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+// Of the first lane. Loaded by LDR: LD1R, which fills all lanes, is a vector operation too on most CPUs
+// (Arm's optimization guides to Neoverse N1, V1, N2), and products by a lane cost the same.
+struct Splat {
+  float32x4_t v;
+};
+inline Splat LoadSplat(const float* p) {
+  Splat a;
+  asm("ldr %s0, %1" : "=w"(a.v) : "m"(*p));
+  return a;
+}
+inline Vec Fma(Splat a, Vec b, Vec c) { return {vfmaq_laneq_f32(c.v, b.v, a.v, 0)}; }
 inline Vec Fnma(Vec a, Vec b, Vec c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
 inline Vec Max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
 inline Vec Min(Vec a, Vec b) { return {vminq_f32(a.v, b.v)}; }

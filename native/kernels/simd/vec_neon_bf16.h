@@ -10,7 +10,9 @@ namespace {
 
 inline bfloat16x8_t ToPairs(Vec a) { return vreinterpretq_bf16_f32(a.v); }
 // sum + (the product of the lower halves + that of the upper halves).
-inline Vec DotBf16(Vec a, Vec b, Vec sum) { return {vbfdotq_f32(sum.v, ToPairs(a), ToPairs(b))}; }
+inline Vec DotBf16(Splat a, Vec b, Vec sum) {
+  return {vbfdotq_laneq_f32(sum.v, ToPairs(b), vreinterpretq_bf16_f32(a.v), 0)};
+}
 // Halves of `columns` and `rows` are two of each, four bfloat16 of k. Lane 2·c + r: sum + Σ columns[c, k] ·
 // rows[r, k], as by DotBf16 of the first two of k and then of the others: the same bits.
 inline Vec MatrixBf16(Vec columns, Vec rows, Vec sum) {

@@ -15,6 +15,10 @@ inline Vec DotBytes(Vec a, Vec b, Vec sum) {
   return {vreinterpretq_f32_s32(
       vdotq_s32(vreinterpretq_s32_f32(sum.v), vreinterpretq_s8_f32(b.v), vreinterpretq_s8_f32(a.v)))};
 }
+inline Vec DotBytes(Splat a, Vec b, Vec sum) {
+  return {vreinterpretq_f32_s32(vdotq_laneq_s32(vreinterpretq_s32_f32(sum.v), vreinterpretq_s8_f32(b.v),
+                                                vreinterpretq_s8_f32(a.v), 0))};
+}
 
 }  // namespace
 }  // namespace heedful::neon_dotprod

@@ -15,6 +15,10 @@ inline Vec DotBytes(Vec a, Vec b, Vec sum) {
   return {vreinterpretq_f32_s32(
       vusdotq_s32(vreinterpretq_s32_f32(sum.v), ToBytes(b), vreinterpretq_s8_f32(a.v)))};
 }
+inline Vec DotBytes(Splat a, Vec b, Vec sum) {
+  return {vreinterpretq_f32_s32(
+      vusdotq_laneq_s32(vreinterpretq_s32_f32(sum.v), ToBytes(b), vreinterpretq_s8_f32(a.v), 0))};
+}
 // Halves of `columns` and `rows` are two of each, eight bytes of k, unsigned and signed. Lane 2·c + r: sum +
 // Σ columns[c, k] · rows[r, k], all of them 32-bit integers.
 inline Vec MatrixBytes(Vec columns, Vec rows, Vec sum) {

@@ -7,19 +7,20 @@
 //   be dropped); Abs Sqrt Round (to nearest even); ScaleB(x, n) = x·2ⁿ for integral n; Mask: Less(a, b),
 //   LessEqual, Equal, IsNaN; Select(mask, a, b) = mask ? a : b; CopySign(magnitude, sign); SplitExponent(x,
 //   &m) = e with x = m·2ᵉ, m in [√½, √2) for normal x > 0; ReduceAdd ReduceMax ReduceMin (a fixed tree);
-//   Broadcast(p): all lanes *p, in a register of its own for several uses; Pin(v): v, in a register, computed
-//   before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to be read
-//   soon; TransposeBlock(src, src_ld, dst, dst_ld):
-//   dst[j·dst_ld + i] = src[i·src_ld + j], i, j < kLanes; LowBf16 HighBf16: the bfloat16 in the lower or
-//   upper half of each lane; LoadBf16 LoadBf16Partial: bfloat16 from memory; RoundBf16: to nearest even (NaN
-//   stays one, denormals are kept); StoreBf16 StoreBf16Partial: the upper halves to memory;
-//   LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v): lane i is the sum of v[i], i < kLanes, by a
-//   fixed tree.
-//   Lanes as 32-bit integers, in the same Vec: LoadF16(p): kLanes numbers in f16 from memory; EvenBytes
-//   OddBytes (of each lane, as two 16-bit integers), LowNibbles HighNibbles (of each byte); DotShorts(a, b,
-//   sum) = sum + the two products of 16-bit integers, b from 0 to 255, |a| ≤ 127; IntsToFloats;
-//   SignedByte<i>: byte i of each lane as a number; StoreShorts(p, x): whole numbers, each four of them as
-//   16-bit integers in the order 0, 2, 1, 3.
+//   Broadcast(p): all lanes *p, in a register of its own for several uses; Splat LoadSplat(p): the same for
+//   the left operand of Fma and dot products, in whatever form multiplies fastest; Pin(v): v, in a register,
+//   computed before what follows where a compiler is known to put it off; Prefetch(p): p's cache line is to
+//   be read soon; TransposeBlock(src, src_ld, dst, dst_ld): dst[j·dst_ld + i] = src[i·src_ld + j], i, j <
+//   kLanes; LowBf16 HighBf16: the bfloat16 in the lower or upper half of each lane; LoadBf16 LoadBf16Partial:
+//   bfloat16 from memory; RoundBf16: to nearest even (NaN stays one, denormals are kept); StoreBf16
+//   StoreBf16Partial: the upper halves to memory; LoadInt8(p): kLanes bytes with a sign; ReduceAddEach(v):
+//   lane i is the sum of v[i], i < kLanes, by a fixed tree.
+//
+//   Lanes as 32-bit integers, in the same Vec:
+//   LoadF16(p): kLanes numbers in f16 from memory; EvenBytes OddBytes (of each lane, as two 16-bit integers),
+//   LowNibbles HighNibbles (of each byte); DotShorts(a, b, sum) = sum + the two products of 16-bit integers,
+//   b from 0 to 255, |a| ≤ 127; IntsToFloats; SignedByte<i>: byte i of each lane as a number; StoreShorts(p,
+//   x): whole numbers, each four of them as 16-bit integers in the order 0, 2, 1, 3.
 #pragma once
 
 #include <stdint.h>
@@ -56,6 +57,8 @@ inline Vec Pin(Vec a) {
   return a;
 }
 inline Vec Broadcast(const float* p) { return Set1(*p); }
+using Splat = Vec;
+inline Splat LoadSplat(const float* p) { return Broadcast(p); }
 inline void Prefetch(const void*) {}
 inline Vec Load(const float* p) {
   Vec r;
