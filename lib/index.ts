@@ -30,6 +30,7 @@ export {
   AutoModelForPreTraining,
   AutoModelForQuestionAnswering,
   AutoModelForSequenceClassification,
+  AutoModelForTextEncoding,
   AutoModelForTokenClassification,
 } from './models/auto.ts'
 export type { EncoderDecoderForTask, Seq2SeqOutputs } from './models/encoder-decoder-for-task.ts'

@@ -1,6 +1,7 @@
 /**
  * Decoders beside llama.cpp, whole models of random weights: tokens per second of the prompt and of single steps after 128
  * tokens, in turns in one run, medians. Both open the same GGUF files; for bf16 theirs is F16, which they compute faster.
+ * Key-value caches have 16 bits on both sides (theirs f16, ours bf16).
  *
  *     npx tsx bench/peers/decoders.ts --llama-bench <file> [gpt2|llama-1.1b …] [--dtype f32,bf16,q8_0,q4_0] [--threads 1,2] [--rounds 3] [--prompts 128,512] [--json]
  */
@@ -89,7 +90,10 @@ try {
       for (const threads of values.threads.split(',').map(Number)) {
         runtime.setThreads(threads)
         using model = await loadDecoder(paths[0], { dtype: 'auto', trainable: false })
-        using decoding = new Decoding(model, { capacity: Math.max(...prompts, context + steps + 1) })
+        using decoding = new Decoding(model, {
+          capacity: Math.max(...prompts, context + steps + 1),
+          cacheDtype: 'bf16',
+        })
         await ours(decoding)
         const rounds: [Figures, Figures][] = []
         for (let round = 0; round < Number(values.rounds); round++)

@@ -11,6 +11,10 @@ export interface GgufTensorName {
   readonly transposed: boolean
   /** Rows 2i + j of each head where transformers has j · head_dim / 2 + i: rotary embeddings of neighbours. */
   readonly interleaved: boolean
+  /** 1 more than in transformers. */
+  readonly offset?: true
+  /** All queries first, where transformers has the query, the key and the value of a head side by side. */
+  readonly byPart?: true
 }
 
 export interface GgufModel {
@@ -21,8 +25,9 @@ export interface GgufModel {
 }
 
 /**
- * A GGUF file in the words of Hugging Face's transformers: config.json and names of tensors, for the architectures llama,
- * gpt2 and bert. No tensor is read.
+ * A GGUF file in the words of Hugging Face's transformers: config.json and names of tensors, for the architectures llama
+ * (and Mistral), qwen2, qwen3, gemma2, gemma3, phi3, olmo2, gptneox, gpt2 and bert. No tensor is read: where factors of rotary
+ * positions are a tensor (Llama 3.1), the `rope_type` of `rope_scaling` is its name.
  *
  * Throws FileError for an architecture or a tensor that is not known, and for a key that is known to change what the model
  * computes (scaled rotary embeddings, experts, …); other keys are taken no notice of.
@@ -46,7 +51,7 @@ export function ggufModel(checkpoint: Checkpoint): GgufModel {
 function readConfig(
   { metadata, tensors }: Checkpoint,
   name: string,
-  { constants, config: keys, sizes, refused }: GgufArchitecture,
+  { constants, config: keys, sizes, refused, derived }: GgufArchitecture,
   where: string,
 ): Record<string, unknown> {
   for (const [key, harmless] of Object.entries(refused)) {
@@ -73,12 +78,22 @@ function readConfig(
     const id = metadata[`tokenizer.ggml.${token}_token_id`]
     if (typeof id === 'number') config[key] = id
   }
+  Object.assign(
+    config,
+    derived?.((key) => told(metadata[`${name}.${key}`]), config),
+  )
+  if (tensors.has(ropeFactors)) config['rope_scaling'] = { rope_type: ropeFactors }
   if (name !== 'bert') config['tie_word_embeddings'] = !tensors.has('output.weight')
   return config
 }
 
+const told = (value: unknown): unknown => (typeof value === 'number' ? shortest(value) : value)
+
+/** f32 [head_dim / 2]: what frequencies of rotary positions are divided by. */
+export const ropeFactors = 'rope_freqs.weight'
+
 /** The shortest decimal that is the same f32: 1e-5 where the file says 9.999999747378752e-6. */
-function shortest(value: number): number {
+export function shortest(value: number): number {
   if (Number.isInteger(value) || Math.fround(value) !== value) return value
   for (let digits = 1; digits < 10; digits++) {
     const candidate = Number(value.toPrecision(digits))
@@ -89,12 +104,13 @@ function shortest(value: number): number {
 
 function readNames(
   { tensors }: Checkpoint,
-  { names, transposed, interleaved }: GgufArchitecture,
+  { names, transposed, interleaved, offset = [], byPart = [] }: GgufArchitecture,
   where: string,
 ): Map<string, GgufTensorName> {
   const known = new Map(Object.entries(names).map(([theirs, ours]) => [ours, theirs]))
   const found = new Map<string, GgufTensorName>()
   for (const name of tensors.keys()) {
+    if (name === ropeFactors) continue
     const [, stem, suffix] = /^(.*)(\.weight|\.bias)$/.exec(name) ?? []
     const layer = /^blk\.(0|[1-9]\d*)\./.exec(stem ?? '')?.[1]
     const pattern = layer === undefined ? stem : stem!.replace(/^blk\.\d+\./, 'blk.#.')
@@ -104,6 +120,8 @@ function readNames(
       name,
       transposed: suffix === '.weight' && transposed.includes(pattern!),
       interleaved: interleaved.includes(pattern!),
+      ...(offset.includes(pattern!) && { offset: true }),
+      ...(byPart.includes(pattern!) && { byPart: true }),
     })
   }
   return found

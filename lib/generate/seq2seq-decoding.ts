@@ -1,6 +1,7 @@
 import { compile, type Compiled, type RunOptions } from '../graph/compile.ts'
 import type { EncoderDecoderModel, PackedTokens } from '../models/encoder-decoder-model.ts'
 import type { PackedBatch } from '../models/model-inputs.ts'
+import { asTable } from '../models/relative-positions.ts'
 import { packedInputs } from '../models/seq2seq-inputs.ts'
 import { KeyValueCache } from '../nn/key-value-cache.ts'
 import { cacheWrite, embedding, logSoftmax, reshape } from '../ops/index.ts'
@@ -61,7 +62,8 @@ export class Seq2SeqDecoding implements Disposable {
     this.#constants = [zero, offsets]
     const remembered = memory.layers as readonly { keys: Tensor; values: Tensor }[]
     this.#encode = compile(
-      (source: PackedTokens) => {
+      ({ buckets, ...given }: PackedTokens) => {
+        const source = { ...given, buckets: asTable(buckets) }
         const made = model.remember(model.encode(source).at(-1)!)
         made.forEach(({ keys, values }, layer) => {
           cacheWrite(remembered[layer]!.keys, keys, zero)

@@ -7,7 +7,7 @@ import { loadOptions, resolvingOptions, type LoadOptions } from '../models/load-
 import type { ModelInputs, PackedBatch } from '../models/model-inputs.ts'
 import { loadSeq2Seq } from '../models/pretrained.ts'
 import type { SaveOptions } from '../models/save-folder.ts'
-import { packSource } from '../models/seq2seq-inputs.ts'
+import { packSource, refuseHoles } from '../models/seq2seq-inputs.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { searchBeams } from './beam-search.ts'
 import { readGenerationFile, saveGenerationFile, type GenerationFile } from './generation-file.ts'
@@ -49,6 +49,7 @@ export class Seq2SeqLM extends EncoderDecoderForTask {
     this.#advised ??= optionsOfFile(json, `generate: ${path}`, 'seq2seq')
     const resolved = resolveSeq2SeqOptions(options, this.#advised, { ...config, vocabSize: config.decoderVocabSize })
     const source = packSource('generate', inputs, config)
+    refuseHoles('generate', this.body, source)
     const { numBeams, maxNewTokens } = resolved
     if (maxNewTokens === 0) return Array.from({ length: source.batch }, () => [])
     const sizes = {

@@ -1,12 +1,13 @@
 import { ArgumentError, checkInteger, checkOptions, describe, DisposedError } from '../errors.ts'
 import { checkAttached, dtypeOf, type NumberArray } from '../tensor/dtype.ts'
+import { sameShape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Executable } from './executable.ts'
 import type { TensorType } from './op.ts'
 import { checkPrecision, type Precision } from './precision.ts'
 import type { InstructionProfile } from './profile.ts'
 import { activeTrace, Trace, withTrace, type Value } from './trace.ts'
-import { mapTree, type Leaf } from './tree.ts'
+import { leavesLike, mapTree, type Leaf } from './tree.ts'
 
 /** What a compiled function takes where the function itself takes `I`: a tensor may be given as its data. */
 export type Inputs<I> = I extends Tensor
@@ -72,7 +73,21 @@ export function compile<I, O>(fn: (inputs: I) => O, options: CompileOptions = {}
 /** The addon's limit on a program's capacity. */
 const maxRows = 2 ** 32
 
+/** What an input has to be for a program. */
+class LeafType {
+  readonly path: string
+  readonly type: DynamicType
+
+  constructor(path: string, type: DynamicType) {
+    this.path = path
+    this.type = type
+  }
+}
+type DynamicType = TensorType & { readonly dynamic: boolean }
+
 interface Specialised {
+  /** The structure of the inputs, with LeafTypes. */
+  readonly given: unknown
   readonly executable: Executable
   /** The structure of the result, its leaves numbered. */
   readonly structure: unknown
@@ -135,23 +150,36 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
         'run: a compiled function can not run while another one is traced; call the function itself',
       )
     if (this.#disposed) throw new DisposedError('run: this compiled function was disposed')
+    const latest = this.#latest
+    const same =
+      latest &&
+      leavesLike(inputs, latest.given, LeafType, (leaf, { path, type }) => sameType(this.#typeOf(leaf, path), type))
+    if (same) return { leaves: same, specialised: latest }
     const leaves: Leaf[] = []
-    const paths: string[] = []
-    const types: (TensorType & { dynamic: boolean })[] = []
-    const shapes = mapTree('run', inputs, (leaf, path) => {
+    const types: LeafType[] = []
+    const given = mapTree('run', inputs, (leaf, path) => {
       leaves.push(leaf)
-      paths.push(path)
-      types.push(this.#typeOf(leaf, path))
-      const { shape, dtype } = types.at(-1)!
-      return `${dtype}[${shape.join()}]`
+      types.push(new LeafType(path, this.#typeOf(leaf, path)))
+      return types.at(-1)!
     })
-    const key = JSON.stringify(shapes, (_, value) => (value instanceof Map ? [...value] : value))
+    const key = JSON.stringify(given, (_, value) => {
+      if (value instanceof LeafType) return `${value.type.dtype}[${value.type.shape.join()}]`
+      return value instanceof Map ? [...value] : value
+    })
     let specialised = this.#specialised.get(key)
     if (!specialised) {
-      const unknown = this.#options.rows?.inputs.find((name) => !paths.includes(name))
+      const unknown = this.#options.rows?.inputs.find((name) => !types.some(({ path }) => path === name))
       if (unknown !== undefined)
-        throw new ArgumentError(`compile: rows names ${describe(unknown)}, but the inputs are ${paths.join(', ')}`)
-      specialised = this.#trace(inputs, types)
+        throw new ArgumentError(
+          `compile: rows names ${describe(unknown)}, but the inputs are ${types.map(({ path }) => path).join(', ')}`,
+        )
+      specialised = {
+        given,
+        ...this.#trace(
+          inputs,
+          types.map(({ type }) => type),
+        ),
+      }
       specialised.executable.setProfiling(this.#profiling)
       this.#specialised.set(key, specialised)
     }
@@ -159,7 +187,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     return { leaves, specialised }
   }
 
-  #typeOf(leaf: Leaf, path: string): TensorType & { dynamic: boolean } {
+  #typeOf(leaf: Leaf, path: string): DynamicType {
     const dtype = leaf instanceof Tensor ? leaf.dtype : (dtypeOf(leaf) ?? 'f32')
     if (leaf instanceof Tensor) leaf.memory(`run: input ${path}`)
     else if (typeof leaf !== 'number') checkAttached(`run: input ${path}`, leaf)
@@ -173,7 +201,7 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     return { shape: [rows.capacity, ...shape.slice(1)], dtype, dynamic: true }
   }
 
-  #trace(inputs: Inputs<I>, types: readonly (TensorType & { dynamic: boolean })[]): Specialised {
+  #trace(inputs: Inputs<I>, types: readonly DynamicType[]): Omit<Specialised, 'given'> {
     const trace = new Trace()
     const traced: Value[] = []
     const symbolic = mapTree('run', inputs, () => {
@@ -202,3 +230,6 @@ class CompiledFunction<I, O> implements Compiled<I, O> {
     return mapTree('run', structure, (leaf) => results[leaf as number]) as O
   }
 }
+
+const sameType = (a: DynamicType, b: DynamicType): boolean =>
+  a.dtype === b.dtype && a.dynamic === b.dynamic && sameShape(a.shape, b.shape)

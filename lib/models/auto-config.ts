@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { ggufModel } from '../checkpoint/gguf-model.ts'
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkOptions } from '../errors.ts'
@@ -8,6 +7,7 @@ import { readJson } from '../files/read-file.ts'
 import { familyOfFile, readConfig, type HeadName } from './families/index.ts'
 import { labelsOf } from './labels.ts'
 import { loadOptions, type LoadOptions } from './load-model.ts'
+import { readGgufModel } from './gguf-config.ts'
 import { configFile } from './save-folder.ts'
 
 /** What the files of a model say about it. */
@@ -57,5 +57,5 @@ async function read(
     return { json: await readJson(file, operation), where: `${operation}: ${file}` }
   }
   await using checkpoint = await openCheckpoint(path, signal ? { signal } : {})
-  return { json: ggufModel(checkpoint).config, where: `${operation}: ${path}` }
+  return { json: (await readGgufModel(checkpoint)).config, where: `${operation}: ${path}` }
 }

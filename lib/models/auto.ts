@@ -28,15 +28,17 @@ export const AutoModel = {
     options: LoadOptions = {},
   ): Promise<M> => (await loadForTask('AutoModel.fromPretrained', model, 'none', options)) as M,
 }
+/** What makes hidden states of a text: AutoModel's, but of a full Transformer (T5) the encoder alone. */
+export const AutoModelForTextEncoding = auto<TextModel>('AutoModelForTextEncoding', 'encoder')
 export const AutoModelForMaskedLM = auto<EncoderForTask>('AutoModelForMaskedLM', 'masked-lm')
 export const AutoModelForSequenceClassification = auto<TextModel>(
   'AutoModelForSequenceClassification',
   'sequence-classification',
 )
-export const AutoModelForTokenClassification = auto<EncoderForTask>(
+export const AutoModelForTokenClassification = auto<TextModel>(
   'AutoModelForTokenClassification',
   'token-classification',
 )
-export const AutoModelForQuestionAnswering = auto<EncoderForTask>('AutoModelForQuestionAnswering', 'question-answering')
+export const AutoModelForQuestionAnswering = auto<TextModel>('AutoModelForQuestionAnswering', 'question-answering')
 /** ELECTRA's discriminator: a score for each token, above 0 where it looks replaced. */
 export const AutoModelForPreTraining = auto<EncoderForTask>('AutoModelForPreTraining', 'replaced-tokens')

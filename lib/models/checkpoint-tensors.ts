@@ -1,7 +1,7 @@
 import type { CheckpointTensor } from '../checkpoint/checkpoint.ts'
 import { DTypeError, FileError, ShapeError } from '../errors.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import type { Family, WeightEntry } from './families/index.ts'
+import { withoutPrefix as withoutPrefixOf, type Family, type WeightEntry } from './families/index.ts'
 
 /** A tensor of a checkpoint, as it is told before it is read. */
 type Told = Pick<CheckpointTensor, 'shape' | 'dtype' | 'fileType'>
@@ -31,15 +31,15 @@ export function matchTensors(
   tensors: ReadonlyMap<string, Told>,
   where: string,
 ): MatchedTensors {
-  const withoutPrefix = (name: string): string =>
-    name.startsWith(family.prefix) ? name.slice(family.prefix.length) : name
+  const withoutPrefix = (name: string): string => withoutPrefixOf(family, name)
+  const prefixes = new Set([family.prefix, ...Object.values(family.heads ?? {}).flatMap(({ prefix }) => prefix ?? [])])
   const own = new Set(entries.map(({ name }) => name))
   // Files that have a tensor once may have it by the name of a copy.
   const copiesOf = (name: string): string[] =>
     Object.entries(family.copies ?? {}).flatMap(([copy, of]) => (of === name && !own.has(copy) ? [copy] : []))
   const nameInFile = (name: string): string =>
     [name, ...olderSpellings(family, name), ...copiesOf(name)]
-      .flatMap((one) => [one, withoutPrefix(one)])
+      .flatMap((one) => [one, withoutPrefix(one), ...[...prefixes].map((prefix) => prefix + withoutPrefix(one))])
       .find((one) => tensors.has(one)) ?? withoutPrefix(name)
   const missing = entries.filter(({ name }) => !tensors.has(nameInFile(name)))
   if (missing.length)

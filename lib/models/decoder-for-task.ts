@@ -1,11 +1,12 @@
-import { ArgumentError } from '../errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { DecoderModel } from './decoder-model.ts'
 import type { Family, HeadName } from './families/index.ts'
 import type { Head } from './heads.ts'
-import { hasHoles, type ModelInputs, type PackedBatch } from './model-inputs.ts'
+import { hasHoles, type PackedBatch } from './model-inputs.ts'
 import { nextTokens, type Objective } from './objectives.ts'
-import { PackedTaskModel, type Computed, type PackedInputs } from './packed-task-model.ts'
+import { PackedTaskModel, type Computed, type PackedArrays, type PackedInputs } from './packed-task-model.ts'
+import { asTable, windowBetween } from './relative-positions.ts'
+import type { Watching } from './transformer-layer.ts'
 import type { SaveOptions } from './save-folder.ts'
 
 /** Keys of config.json that say nothing about the model, but about its tokens: they are kept. */
@@ -37,8 +38,12 @@ export class DecoderForTask extends PackedTaskModel<DecoderModel, Head> {
     await super.savePretrained(folder, { ...options, config })
   }
 
-  protected compute({ tokens, positions, offsets, results, frequencies }: PackedInputs): Computed {
-    const states = this.body.hiddenStates({ tokens, positions, offsets, frequencies })
+  protected compute(
+    { tokens, positions, offsets, results, frequencies, windowBias }: PackedInputs,
+    watching?: Watching,
+  ): Computed {
+    const given = { tokens, positions, offsets, frequencies, windowBias: asTable(windowBias) }
+    const states = this.body.hiddenStates(given, watching)
     const last = states.at(-1)!
     if (this.task === 'causal-lm') return { states, logits: this.body.logits(last) }
     const logits = this.head?.forward(last, this.body.tokenEmbedding.weight, { offsets, results })
@@ -46,6 +51,9 @@ export class DecoderForTask extends PackedTaskModel<DecoderModel, Head> {
   }
   protected get scoresTokens(): boolean {
     return this.task === 'causal-lm' || (this.head?.isForTokens ?? false)
+  }
+  protected get numLayers(): number {
+    return this.body.layers.length
   }
   protected get limits(): { context: number; typeVocabSize: number } {
     return { context: this.body.config.context, typeVocabSize: 0 }
@@ -63,21 +71,18 @@ export class DecoderForTask extends PackedTaskModel<DecoderModel, Head> {
     return this.body.lossOfHidden(computed.states.at(-1)!, targets['targets']!)
   }
 
-  /** Positions are columns, so windows and rotary positions reach over padding; but windows count tokens. */
-  protected override pack(operation: string, inputs: ModelInputs): PackedBatch {
-    const batch = super.pack(operation, inputs)
+  /** Positions are columns, so rotary positions reach over padding; but windows count tokens. */
+  protected seesHoles(batch: PackedBatch): boolean {
     const { window } = this.body.config
-    if (window && batch.width > window && hasHoles(batch))
-      throw new ArgumentError(
-        `${operation}: attentionMask has padding between tokens, which a model with a window of ${window} tokens can not leave out of rows of ${batch.width}; put the padding at one end`,
-      )
-    return batch
+    return window > 0 && batch.width > window && hasHoles(batch)
   }
 
-  protected override arraysOf(batch: PackedBatch) {
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
     // As transformers has it: those of the longest row count for all rows of a batch.
-    const length = batch.columns.reduce((most, column) => Math.max(most, column + 1), 0)
-    const frequencies = this.body.rotaryFrequencies(length)
-    return { ...super.arraysOf(batch), ...(frequencies && { frequencies }) }
+    const frequencies = this.body.rotaryFrequencies(batch.reach)
+    const windowBias = this.seesHoles(batch)
+      ? windowBetween(batch.columns, [this.body.config.window - 1, 0])
+      : undefined
+    return { ...super.arraysOf(batch), ...(frequencies && { frequencies }), ...(windowBias && { windowBias }) }
   }
 }

@@ -12,7 +12,14 @@ import { fromData, type Tensor } from '../tensor/tensor.ts'
 import { resolveDecoderConfig, type DecoderConfig, type ResolvedDecoderConfig } from './decoder-config.ts'
 import type { Assembly } from './families/family.ts'
 import { attentionFactorOf, dependsOnLength, ropeFrequencies, type RopeScaling } from './rope-scaling.ts'
-import { makeNorm, sharedFrequencies, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
+import {
+  makeNorm,
+  sharedFrequencies,
+  TransformerLayer,
+  type LayerOptions,
+  type Norm,
+  type Watching,
+} from './transformer-layer.ts'
 
 export type { DecoderConfig, ResolvedDecoderConfig } from './decoder-config.ts'
 
@@ -25,8 +32,10 @@ export interface DecoderInputs {
   offsets?: Tensor | undefined
   /** f32 [n]: `rotaryFrequencies` of the longest sequence, where it gives some; those of the length of tokens unless said. */
   frequencies?: Tensor | undefined
+  /** f32 [longest, longest]: what hides keys in place of the window, where places do not tell distances. */
+  windowBias?: Tensor | undefined
 }
-const inputNames = ['tokens', 'positions', 'offsets', 'frequencies'] as const
+const inputNames = ['tokens', 'positions', 'offsets', 'frequencies', 'windowBias'] as const
 
 /** With a key-value cache: where this piece of the sequence, or of several, stands. */
 export interface CacheInputs extends CachePlace {
@@ -126,13 +135,13 @@ export class DecoderModel extends Module {
   }
 
   /** The embeddings, what each layer but the last makes of them, and the last hidden states. */
-  hiddenStates(inputs: DecoderInputs, options: Dropping & { cached?: CacheInputs } = {}): Tensor[] {
+  hiddenStates(inputs: DecoderInputs, options: Dropping & Watching & { cached?: CacheInputs } = {}): Tensor[] {
     checkOptions('DecoderModel', inputs, inputNames)
-    checkOptions('DecoderModel', options, ['dropout', 'cached'])
-    const { tokens, positions, offsets } = inputs
-    const { cached, dropout } = options
+    checkOptions('DecoderModel', options, ['dropout', 'cached', 'onAttention'])
+    const { tokens, positions, offsets, windowBias } = inputs
+    const { cached, dropout, onAttention } = options
     checkTensor('DecoderModel', 'tokens', tokens)
-    for (const name of ['positions', 'offsets', 'frequencies'] as const)
+    for (const name of ['positions', 'offsets', 'frequencies', 'windowBias'] as const)
       if (inputs[name] !== undefined) checkTensor('DecoderModel', name, inputs[name])
     if (offsets && !positions) throw new ArgumentError('DecoderModel: offsets need positions, those of the tokens')
     checkSource('DecoderModel', dropout)
@@ -150,6 +159,8 @@ export class DecoderModel extends Module {
         causal: true,
         positions,
         offsets,
+        windowBias,
+        onAttention: onAttention?.(index),
         frequencies: (localRopeTheta && windowLayers[index] ? undefined : frequencies) ?? own[index],
         dropout,
         keyLengths: cached?.keyLengths,

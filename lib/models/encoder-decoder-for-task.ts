@@ -4,9 +4,18 @@ import { valueAndGrad } from '../ops/gradients.ts'
 import type { Parameter, Tensor } from '../tensor/tensor.ts'
 import type { EncoderDecoderModel, PackedTokens } from './encoder-decoder-model.ts'
 import type { Family, HeadName } from './families/index.ts'
-import { checkRows, type PackedBatch } from './model-inputs.ts'
-import { spread, type TaskRunOptions } from './packed-task-model.ts'
-import { packedInputs, packSeq2Seq, type Seq2SeqBatch, type Seq2SeqInputs } from './seq2seq-inputs.ts'
+import { checkRows, rowsAlone } from './model-inputs.ts'
+import type { TaskRunOptions } from './packed-task-model.ts'
+import { spread, spreadBetween, watchedLayers, type Part } from './place-outputs.ts'
+import { asTable } from './relative-positions.ts'
+import {
+  packedInputs,
+  packSeq2Seq,
+  refuseHoles,
+  seesHoles,
+  type Seq2SeqBatch,
+  type Seq2SeqInputs,
+} from './seq2seq-inputs.ts'
 import type { SaveOptions } from './save-folder.ts'
 import { TaskModel } from './task-model.ts'
 
@@ -20,6 +29,13 @@ export interface Seq2SeqOutputs extends Disposable {
   /** The embeddings and what each layer makes of them, with `outputHiddenStates`. */
   encoderHiddenStates?: readonly Tensor[]
   decoderHiddenStates?: readonly Tensor[]
+  /**
+   * What layers weigh values by, with `outputAttentions`, of each layer asked for: [batch, heads, length, length] of the
+   * encoder and of the decoder, [batch, heads, targetLength, sourceLength] from the decoder to the encoder.
+   */
+  encoderAttentions?: readonly Tensor[]
+  decoderAttentions?: readonly Tensor[]
+  crossAttentions?: readonly Tensor[]
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -41,7 +57,11 @@ interface Computed {
   encoder: Tensor[]
   decoder: Tensor[]
   logits?: Tensor
+  encoderAttentions: Tensor[]
+  decoderAttentions: Tensor[]
+  crossAttentions: Tensor[]
 }
+const attentionNames = ['encoderAttentions', 'decoderAttentions', 'crossAttentions'] as const
 const rowInputs = ['source.tokens', 'source.positions', 'target.tokens', 'target.positions']
 
 /** A full Transformer, bare or with a vocabulary to say its target in. */
@@ -66,29 +86,79 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
 
   /** Scores and hidden states of sequences of any lengths, off the event loop. The tensors belong to the caller. */
   async run(inputs: Seq2SeqInputs, options: TaskRunOptions = {}): Promise<Seq2SeqOutputs> {
-    checkOptions('run', options, { signal: 'signal', outputHiddenStates: 'boolean' })
-    const { signal, outputHiddenStates = false } = options
+    checkOptions('run', options, { signal: 'signal', outputHiddenStates: 'boolean', outputAttentions: 'any' })
+    const { signal, outputHiddenStates = false, outputAttentions } = options
+    const { numLayers, numDecoderLayers } = this.body.config
+    const layers = watchedLayers('run', outputAttentions, Math.max(numLayers, numDecoderLayers))
+    const exact = layers.length > 0
     const batch = packSeq2Seq('run', inputs, this.body.config)
     const program = this.programs(
-      outputHiddenStates ? 'all states' : 'last states',
-      (given: Given) => this.#compute(given, outputHiddenStates),
+      `run ${outputHiddenStates ? 'all' : 'last'} ${layers.join(' ')}`,
+      (given: Given) => this.#compute(given, outputHiddenStates, layers),
       rowInputs,
+      { exact },
     )
-    const { rows, given } = this.#inputs(batch)
-    const computed = await program.run(rows, given, signal ? { signal } : {})
+    const { source, target } = batch
+    const isAlone = exact || seesHoles(this.body, source) || seesHoles(this.body, target)
+    const targets = rowsAlone(target)
+    const pairs = isAlone ? rowsAlone(source).map((row, i) => ({ source: row, target: targets[i]! })) : [batch]
+    const parts: Part<Computed>[] = []
     const made: Tensor[] = []
-    const place = (of: PackedBatch, tensor: Tensor): Tensor => {
-      made.push(spread(of, tensor))
-      return made.at(-1)!
+    const keep = (tensor: Tensor): Tensor => {
+      made.push(tensor)
+      return tensor
     }
+    const partsOf = (side: keyof Seq2SeqBatch, of: (computed: Computed) => Tensor): Part<Tensor>[] =>
+      parts.map(({ computed }, i) => ({ batch: pairs[i]![side], computed: of(computed) }))
     try {
-      const encoder = computed.encoder.map((tensor) => place(batch.source, tensor))
-      const decoder = computed.decoder.map((tensor) => place(batch.target, tensor))
-      const logits = computed.logits && place(batch.target, computed.logits)
+      for (const pair of pairs) {
+        const { rows, given } = this.#inputs(pair)
+        parts.push({ batch: pair.source, computed: await program.run(rows, given, signal ? { signal } : {}) })
+      }
+      const [{ computed }] = parts as [Part<Computed>]
+      const states = (stack: 'encoder' | 'decoder', side: keyof Seq2SeqBatch): Tensor[] =>
+        computed[stack].map((_, i) =>
+          keep(
+            spread(
+              batch[side],
+              partsOf(side, (each) => each[stack][i]!),
+            ),
+          ),
+        )
+      const encoder = states('encoder', 'source')
+      const decoder = states('decoder', 'target')
+      const logits =
+        computed.logits &&
+        keep(
+          spread(
+            target,
+            partsOf('target', (each) => each.logits!),
+          ),
+        )
+      const attentions = attentionNames.map((name): [string, Tensor[]] => {
+        const [to, from] = [
+          name === 'encoderAttentions' ? 'source' : 'target',
+          name === 'decoderAttentions' ? 'target' : 'source',
+        ] as const
+        return [
+          name,
+          computed[name].map((_, i) =>
+            keep(
+              spreadBetween(
+                batch[to],
+                batch[from],
+                partsOf(to, (each) => each[name][i]!),
+                pairs.map((pair) => ({ batch: pair[from] })),
+              ),
+            ),
+          ),
+        ]
+      })
       return {
         lastHiddenState: decoder.at(-1)!,
         encoderLastHiddenState: encoder.at(-1)!,
         ...(outputHiddenStates && { encoderHiddenStates: encoder, decoderHiddenStates: decoder }),
+        ...(exact && Object.fromEntries(attentions)),
         ...(logits && { logits }),
         [Symbol.dispose]: () => made.forEach((tensor) => tensor.dispose()),
       }
@@ -96,7 +166,11 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
       for (const tensor of made) tensor.dispose()
       throw error
     } finally {
-      for (const tensor of [...computed.encoder, ...computed.decoder, computed.logits]) tensor?.dispose()
+      for (const { computed } of parts) {
+        const { encoder, decoder, logits } = computed
+        for (const tensor of [...encoder, ...decoder, logits, ...attentionNames.flatMap((name) => computed[name])])
+          tensor?.dispose()
+      }
     }
   }
 
@@ -112,6 +186,7 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
     checkOptions(operation, options, { signal: 'signal' })
     if (this.task === 'none') throw new ArgumentError(`${operation}: a bare model has no loss; open it with a task`)
     const batch = packSeq2Seq(operation, inputs, this.body.config)
+    for (const side of [batch.source, batch.target]) refuseHoles(operation, this.body, side)
     const { labels } = inputs
     checkRows(operation, 'labels', labels)
     const { rows, given } = this.#inputs(batch)
@@ -135,16 +210,30 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
     super.dispose()
   }
 
-  #compute({ source, target }: Given, all: boolean): Computed {
+  #compute(given: Given, all: boolean, layers: readonly number[]): Computed {
+    const { source, target } = withTables(given)
     const wanted = (states: Tensor[]): Tensor[] => (all ? states : states.slice(-1))
-    const encoder = this.body.encode(source)
-    const decoder = this.body.decode(target, { memory: encoder.at(-1)!, memoryOffsets: source.offsets })
+    const seen: Record<(typeof attentionNames)[number], Tensor[]> = {
+      encoderAttentions: [],
+      decoderAttentions: [],
+      crossAttentions: [],
+    }
+    const watch = (name: keyof typeof seen) => (layer: number) =>
+      layers.includes(layer) ? (probabilities: Tensor) => void seen[name].push(probabilities) : undefined
+    const [own, others] = layers.length
+      ? [
+          { onAttention: watch('encoderAttentions') },
+          { onAttention: watch('decoderAttentions'), onCrossAttention: watch('crossAttentions') },
+        ]
+      : [{}, {}]
+    const encoder = this.body.encode(source, own)
+    const decoder = this.body.decode(target, { memory: encoder.at(-1)!, memoryOffsets: source.offsets }, others)
     const logits = this.task === 'none' ? undefined : this.body.logits(decoder.at(-1)!)
-    return { encoder: wanted(encoder), decoder: wanted(decoder), ...(logits && { logits }) }
+    return { encoder: wanted(encoder), decoder: wanted(decoder), ...seen, ...(logits && { logits }) }
   }
 
   #loss({ targets, ...given }: Given & { targets: Tensor }): Tensor {
-    const { source, target } = given
+    const { source, target } = withTables(given)
     const memory = this.body.encode(source).at(-1)!
     return this.body.loss(this.body.decode(target, { memory, memoryOffsets: source.offsets }).at(-1)!, targets)
   }
@@ -161,3 +250,8 @@ export class EncoderDecoderForTask extends TaskModel<EncoderDecoderModel> {
     }
   }
 }
+
+const withTables = ({ source, target }: Given): Given => ({
+  source: { ...source, buckets: asTable(source.buckets) },
+  target: { ...target, buckets: asTable(target.buckets) },
+})

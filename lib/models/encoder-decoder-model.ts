@@ -16,8 +16,8 @@ import {
   type ResolvedEncoderDecoderConfig,
 } from './encoder-decoder-config.ts'
 import type { Assembly } from './families/family.ts'
-import { relativeBucket, relativeBuckets } from './relative-positions.ts'
-import { makeNorm, TransformerLayer, type CrossOptions, type Norm } from './transformer-layer.ts'
+import { bucketsBetween, relativeBucket, relativeBuckets, tableSize } from './relative-positions.ts'
+import { makeNorm, TransformerLayer, type CrossOptions, type Norm, type Watching } from './transformer-layer.ts'
 
 /** Sequences that lie one after another, without padding. */
 export interface PackedTokens {
@@ -55,6 +55,13 @@ export interface NextTokens {
 export interface EncoderDecoderOptions extends Initialised {
   /** Whether there is what makes logits of hidden states; true unless said. */
   logits?: boolean
+  /** Whether there is a decoder; true unless said. */
+  decoder?: boolean
+}
+
+/** Who wants to see what layers attend to, in their own sequence and in the source. */
+export interface WatchingBoth extends Watching {
+  onCrossAttention?: Watching['onAttention']
 }
 
 /** Of relative positions: a number for each bucket and head, [buckets, heads]. */
@@ -116,13 +123,15 @@ class Stack extends Module {
     x: Tensor,
     given: PackedTokens,
     causal: boolean,
-    dropping: Dropping,
+    dropping: Dropping & Watching,
     crossOf?: (layer: number) => CrossOptions,
   ) {
+    const { onAttention, ...rest } = dropping
     const bias = this.scoreBias(given.buckets)
     const states = [(x = this.embed(x, given.positions, dropping))]
     this.layers.forEach((layer, index) => {
-      x = layer.forward(x, { ...dropping, causal, bias, offsets: given.offsets }, crossOf?.(index))
+      const own = { ...rest, causal, bias, offsets: given.offsets, onAttention: onAttention?.(index) }
+      x = layer.forward(x, own, crossOf?.(index))
       states.push(x)
     })
     states[states.length - 1] = this.finish(x, dropping)
@@ -155,7 +164,7 @@ export class EncoderDecoderModel extends Module {
   /** Of the target, where it does not share the other. */
   readonly decoderTokenEmbedding?: Embedding
   readonly encoder: Stack
-  readonly decoder: Stack
+  readonly decoder?: Stack
   readonly head?: Linear
   /** [1, vocabSize] */
   readonly logitsBias?: Parameter
@@ -164,16 +173,17 @@ export class EncoderDecoderModel extends Module {
 
   constructor(config: EncoderDecoderConfig, options: EncoderDecoderOptions = {}) {
     super()
-    checkOptions('EncoderDecoderModel', options, { random: 'any', logits: 'boolean' })
-    const { logits = true } = options
+    checkOptions('EncoderDecoderModel', options, { random: 'any', logits: 'boolean', decoder: 'boolean' })
+    const { decoder = true, logits = decoder } = options
     const resolved = resolveEncoderDecoderConfig(config)
     const { vocabSize, decoderVocabSize, hiddenSize, padToken, learnsPadding } = resolved
     const random = generatorOf('EncoderDecoderModel', options)
     const table = { random, ...(!learnsPadding && padToken >= 0 && { paddingIndex: padToken }) }
     this.tokenEmbedding = new Embedding(vocabSize, hiddenSize, table)
-    if (!resolved.shareEmbeddings) this.decoderTokenEmbedding = new Embedding(decoderVocabSize, hiddenSize, table)
+    if (decoder && !resolved.shareEmbeddings)
+      this.decoderTokenEmbedding = new Embedding(decoderVocabSize, hiddenSize, table)
     this.encoder = new Stack(resolved, { random, cross: false })
-    this.decoder = new Stack(decoderLayerConfig(resolved), { random, cross: true })
+    if (decoder) this.decoder = new Stack(decoderLayerConfig(resolved), { random, cross: true })
     if (logits && !resolved.tieEmbeddings) this.head = new Linear(hiddenSize, decoderVocabSize, { bias: false, random })
     if (logits && resolved.logitsBias) {
       this.logitsBias = constant([1, decoderVocabSize], 0)
@@ -193,38 +203,47 @@ export class EncoderDecoderModel extends Module {
   }
 
   /** The embeddings of the source and what each layer makes of them: numLayers + 1 tensors [tokens, hiddenSize]. */
-  encode(source: PackedTokens, options: Dropping = {}): Tensor[] {
+  encode(source: PackedTokens, options: Dropping & Watching = {}): Tensor[] {
     const dropping = this.#check(source, options)
     return this.encoder.states(this.#embedded(this.tokenEmbedding, source.tokens), source, false, dropping)
   }
 
   /** The same of the target: numDecoderLayers + 1 tensors. Token i sees the tokens j ≤ i. */
-  decode(target: PackedTokens, { memory, memoryOffsets }: EncoderMemory, options: Dropping = {}): Tensor[] {
-    const dropping = this.#check(target, options)
+  decode(
+    target: PackedTokens,
+    { memory, memoryOffsets }: EncoderMemory,
+    options: Dropping & WatchingBoth = {},
+  ): Tensor[] {
+    const { onCrossAttention, ...dropping } = this.#check(target, options)
     const { offsets } = target
-    const cross = (layer: number): CrossOptions => ({ memory: rememberedBy(memory, layer), offsets, memoryOffsets })
-    return this.decoder.states(this.#embedded(this.#targetEmbedding, target.tokens), target, true, dropping, cross)
+    const cross = (layer: number): CrossOptions => ({
+      memory: rememberedBy(memory, layer),
+      offsets,
+      memoryOffsets,
+      onAttention: onCrossAttention?.(layer),
+    })
+    return this.#target.states(this.#embedded(this.#targetEmbedding, target.tokens), target, true, dropping, cross)
   }
 
   /** What each layer of the decoder needs of the encoder's last hidden states. */
   remember(memory: Tensor): Remembered[] {
-    return this.decoder.layers.map((layer) => layer.crossAttention!.remember(memory))
+    return this.#target.layers.map((layer) => layer.crossAttention!.remember(memory))
   }
 
   /** The last hidden states [rows, hiddenSize] of one token more, which is added to the cache. */
   decodeNext(next: NextTokens, { memory, memoryOffsets }: EncoderMemory, cache: KeyValueCache): Tensor {
     const { tokens, position, keyLengths, offsets, buckets } = next
-    const bias = this.decoder.scoreBias(buckets && reshape(buckets, [1, -1]))
-    const x = this.decoder.embed(this.#embedded(this.#targetEmbedding, tokens), next.positions, {})
+    const bias = this.#target.scoreBias(buckets && reshape(buckets, [1, -1]))
+    const x = this.#target.embed(this.#embedded(this.#targetEmbedding, tokens), next.positions, {})
     let rows = reshape(x, [-1, 1, this.#config.hiddenSize])
-    this.decoder.layers.forEach((layer, index) => {
+    this.#target.layers.forEach((layer, index) => {
       rows = layer.forward(
         rows,
         { causal: true, keyLengths, bias, cache: cache.layer(index, position) },
         { memory: rememberedBy(memory, index), offsets, memoryOffsets },
       )
     })
-    return this.decoder.finish(reshape(rows, x.shape), {})
+    return this.#target.finish(reshape(rows, x.shape), {})
   }
 
   /** hidden […, hiddenSize] → logits […, decoderVocabSize]. */
@@ -246,11 +265,17 @@ export class EncoderDecoderModel extends Module {
    */
   bucketsFor(stack: 'encoder' | 'decoder', longest: number): Tensor | undefined {
     if (this.#config.positions !== 'relative') return undefined
-    const length = longest > 64 ? 64 * Math.ceil(longest / 64) : Math.max(16, 2 ** Math.ceil(Math.log2(longest)))
+    const length = tableSize(longest)
     const key = `${stack} ${length}`
     let made = this.#buckets.get(key)
     if (!made) this.#buckets.set(key, (made = relativeBuckets(length, this.#bucketing(stack === 'encoder'))))
     return made
+  }
+
+  /** The same for one sequence whose tokens stand in these columns. */
+  bucketsOf(stack: 'encoder' | 'decoder', columns: ArrayLike<number>): Int32Array | undefined {
+    if (this.#config.positions !== 'relative') return undefined
+    return bucketsBetween(columns, this.#bucketing(stack === 'encoder'))
   }
 
   /** i32 [capacity] where positions are relative: the buckets of keys for a query of the decoder at `position`. */
@@ -268,6 +293,11 @@ export class EncoderDecoderModel extends Module {
   #bucketing(bothWays: boolean) {
     const { relativeBuckets: buckets, relativeDistance: distance } = this.#config
     return { buckets, distance, bothWays }
+  }
+
+  get #target(): Stack {
+    if (!this.decoder) throw new ArgumentError('EncoderDecoderModel: this is the encoder alone; open it with a decoder')
+    return this.decoder
   }
 
   get #targetEmbedding(): Embedding {
@@ -293,9 +323,9 @@ export class EncoderDecoderModel extends Module {
     return this.#config.scaleOutput ? multiply(hidden, 1 / Math.sqrt(this.#config.hiddenSize)) : hidden
   }
 
-  #check(given: PackedTokens, options: Dropping): Dropping {
+  #check(given: PackedTokens, options: Dropping & WatchingBoth): Dropping & WatchingBoth {
     checkOptions('EncoderDecoderModel', given, ['tokens', 'positions', 'offsets', 'buckets'])
-    checkOptions('EncoderDecoderModel', options, ['dropout'])
+    checkOptions('EncoderDecoderModel', options, ['dropout', 'onAttention', 'onCrossAttention'])
     for (const name of ['tokens', 'positions', 'offsets'] as const)
       checkTensor('EncoderDecoderModel', name, given[name])
     checkSource('EncoderDecoderModel', options.dropout)

@@ -2,9 +2,11 @@ import { ArgumentError } from '../errors.ts'
 import type { EncoderDecoderModel } from './encoder-decoder-model.ts'
 import type { Family, HeadName } from './families/index.ts'
 import type { Head } from './heads.ts'
-import type { ModelInputs, PackedBatch } from './model-inputs.ts'
-import { PackedTaskModel, type Computed, type PackedInputs } from './packed-task-model.ts'
+import { hasHoles, type ModelInputs, type PackedBatch } from './model-inputs.ts'
+import { PackedTaskModel, type Computed, type PackedArrays, type PackedInputs } from './packed-task-model.ts'
+import { asTable } from './relative-positions.ts'
 import { shiftRight } from './seq2seq-inputs.ts'
+import type { Watching } from './transformer-layer.ts'
 
 /**
  * A full Transformer that says something about one text, which its decoder reads too, moved to the right by one: of each
@@ -25,13 +27,21 @@ export class EncoderDecoderWithHead extends PackedTaskModel<EncoderDecoderModel,
     this.#eosTokenIds = [json['eos_token_id'] ?? 2].flat()
   }
 
-  protected compute({ tokens, types, positions, offsets, results }: PackedInputs): Computed {
-    const memory = this.body.encode({ tokens, positions, offsets }).at(-1)!
-    const states = this.body.decode({ tokens: types, positions, offsets }, { memory, memoryOffsets: offsets })
+  protected compute(
+    { tokens, types, positions, offsets, results, ...tables }: PackedInputs,
+    watching?: Watching,
+  ): Computed {
+    const [buckets, ofDecoder] = [asTable(tables.buckets), asTable(tables.decoderBuckets)]
+    const memory = this.body.encode({ tokens, positions, offsets, buckets }).at(-1)!
+    const target = { tokens: types, positions, offsets, buckets: ofDecoder }
+    const states = this.body.decode(target, { memory, memoryOffsets: offsets }, watching)
     return { states, logits: this.head!.forward(states.at(-1)!, this.body.tokenEmbedding.weight, { offsets, results }) }
   }
   protected get scoresTokens(): boolean {
     return this.head!.isForTokens
+  }
+  protected get numLayers(): number {
+    return this.body.config.numDecoderLayers
   }
   protected get limits(): { context: number; typeVocabSize: number } {
     return { context: this.body.config.context, typeVocabSize: 0 }
@@ -39,6 +49,17 @@ export class EncoderDecoderWithHead extends PackedTaskModel<EncoderDecoderModel,
   protected override positionsOf({ columns }: PackedBatch): Int32Array {
     const { firstPosition } = this.body.config
     return columns.map((column) => firstPosition + column)
+  }
+
+  protected seesHoles(batch: PackedBatch): boolean {
+    return this.body.config.positions === 'relative' && hasHoles(batch)
+  }
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
+    const [buckets, decoderBuckets] = (['encoder', 'decoder'] as const).map((stack) =>
+      this.seesHoles(batch) ? this.body.bucketsOf(stack, batch.columns) : this.body.bucketsFor(stack, batch.longest),
+    )
+    const arrays = super.arraysOf(batch)
+    return { ...arrays, ...(buckets && { buckets }), ...(decoderBuckets && { decoderBuckets }) }
   }
 
   /** What the decoder reads stands where encoders have the kinds of segments. */

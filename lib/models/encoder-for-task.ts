@@ -1,25 +1,31 @@
-import { ArgumentError } from '../errors.ts'
 import type { EncoderModel } from './encoder-model.ts'
+import { windowExtents } from '../ops/attention.ts'
 import type { Head } from './heads.ts'
-import { hasHoles, type ModelInputs, type PackedBatch } from './model-inputs.ts'
+import { hasHoles, type PackedBatch } from './model-inputs.ts'
 import { replacedTokens, type Objective } from './objectives.ts'
-import { PackedTaskModel, type Computed, type PackedInputs } from './packed-task-model.ts'
+import { PackedTaskModel, type Computed, type PackedArrays, type PackedInputs } from './packed-task-model.ts'
+import { asTable, windowBetween } from './relative-positions.ts'
+import type { Watching } from './transformer-layer.ts'
 
 /** An encoder with what stands on it for a task. */
 export class EncoderForTask extends PackedTaskModel<EncoderModel, Head> {
-  protected compute({ tokens, positions, types, offsets, results, buckets }: PackedInputs): Computed {
-    const states = this.body.hiddenStates({
-      tokens,
-      positions,
-      offsets,
-      buckets,
-      ...(this.body.typeEmbedding && { types }),
-    })
+  protected compute(
+    { tokens, positions, types, offsets, results, buckets, windowBias }: PackedInputs,
+    watching?: Watching,
+  ): Computed {
+    const tables = { buckets: asTable(buckets), windowBias: asTable(windowBias) }
+    const states = this.body.hiddenStates(
+      { tokens, positions, offsets, ...tables, ...(this.body.typeEmbedding && { types }) },
+      watching,
+    )
     const logits = this.head?.forward(states.at(-1)!, this.body.tokenEmbedding.weight, { offsets, results })
     return { states, ...(logits && { logits }) }
   }
   protected get scoresTokens(): boolean {
     return this.head?.isForTokens ?? false
+  }
+  protected get numLayers(): number {
+    return this.body.layers.length
   }
   protected get limits(): { context: number; typeVocabSize: number } {
     return this.body.config
@@ -28,17 +34,16 @@ export class EncoderForTask extends PackedTaskModel<EncoderModel, Head> {
     const { paddingToken } = this.body.config
     return paddingToken < 0 ? batch.columns : positionsBehind(paddingToken, batch)
   }
-  protected override pack(operation: string, inputs: ModelInputs): PackedBatch {
-    const batch = super.pack(operation, inputs)
-    if (this.body.countsDistances && hasHoles(batch))
-      throw new ArgumentError(
-        `${operation}: attentionMask has padding between tokens, which a model whose tokens see distances can not leave out; put the padding at one end`,
-      )
-    return batch
+  protected seesHoles(batch: PackedBatch): boolean {
+    return this.body.countsDistances && hasHoles(batch)
   }
-  protected override arraysOf(batch: PackedBatch) {
-    const buckets = this.body.bucketsFor(batch.longest)
-    return { ...super.arraysOf(batch), ...(buckets && { buckets }) }
+  protected override arraysOf(batch: PackedBatch): PackedArrays {
+    const arrays = super.arraysOf(batch)
+    const isApart = this.seesHoles(batch)
+    const buckets = isApart ? this.body.bucketsOf(batch.columns) : this.body.bucketsFor(batch.longest)
+    const { window } = this.body.config
+    const windowBias = isApart && window ? windowBetween(batch.columns, windowExtents('run', window, false)) : undefined
+    return { ...arrays, ...(buckets && { buckets }), ...(windowBias && { windowBias }) }
   }
   protected override get objective(): Objective {
     return this.task === 'replaced-tokens' ? (replacedTokens as Objective) : super.objective

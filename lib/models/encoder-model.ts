@@ -8,8 +8,15 @@ import { add, reshape, transpose } from '../ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { resolveEncoderConfig, type EncoderConfig, type ResolvedEncoderConfig } from './encoder-config.ts'
 import type { Assembly } from './families/family.ts'
-import { relativeBuckets } from './relative-positions.ts'
-import { makeNorm, sharedFrequencies, TransformerLayer, type LayerOptions, type Norm } from './transformer-layer.ts'
+import { bucketsBetween, relativeBuckets } from './relative-positions.ts'
+import {
+  makeNorm,
+  sharedFrequencies,
+  TransformerLayer,
+  type LayerOptions,
+  type Norm,
+  type Watching,
+} from './transformer-layer.ts'
 
 export type { EncoderConfig, ResolvedEncoderConfig } from './encoder-config.ts'
 
@@ -24,8 +31,10 @@ export interface EncoderInputs {
   offsets: Tensor
   /** i32 [longest, longest]: `bucketsFor` the longest sequence or a longer one, where the model has some. */
   buckets?: Tensor | undefined
+  /** f32 [longest, longest]: what hides keys in place of the window, where places do not tell distances. */
+  windowBias?: Tensor | undefined
 }
-const inputNames = ['tokens', 'positions', 'types', 'offsets', 'buckets'] as const
+const inputNames = ['tokens', 'positions', 'types', 'offsets', 'buckets', 'windowBias'] as const
 
 /** Distances from here on have one bucket (MPNet). */
 const farDistance = 128
@@ -78,6 +87,12 @@ export class EncoderModel extends Module {
     return relativeBuckets !== 0 || window !== 0
   }
 
+  /** i32 [size, size], size being at least the number of `columns`: the buckets of one sequence whose tokens stand there. */
+  bucketsOf(columns: ArrayLike<number>): Int32Array | undefined {
+    const { relativeBuckets: buckets } = this.#config
+    return buckets ? bucketsBetween(columns, { buckets, distance: farDistance, bothWays: true }) : undefined
+  }
+
   /** i32 [size, size] for sequences of up to `length` tokens, where the model needs them. They belong to the model. */
   bucketsFor(length: number): Tensor | undefined {
     const { relativeBuckets: buckets } = this.#config
@@ -90,11 +105,11 @@ export class EncoderModel extends Module {
   }
 
   /** The embeddings and what each layer makes of them: numLayers + 1 tensors [tokens, hiddenSize], the last one final. */
-  hiddenStates(inputs: EncoderInputs, options: Dropping = {}): Tensor[] {
+  hiddenStates(inputs: EncoderInputs, options: Dropping & Watching = {}): Tensor[] {
     checkOptions('EncoderModel', inputs, inputNames)
-    checkOptions('EncoderModel', options, ['dropout'])
-    const { tokens, positions, types, offsets } = inputs
-    const { dropout } = options
+    checkOptions('EncoderModel', options, ['dropout', 'onAttention'])
+    const { tokens, positions, types, offsets, windowBias } = inputs
+    const { dropout, onAttention } = options
     for (const name of inputNames)
       if (inputs[name] !== undefined || ['tokens', 'positions', 'offsets'].includes(name))
         checkTensor('EncoderModel', name, inputs[name])
@@ -105,10 +120,11 @@ export class EncoderModel extends Module {
     x = dropWith(this.embeddingNorm.forward(x), this.#config.dropout, { dropout })
     if (this.embeddingProjection) x = this.embeddingProjection.forward(x)
     const states = [x]
-    const attending = { dropout, offsets, positions, bias: this.#scoreBias(inputs.buckets) }
+    const attending = { dropout, offsets, positions, windowBias, bias: this.#scoreBias(inputs.buckets) }
     const frequencies = sharedFrequencies(this.layers)
     this.layers.forEach((layer, index) => {
-      states.push((x = layer.forward(x, { ...attending, frequencies: frequencies[index] })))
+      x = layer.forward(x, { ...attending, frequencies: frequencies[index], onAttention: onAttention?.(index) })
+      states.push(x)
     })
     if (this.norm) states[states.length - 1] = this.norm.forward(x)
     return states

@@ -2,12 +2,12 @@ import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { Checkpoint, CheckpointTensor, PartOptions, ReadOptions } from '../checkpoint/checkpoint.ts'
-import { ggufModel } from '../checkpoint/gguf-model.ts'
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { resolveModel, type ResolveModelOptions } from '../checkpoint/resolve-model.ts'
 import { checkPath } from '../files/file-error.ts'
 import { readJson } from '../files/read-file.ts'
 import { allocate, type Tensor } from '../tensor/tensor.ts'
+import { readGgufModel } from './gguf-config.ts'
 import { configFile } from './save-folder.ts'
 
 /** The files of a model in the words of Hugging Face's transformers, whatever their format. Close it. */
@@ -50,7 +50,7 @@ export async function openModelFiles(
   const { signal, onProgress } = options
   const checkpoint = await openCheckpoint(path, { ...(signal && { signal }), ...(onProgress && { onProgress }) })
   try {
-    if (checkpoint.format === 'gguf') return ggufFiles(checkpoint)
+    if (checkpoint.format === 'gguf') return await ggufFiles(checkpoint)
     const folder = (await stat(path)).isDirectory() ? path : dirname(path)
     const configPath = join(folder, configFile)
     return {
@@ -73,8 +73,8 @@ export async function openModelFiles(
   }
 }
 
-function ggufFiles(checkpoint: Checkpoint): ModelFiles {
-  const { config, names } = ggufModel(checkpoint)
+async function ggufFiles(checkpoint: Checkpoint): Promise<ModelFiles> {
+  const { config, names } = await readGgufModel(checkpoint)
   const headDim = Number(config['head_dim'] ?? Number(config['hidden_size']) / Number(config['num_attention_heads']))
   const tensors = [...names].map(([name, { name: inFile, transposed }]): [string, CheckpointTensor] => {
     const stored = checkpoint.tensors.get(inFile)!
@@ -87,14 +87,14 @@ function ggufFiles(checkpoint: Checkpoint): ModelFiles {
     tensors: new Map(tensors),
     isTransposed: (name) => names.get(name)!.transposed,
     read: async (name, options) => {
-      const { name: inFile, transposed, interleaved } = names.get(name)!
+      const { name: inFile, transposed } = names.get(name)!
       const tensor = await checkpoint.read(inFile, { ...options, mapped: true })
-      if (interleaved) await splitPairs(bytesOf(tensor), headDim, rowBytes(tensor))
+      await asInTransformers(name, tensor)
       return transposed && tensor.rank === 2 ? transpose(tensor) : tensor
     },
     readRows: async (name, options) => {
       const tensor = await checkpoint.read(names.get(name)!.name, options)
-      if (names.get(name)!.interleaved) await splitPairs(bytesOf(tensor), headDim, rowBytes(tensor))
+      await asInTransformers(name, tensor)
       return tensor
     },
     readRowBytes: async (name, options) => {
@@ -106,17 +106,26 @@ function ggufFiles(checkpoint: Checkpoint): ModelFiles {
       await checkpoint.readBytesInto(names.get(name)!.name, target, options)
       await arranged(name, target)
     },
-    rowMultiple: (name) => (names.get(name)!.interleaved ? headDim : 1),
+    rowMultiple: (name) => {
+      const { name: inFile, interleaved, byPart } = names.get(name)!
+      return byPart ? checkpoint.tensors.get(inFile)!.shape[0]! : interleaved ? headDim : 1
+    },
     identity: (name) =>
-      `${checkpoint.identity(names.get(name)!.name)}${names.get(name)!.interleaved ? ` ${headDim}` : ''}`,
+      `${checkpoint.identity(names.get(name)!.name)}${names.get(name)!.interleaved || names.get(name)!.byPart ? ` ${headDim}` : ''}`,
     [Symbol.asyncDispose]: () => checkpoint.close(),
   }
 
+  async function asInTransformers(name: string, tensor: Tensor): Promise<void> {
+    await arranged(name, bytesOf(tensor), rowBytes(tensor))
+    if (names.get(name)!.offset) for (let i = 0; i < tensor.size; i++) tensor.data()[i]! -= 1
+  }
+
   /** Rows as they are stored, in transformers' order. */
-  async function arranged(name: string, bytes: Uint8Array): Promise<void> {
-    const { name: inFile, interleaved } = names.get(name)!
+  async function arranged(name: string, bytes: Uint8Array, width?: number): Promise<void> {
+    const { name: inFile, interleaved, byPart } = names.get(name)!
     const { shape, byteLength } = checkpoint.tensors.get(inFile)!
-    if (interleaved) await splitPairs(bytes, headDim, byteLength / shape[0]!)
+    if (interleaved) await splitPairs(bytes, headDim, width ?? byteLength / shape[0]!)
+    if (byPart) joinParts(bytes, headDim, width ?? byteLength / shape[0]!)
   }
 }
 
@@ -139,6 +148,20 @@ async function splitPairs(bytes: Uint8Array, headDim: number, width: number): Pr
     }
     await setImmediate()
   }
+}
+
+/** Rows of all queries, all keys and all values, in place, become those of a head side by side. */
+function joinParts(bytes: Uint8Array, headDim: number, width: number): void {
+  const size = headDim * width
+  const heads = bytes.length / size / 3
+  // What is no whole number of heads has no shape of the model, and is refused for that.
+  if (!Number.isInteger(heads)) return
+  const from = bytes.slice()
+  for (let part = 0; part < 3; part++)
+    for (let head = 0; head < heads; head++) {
+      const at = (part * heads + head) * size
+      bytes.set(from.subarray(at, at + size), (head * 3 + part) * size)
+    }
 }
 
 /** Of a square that stays in the cache while it is turned. */

@@ -24,6 +24,8 @@ export interface PackedBatch {
   readonly width: number
   /** The number of tokens of the longest sequence. */
   readonly longest: number
+  /** Columns up to the last token of any row that was given. */
+  readonly reach: number
 }
 
 const inputNames = ['inputIds', 'attentionMask', 'tokenTypeIds'] as const
@@ -42,13 +44,14 @@ export function packBatch(operation: string, inputs: ModelInputs, more: readonly
   const size = inputIds.reduce((sum, row) => sum + row.length, 0)
   const [tokens, columns, types] = [new Int32Array(size), new Int32Array(size), new Int32Array(size)]
   const offsets = new Int32Array(inputIds.length + 1)
-  let [count, width, longest] = [0, 0, 0]
+  let [count, width, longest, reach] = [0, 0, 0, 0]
   inputIds.forEach((row, i) => {
     const [mask, segments] = [attentionMask?.[i], tokenTypeIds?.[i]]
     for (let column = 0; column < row.length; column++) {
       if (mask && mask[column] === 0) continue
       tokens[count] = row[column]!
       columns[count] = column
+      reach = Math.max(reach, column + 1)
       types[count++] = segments ? segments[column]! : 0
     }
     offsets[i + 1] = count
@@ -59,7 +62,7 @@ export function packBatch(operation: string, inputs: ModelInputs, more: readonly
   })
   const kept = (values: Int32Array): Int32Array => values.subarray(0, count)
   const [batch, all] = [inputIds.length, { tokens: kept(tokens), columns: kept(columns), types: kept(types) }]
-  return { batch, rows: inputIds, ...all, offsets, width, longest }
+  return { batch, rows: inputIds, ...all, offsets, width, longest, reach }
 }
 
 /** Throws ArgumentError and ShapeError unless these are rows of whole numbers, as long as those of inputIds. */
@@ -79,18 +82,23 @@ export function checkRows(
     throw new ShapeError(`${operation}: ${name} should have rows as long as those of inputIds`)
 }
 
-/** Numbers [tokens, size] of a packed batch at the places [batch, width, size] where they were given; zero elsewhere. */
-export function placeRows(
-  { batch, offsets, columns, width }: PackedBatch,
-  rows: Float32Array,
-  size: number,
-): Float32Array {
-  const placed = new Float32Array(batch * width * size)
-  for (let i = 0; i < batch; i++)
-    for (let row = offsets[i]!; row < offsets[i + 1]!; row++)
-      placed.set(rows.subarray(row * size, (row + 1) * size), (i * width + columns[row]!) * size)
-  return placed
-}
+/** Each row as a batch of its own. */
+export const rowsAlone = (whole: PackedBatch): PackedBatch[] =>
+  Array.from({ length: whole.batch }, (_, i): PackedBatch => {
+    const [begin, end] = [whole.offsets[i]!, whole.offsets[i + 1]!]
+    const part = (values: Int32Array): Int32Array => values.subarray(begin, end)
+    return {
+      batch: 1,
+      rows: [whole.rows[i]!],
+      tokens: part(whole.tokens),
+      columns: part(whole.columns),
+      types: part(whole.types),
+      offsets: Int32Array.of(0, end - begin),
+      width: whole.width,
+      longest: end - begin,
+      reach: whole.reach,
+    }
+  })
 
 /** Whether a row has padding between its tokens. */
 export const hasHoles = ({ batch, offsets, columns }: PackedBatch): boolean =>

@@ -1,9 +1,9 @@
 import { ArgumentError, checkOptions } from '../errors.ts'
-import type { RunOptions } from '../graph/compile.ts'
+import type { Inputs, RunOptions } from '../graph/compile.ts'
 import type { Module } from '../nn/module.ts'
 import { valueAndGrad } from '../ops/gradients.ts'
-import { fromData, Tensor } from '../tensor/tensor.ts'
-import { packBatch, placeRows, type ModelInputs, type PackedBatch } from './model-inputs.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { packBatch, rowsAlone, type ModelInputs, type PackedBatch } from './model-inputs.ts'
 import {
   answers,
   sequenceClasses,
@@ -16,7 +16,9 @@ import {
 import { checkChoice } from './layer-config.ts'
 import { pool, poolings, unitRows, type Pooling, type Sequences } from './pooling.ts'
 import { sequencesFor, type RaggedPrograms } from './ragged-programs.ts'
+import { firstRows, spread, spreadPairs, watchedLayers, type Part, type Placing } from './place-outputs.ts'
 import { TaskModel, type Body } from './task-model.ts'
+import type { Watching } from './transformer-layer.ts'
 
 export interface ModelOutputs extends Disposable {
   /** [batch, length, outputs] of each token, or [batch, outputs] of each sequence; absent for a bare model. */
@@ -25,10 +27,17 @@ export interface ModelOutputs extends Disposable {
   lastHiddenState: Tensor
   /** The embeddings and what each layer makes of them, with `outputHiddenStates`. */
   hiddenStates?: readonly Tensor[]
+  /** With `outputAttentions`, of each layer asked for: [batch, heads, length, length]; zero where there was padding. */
+  attentions?: readonly Tensor[]
 }
 
 export interface TaskRunOptions extends RunOptions {
   outputHiddenStates?: boolean
+  /**
+   * What each head of the layers weighs values by: true for all layers, or their numbers. The other layers stay as they
+   * are; sequences are run one after another then.
+   */
+  outputAttentions?: boolean | readonly number[]
 }
 
 export interface EmbedOptions extends RunOptions {
@@ -46,10 +55,14 @@ export interface PackedInputs extends Sequences {
   frequencies?: Tensor
   /** Of relative positions: for the longest sequence. */
   buckets?: Tensor
+  /** The same for the decoder of an encoder-decoder model. */
+  decoderBuckets?: Tensor
+  /** What hides keys in place of windows, where places do not tell distances. */
+  windowBias?: Tensor
 }
-type PackedArrays = Record<Exclude<keyof PackedInputs, 'frequencies' | 'buckets'>, Int32Array> & {
-  frequencies?: Float32Array
-  buckets?: Tensor
+type Optional = 'frequencies' | 'buckets' | 'decoderBuckets' | 'windowBias'
+export type PackedArrays = Record<Exclude<keyof PackedInputs, Optional>, Int32Array> & {
+  [Name in Optional]?: Inputs<Tensor>
 }
 const rowInputs = ['tokens', 'positions', 'types'] as const
 
@@ -59,12 +72,16 @@ export interface Computed {
   readonly states: readonly Tensor[]
   /** Of each token [tokens, outputs] or each sequence [sequences, outputs]. */
   readonly logits?: Tensor
+  /** Of the layers that are watched: [1, heads, tokens, tokens]. */
+  readonly attentions?: readonly Tensor[]
 }
 
 /** A task model that reads one packed batch, and says something about each of its tokens or sequences. */
 export abstract class PackedTaskModel<B extends Body = Body, H extends Module = Module> extends TaskModel<B, H> {
   /** What it makes of a batch, by ops. */
-  protected abstract compute(inputs: PackedInputs): Computed
+  protected abstract compute(inputs: PackedInputs, watching?: Watching): Computed
+  /** How many layers there are to be watched. */
+  protected abstract get numLayers(): number
   /** Whether its logits are those of each token. */
   protected abstract get scoresTokens(): boolean
   /** Most tokens of a row, and kinds of segments. */
@@ -72,6 +89,9 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
   /** The positions of tokens, as the model counts them. */
   protected positionsOf({ columns }: PackedBatch): Int32Array {
     return columns
+  }
+  protected get isBare(): boolean {
+    return this.task === 'none' || this.task === 'encoder'
   }
   /** What it is trained for. */
   protected get objective(): Objective {
@@ -92,25 +112,43 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
 
   /** Scores and hidden states of sequences of any lengths, off the event loop. The tensors belong to the caller. */
   async run(inputs: ModelInputs, options: TaskRunOptions = {}): Promise<ModelOutputs> {
-    checkOptions('run', options, { signal: 'signal', outputHiddenStates: 'boolean' })
+    checkOptions('run', options, { signal: 'signal', outputHiddenStates: 'boolean', outputAttentions: 'any' })
     const { signal, outputHiddenStates = false } = options
+    const layers = watchedLayers('run', options.outputAttentions, this.numLayers)
     const batch = this.pack('run', inputs)
-    const computed = await this.#forwardPrograms(outputHiddenStates).run(
-      batch.tokens.length,
-      this.arraysOf(batch),
-      signal ? { signal } : {},
+    const name = `run ${outputHiddenStates ? 'all' : 'last'} ${layers.join(' ')}`
+    const exact = layers.length > 0
+    const programs = this.programs(
+      name,
+      (given: PackedInputs) => this.#watched(given, outputHiddenStates, layers),
+      rowInputs,
+      { exact },
     )
+    const parts: Part<Computed>[] = []
     const made: Tensor[] = []
-    const place = (rows: Tensor, perToken: boolean): Tensor => {
-      made.push((perToken ? spread : firstRows)(batch, rows))
+    const place = (of: (computed: Computed) => Tensor, how: Placing): Tensor => {
+      made.push(
+        how(
+          batch,
+          parts.map(({ batch, computed }) => ({ batch, computed: of(computed) })),
+        ),
+      )
       return made.at(-1)!
     }
     try {
-      const states = computed.states.map((rows) => place(rows, true))
-      const logits = computed.logits && place(computed.logits, this.scoresTokens)
+      for (const part of this.#partsOf(batch, exact))
+        parts.push({
+          batch: part,
+          computed: await programs.run(part.tokens.length, this.arraysOf(part), signal ? { signal } : {}),
+        })
+      const [{ computed }] = parts as [Part<Computed>]
+      const states = computed.states.map((_, i) => place(({ states }) => states[i]!, spread))
+      const attentions = layers.map((_, i) => place((each) => each.attentions![i]!, spreadPairs))
+      const logits = computed.logits && place((each) => each.logits!, this.scoresTokens ? spread : firstRows)
       return {
         lastHiddenState: states.at(-1)!,
         ...(outputHiddenStates && { hiddenStates: states }),
+        ...(attentions.length && { attentions }),
         ...(logits && { logits }),
         [Symbol.dispose]: () => made.forEach((tensor) => tensor.dispose()),
       }
@@ -118,7 +156,8 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
       for (const tensor of made) tensor.dispose()
       throw error
     } finally {
-      for (const tensor of [...computed.states, ...(computed.logits ? [computed.logits] : [])]) tensor.dispose()
+      for (const { computed } of parts)
+        for (const tensor of [...computed.states, ...(computed.attentions ?? []), computed.logits]) tensor?.dispose()
     }
   }
 
@@ -133,10 +172,18 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
   ): Promise<{ loss: number; gradients: Map<string, Tensor> }> {
     const operation = 'lossAndGradients'
     checkOptions(operation, options, { signal: 'signal' })
-    if (this.task === 'none') throw new ArgumentError(`${operation}: a bare model has no loss; open it with a task`)
+    if (this.isBare) throw new ArgumentError(`${operation}: a bare model has no loss; open it with a task`)
     const { objective } = this
+    if (this.problemType === 'multi_label_classification')
+      throw new ArgumentError(
+        `${operation}: problem_type multi_label_classification is not supported; supported: one label for each sequence, or a number`,
+      )
     const given = splitLabels(operation, inputs, objective.labels)
     const batch = this.pack(operation, given.inputs)
+    if (batch.batch > 1 && this.seesHoles(batch))
+      throw new ArgumentError(
+        `${operation}: attentionMask has padding between tokens, which this model can leave out of one row at a time only; put the padding at one end`,
+      )
     const targets = objective.targets(operation, given.labels, given.inputs, batch)
     const { value, grads } = await this.#trainingPrograms(objective).run(
       batch.tokens.length,
@@ -151,14 +198,10 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
   /** The logits alone, of each token [batch, length, outputs] or of each sequence [batch, outputs]. */
   async logits(inputs: ModelInputs, options: RunOptions = {}): Promise<Tensor> {
     checkOptions('logits', options, { signal: 'signal' })
-    if (this.task === 'none') throw new ArgumentError('logits: a bare model has none; open it with a task')
+    if (this.isBare) throw new ArgumentError('logits: a bare model has none; open it with a task')
     const batch = this.pack('logits', inputs)
-    using rows = await this.programs('logits', (given: PackedInputs) => this.compute(given).logits!, rowInputs).run(
-      batch.tokens.length,
-      this.arraysOf(batch),
-      options,
-    )
-    return (this.scoresTokens ? spread : firstRows)(batch, rows)
+    const programs = this.programs('logits', (given: PackedInputs) => this.compute(given).logits!, rowInputs)
+    return this.#placed(programs, batch, this.scoresTokens ? spread : firstRows, options)
   }
 
   /**
@@ -174,22 +217,47 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
       const pooled = pool(this.compute(given).states.at(-1)!, pooling, given)
       return normalize ? unitRows(pooled) : pooled
     }
-    using rows = await this.programs(`embed ${pooling} ${normalize}`, build, rowInputs).run(
-      batch.tokens.length,
-      this.arraysOf(batch),
-      signal ? { signal } : {},
-    )
-    return firstRows(batch, rows)
+    const programs = this.programs(`embed ${pooling} ${normalize}`, build, rowInputs)
+    return this.#placed(programs, batch, firstRows, signal ? { signal } : {})
   }
 
-  #forwardPrograms(allStates: boolean): RaggedPrograms<PackedInputs, Computed> {
-    const last = (inputs: PackedInputs): Computed => {
-      const { states, ...rest } = this.compute(inputs)
-      return { states: states.slice(-1), ...rest }
+  /** Whether places of tokens do not tell what the model knows of distances: rows are then run alone. */
+  protected abstract seesHoles(batch: PackedBatch): boolean
+
+  #partsOf(batch: PackedBatch, exact: boolean): readonly PackedBatch[] {
+    return batch.batch > 1 && (exact || this.seesHoles(batch)) ? rowsAlone(batch) : [batch]
+  }
+
+  /** What a program gives for a batch, where it was asked for. */
+  async #placed(
+    programs: RaggedPrograms<PackedInputs, Tensor>,
+    batch: PackedBatch,
+    how: Placing,
+    options: RunOptions,
+  ): Promise<Tensor> {
+    const parts: Part<Tensor>[] = []
+    try {
+      for (const part of this.#partsOf(batch, false))
+        parts.push({
+          batch: part,
+          computed: await programs.run(part.tokens.length, this.arraysOf(part), options),
+        })
+      return how(batch, parts)
+    } finally {
+      for (const { computed } of parts) computed.dispose()
     }
-    return allStates
-      ? this.programs('all states', (inputs: PackedInputs) => this.compute(inputs), rowInputs)
-      : this.programs('last state', last, rowInputs)
+  }
+
+  #watched(inputs: PackedInputs, allStates: boolean, layers: readonly number[]): Computed {
+    const seen = new Map<number, Tensor>()
+    const onAttention = (layer: number) =>
+      layers.includes(layer) ? (probabilities: Tensor) => void seen.set(layer, probabilities) : undefined
+    const { states, logits } = this.compute(inputs, layers.length ? { onAttention } : {})
+    return {
+      states: allStates ? states : states.slice(-1),
+      ...(logits && { logits }),
+      ...(layers.length && { attentions: layers.map((layer) => seen.get(layer)!) }),
+    }
   }
 
   #trainingPrograms(objective: Objective) {
@@ -215,7 +283,7 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     return batch
   }
 
-  /** What programs take of a batch. */
+  /** What programs take of a batch, which may be a part of a whole one. */
   protected arraysOf(batch: PackedBatch): PackedArrays {
     const { tokens, types, offsets } = batch
     const sequences = sequencesFor(batch.batch)
@@ -224,18 +292,4 @@ export abstract class PackedTaskModel<B extends Body = Body, H extends Module = 
     const results = Int32Array.from({ length: sequences + 1 }, (_, i) => i)
     return { tokens, positions: this.positionsOf(batch), types, offsets: padded, results }
   }
-}
-
-/** [tokens, size] → [batch, width, size], by where the tokens were given. */
-export function spread(batch: PackedBatch, rows: Tensor): Tensor {
-  const size = rows.shape[1]!
-  const shape = [batch.batch, batch.width, size]
-  // Where nothing was left out, the rows are in place already.
-  if (batch.tokens.length === batch.batch * batch.width) return new Tensor(shape, rows.dtype, rows.memory('run'))
-  return fromData(placeRows(batch, rows.data() as Float32Array, size), { shape })
-}
-
-/** [sequences, size] → [batch, size]. */
-function firstRows({ batch }: PackedBatch, rows: Tensor): Tensor {
-  return fromData((rows.data() as Float32Array).slice(0, batch * rows.shape[1]!), { shape: [batch, rows.shape[1]!] })
 }

@@ -8,6 +8,7 @@ import type { EncoderDecoderConfig } from './encoder-decoder-config.ts'
 import { encoderDecoder, EncoderDecoderModel } from './encoder-decoder-model.ts'
 import { EncoderDecoderWithHead } from './encoder-decoder-with-head.ts'
 import { EncoderForTask } from './encoder-for-task.ts'
+import { EncoderOfSeq2Seq } from './encoder-of-seq2seq.ts'
 import { encoder, type EncoderModel } from './encoder-model.ts'
 import { familyOfConfig, nameOf, weightEntries, weightNames, type Family, type HeadName } from './families/index.ts'
 import { Head } from './heads.ts'
@@ -38,7 +39,7 @@ export async function loadDecoder(model: string, options: LoadOptions = {}): Pro
 type DecoderClass<M extends DecoderForTask> = new (...args: ConstructorParameters<typeof DecoderForTask>) => M
 
 /** Encoders and decoders: what they share is the same for both. */
-export type TextModel = EncoderForTask | DecoderForTask | EncoderDecoderWithHead
+export type TextModel = EncoderForTask | DecoderForTask | EncoderDecoderWithHead | EncoderOfSeq2Seq
 
 /** Opens an encoder or a decoder, as loadDecoder does, for a task; undefined: the one that config.json tells. */
 export async function loadForTask(
@@ -67,24 +68,38 @@ export async function loadForTask(
     folder,
     options,
     (family, config, json, told): Made<TextModel | EncoderDecoderForTask> => {
-      const name = task ?? told ?? 'none'
+      const isSeq2Seq = family.assembly === encoderDecoder
+      // A file of the encoder alone has no more to be opened.
+      const asked = isSeq2Seq || task !== 'encoder' ? task : 'none'
+      const name = asked === 'none' && isSeq2Seq && told === 'encoder' ? told : (asked ?? told ?? 'none')
       const head = family.heads?.[name]
-      if (!head && !Object.values(family.architectures).includes(name))
-        throw new ArgumentError(`${operation}: ${folder}: ${family.modelType} has no head for ${name}`)
+      const heads = new Set(Object.values(family.architectures))
+      if (!heads.has(name))
+        throw new ArgumentError(
+          `${operation}: ${folder}: ${family.modelType} has no head for ${name}; it has ${[...heads].map((one) => (one === 'none' ? 'none (AutoModel)' : one)).join(', ')}`,
+        )
       const where = `${operation}: ${folder}`
       const labels = head?.kind.output === 'labels' ? labelsOf(json, where) : []
       const isLanguageModel = name === 'causal-lm'
-      if (family.assembly === encoderDecoder) {
+      if (isSeq2Seq && (name === 'encoder' || head?.encoderOnly)) {
+        const body = new EncoderDecoderModel(config as EncoderDecoderConfig, { random: 'zeros', decoder: false })
+        const top = head && new Head(head.kind, body, labels.length)
+        const model = new EncoderOfSeq2Seq(family, name, body, top, labels).keepConfig(json)
+        const own = new Set(weightEntries(family, body).map(({ path }) => path.split('.')[0]))
+        const others = Object.entries(weightNames(family, config)).filter(([, path]) => !own.has(path.split('.')[0]))
+        return { model, entries: model.entries(), ignored: others.map(([inFile]) => inFile.replace(/\.\d+\./g, '.#.')) }
+      }
+      if (isSeq2Seq) {
         if (!head) return makeSeq2Seq(family, config, json, 'none', EncoderDecoderForTask)
         const body = new EncoderDecoderModel(config as EncoderDecoderConfig, { random: 'zeros', logits: false })
         const top = new Head(head.kind, body, labels.length)
-        const model = new EncoderDecoderWithHead(family, name, body, top, labels, json)
+        const model = new EncoderDecoderWithHead(family, name, body, top, labels, json).keepConfig(json)
         return { model, entries: model.entries(), ignored: ofLogits }
       }
       if (family.assembly === decoder) {
         const body = new DecoderModel(config as DecoderConfig, { random: 'zeros', head: isLanguageModel })
         const top = head && new Head(head.kind, body, labels.length)
-        const model = new as(family, name, body, top, labels, json)
+        const model = new as(family, name, body, top, labels, json).keepConfig(json)
         const names = Object.entries(weightNames(family, config))
         const projection = names.filter(([, path]) => path.startsWith('head.')).map(([name]) => name)
         return { model, entries: model.entries(), ignored: isLanguageModel ? [] : projection }
@@ -92,7 +107,8 @@ export async function loadForTask(
       if (family.assembly !== encoder)
         throw new ArgumentError(`${where}: ${family.modelType} is neither an encoder nor a decoder`)
       const body: EncoderModel = family.assembly.make(config, { random: 'zeros' })
-      const model = new EncoderForTask(family, name, body, head && new Head(head.kind, body, labels.length), labels)
+      const top = head && new Head(head.kind, body, labels.length)
+      const model = new EncoderForTask(family, name, body, top, labels).keepConfig(json)
       return { model, entries: model.entries() }
     },
   )

@@ -2,11 +2,11 @@ import { copyFile, mkdir, readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { setImmediate } from 'node:timers/promises'
-import type { Checkpoint, CheckpointTensor } from '../checkpoint/checkpoint.ts'
+import type { Checkpoint } from '../checkpoint/checkpoint.ts'
 import { encodeGguf, type GgufWriteType } from '../checkpoint/gguf-encode.ts'
 import { ggufArchitectures, type GgufArchitecture } from '../checkpoint/gguf-architectures.ts'
 import type { GgufValue } from '../checkpoint/gguf-metadata.ts'
-import { ggufModel } from '../checkpoint/gguf-model.ts'
+import { ggufModel, ropeFactors } from '../checkpoint/gguf-model.ts'
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { companionFiles } from '../checkpoint/hub-files.ts'
@@ -19,6 +19,10 @@ import type { OnProgress } from '../files/progress.ts'
 import { readJson } from '../files/read-file.ts'
 import { ggufVocabulary } from '../text/gguf-vocabulary-of.ts'
 import { familyOfFile, readConfig, writeConfig, type Family, type HeadName } from './families/index.ts'
+import { fromData, type Tensor } from '../tensor/tensor.ts'
+import { llama3Factors, readGgufModel } from './gguf-config.ts'
+import type { RopeScaling } from './rope-scaling.ts'
+import { laidOut, type Source } from './gguf-source.ts'
 import { configFile, weightsFile } from './save-folder.ts'
 
 export const quantizeDTypes = ['bf16', 'int8', 'int4'] as const
@@ -113,15 +117,6 @@ export async function quantizeModel(
 /** llama.cpp's numbers for what most weights are. */
 const fileTypes = { bf16: 32, int8: 7, int4: 2 } as const
 
-/** A tensor as GGUF files have it: numbers, or bytes of its own type. */
-interface Source {
-  readonly name: string
-  readonly shape: readonly number[]
-  readonly fileType: string
-  numbers(begin: number, end: number): Promise<Float32Array>
-  bytes(begin: number, end: number): Promise<Uint8Array>
-}
-
 function quantized(source: Source, dtype: QuantizeModelOptions['dtype']): GgufTensorToWrite {
   const type = typeFor(source, dtype)
   const { name, shape } = source
@@ -187,25 +182,52 @@ async function fromSafetensors(checkpoint: Checkpoint, folder: string): Promise<
   const json = await readJson(join(folder, configFile), 'quantizeModel')
   const { family, head } = familyOfFile(json, where)
   const config = readConfig(family, json, where)
-  const architecture = Object.hasOwn(ggufArchitectures, family.modelType)
-    ? ggufArchitectures[family.modelType]
-    : undefined
+  const [name, architecture] = architectureOf(family.modelType) ?? []
   const refuse = (why: string): ArgumentError =>
     new ArgumentError(`${where}: ${why}; GGUF files can not hold this model, take dtype bf16`)
-  if (!architecture) throw refuse(`model_type ${family.modelType} has no architecture of GGUF that is known here`)
+  if (!name || !architecture)
+    throw refuse(`model_type ${family.modelType} has no architecture of GGUF that is known here`)
   const full = writeConfig(family, config, head ?? 'none')
-  const tensors = tensorsFor(checkpoint, architecture, family, head ?? 'none', (config as { headDim: number }).headDim)
+  const { headDim } = config as { headDim: number }
+  const tensors = tensorsFor(checkpoint, architecture, family, head ?? 'none', headDim)
   if (typeof tensors === 'string') throw refuse(tensors)
-  const metadata = { ...metadataFor(family.modelType, architecture, full, json), ...(await vocabularyOf(folder)) }
+  const metadata = { ...metadataFor(name, architecture, full, json), ...(await vocabularyOf(folder)) }
   // What the file says has to be the same model.
-  const said = ggufModel(toldOf(metadata, tensors, folder))
-  const read = readConfig(family, said.config, where) as Json
+  const factors = ropeFactorsOf(config as { ropeTheta?: number; ropeDim?: number; ropeScaling?: RopeScaling })
+  const all = factors ? [...tensors, factors] : tensors
+  const said = await readGgufModel(toldOf(metadata, all, folder))
+  const read = readConfig(familyOfFile(said.config, where).family, said.config, where) as Json
   // Dropout is for training, which quantized weights don't do.
   const differing = Object.keys(config).filter(
     (key) => key !== 'dropout' && !isDeepStrictEqual(read[key], (config as Json)[key]),
   )
   if (differing.length) throw refuse(`${differing.join(', ')} of this model have no key there`)
-  return { metadata, tensors }
+  return { metadata, tensors: all }
+}
+
+/** The name of what holds models of this type, and what it is. */
+const architectureOf = (modelType: string): [string, GgufArchitecture] | undefined =>
+  Object.entries(ggufArchitectures).find(
+    ([, { constants, alsoOf = [] }]) => constants['model_type'] === modelType || alsoOf.includes(modelType),
+  )
+
+/** The tensor of what rotary frequencies are divided by, where llama.cpp has one. */
+function ropeFactorsOf(config: {
+  ropeTheta?: number
+  ropeDim?: number
+  ropeScaling?: RopeScaling
+}): Source | undefined {
+  const { ropeTheta, ropeDim, ropeScaling } = config
+  if (ropeScaling?.type !== 'llama3') return undefined
+  const factors = Float32Array.from(llama3Factors(ropeTheta!, ropeDim! / 2, ropeScaling))
+  const numbers = async (begin: number, end: number): Promise<Float32Array> => factors.subarray(begin, end)
+  return {
+    name: ropeFactors,
+    shape: [factors.length],
+    fileType: 'F32',
+    numbers,
+    bytes: async (begin, end) => encodeGguf(await numbers(begin, end), 'F32'),
+  }
 }
 
 function metadataFor(name: string, architecture: GgufArchitecture, full: Json, json: Json): Record<string, GgufValue> {
@@ -217,11 +239,9 @@ function metadataFor(name: string, architecture: GgufArchitecture, full: Json, j
     const value = full[key]
     if (typeof value === 'number') metadata[`${name}.${from.replace('?', '')}`] = value
   }
-  const headDim = Number(full['head_dim'] ?? Number(full['hidden_size']) / Number(full['num_attention_heads']))
+  for (const [key, value] of Object.entries(architecture.written?.(full) ?? {})) metadata[`${name}.${key}`] = value
   // Where llama.cpp has no vocabulary to count.
   metadata[`${name}.vocab_size`] = Number(full['vocab_size'])
-  if (name === 'llama') metadata['llama.rope.dimension_count'] = headDim
-  if (name === 'bert') metadata['bert.attention.causal'] = false
   for (const [key, value] of Object.entries({ bos: 'bos', eos: 'eos', pad: 'padding' })) {
     const id = json[`${key}_token_id`]
     if (Number.isInteger(id)) metadata[`tokenizer.ggml.${value}_token_id`] = id as number
@@ -241,7 +261,7 @@ async function vocabularyOf(folder: string): Promise<Record<string, GgufValue>> 
 /** The tensors by GGUF's names and layouts, or what hinders. */
 function tensorsFor(
   checkpoint: Checkpoint,
-  { names, transposed, interleaved }: GgufArchitecture,
+  { names, transposed, interleaved, offset = [], byPart = [] }: GgufArchitecture,
   { prefix, ignored = [], heads = {} }: Family,
   head: HeadName,
   headDim: number,
@@ -265,7 +285,9 @@ function tensorsFor(
     found.push(
       laidOut(checkpoint, name, told, theirs.replace('#', layer ?? '#') + suffix!, {
         transposed: isWeight && transposed.includes(theirs),
-        heads: interleaved.includes(theirs) ? headDim : 0,
+        headDim: interleaved.includes(theirs) || byPart.includes(theirs) ? headDim : 0,
+        byPart: byPart.includes(theirs),
+        offset: offset.includes(theirs) ? 1 : 0,
       }),
     )
   }
@@ -273,64 +295,16 @@ function tensorsFor(
   return found
 }
 
-function laidOut(
-  checkpoint: Checkpoint,
-  name: string,
-  { shape, fileType }: CheckpointTensor,
-  theirs: string,
-  { transposed, heads: headDim }: { transposed: boolean; heads: number },
-): Source {
-  const plain = !transposed && !headDim
-  let whole: Float32Array | undefined
-  const numbers = async (begin: number, end: number): Promise<Float32Array> => {
-    if (plain) {
-      using tensor = await checkpoint.read(name, { rows: [begin, end] })
-      return Float32Array.from(tensor.data())
-    }
-    whole ??= relaid(await numbersOf(checkpoint, name), shape, headDim)
-    const [rows, columns] = [transposed ? shape[1]! : shape[0]!, transposed ? shape[0]! : (shape[1] ?? 1)]
-    const part = whole.subarray(begin * columns, end * columns)
-    if (end === rows) whole = undefined
-    return part
-  }
-  return {
-    name: theirs,
-    shape: transposed ? [...shape].reverse() : shape,
-    // Bytes are only taken as they are where rows are, too.
-    fileType: plain ? fileType : 'F32',
-    numbers,
-    bytes: async (begin, end) =>
-      plain ? checkpoint.readBytes(name, { rows: [begin, end] }) : encodeGguf(await numbers(begin, end), 'F32'),
-  }
-}
-
-async function numbersOf(checkpoint: Checkpoint, name: string): Promise<Float32Array> {
-  using tensor = await checkpoint.read(name)
-  return Float32Array.from(tensor.data())
-}
-
-/** Transposed, or with row i and headDim / 2 + i of each head as 2i and 2i + 1. */
-function relaid(from: Float32Array, shape: readonly number[], headDim: number): Float32Array {
-  const [rows, columns] = [shape[0]!, shape[1] ?? 1]
-  const to = new Float32Array(from.length)
-  if (!headDim) {
-    for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j]!
-    return to
-  }
-  for (let row = 0; row < rows; row++) {
-    const within = row % headDim
-    const target = row - within + (within < headDim / 2 ? 2 * within : 2 * (within - headDim / 2) + 1)
-    to.set(from.subarray(row * columns, (row + 1) * columns), target * columns)
-  }
-  return to
-}
-
 /** What `ggufModel` reads of a checkpoint that is not written yet. */
 function toldOf(metadata: Record<string, GgufValue>, tensors: readonly Source[], path: string): Checkpoint {
   const told = new Map(
     tensors.map(({ name, shape }) => [name, { shape, fileType: 'F32', dtype: 'f32', byteLength: 0 }]),
   )
-  return { format: 'gguf', path, metadata: rounded(metadata), tensors: told } as Partial<Checkpoint> as Checkpoint
+  const read = async (name: string): Promise<Tensor> => {
+    const source = tensors.find((one) => one.name === name)!
+    return fromData(await source.numbers(0, source.shape[0]!), { shape: source.shape })
+  }
+  return { format: 'gguf', path, metadata: rounded(metadata), tensors: told, read } as Partial<Checkpoint> as Checkpoint
 }
 
 /** As f32, which the file has. */

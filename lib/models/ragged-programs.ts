@@ -22,11 +22,16 @@ export const sequencesFor = (batch: number): number => 4 ** Math.ceil(Math.log2(
 export class RaggedPrograms<I extends object, O> implements Disposable {
   readonly #build: (inputs: I) => O
   readonly #rowInputs: readonly string[]
+  readonly #exact: boolean
   /** By capacity, the one used last at the end. */
   readonly #programs = new Map<number, Compiled<I, O>>()
 
-  /** `rowInputs`: the inputs that have one element, or row, for each token, as `compile` names them. */
-  constructor(build: (inputs: I) => O, rowInputs: readonly string[]) {
+  /**
+   * `rowInputs`: the inputs that have one element, or row, for each token, as `compile` names them. `exact`: a program
+   * serves one number of rows only, for results with two dimensions that follow it.
+   */
+  constructor(build: (inputs: I) => O, rowInputs: readonly string[], { exact = false }: { exact?: boolean } = {}) {
+    this.#exact = exact
     this.#build = build
     this.#rowInputs = rowInputs
   }
@@ -38,9 +43,9 @@ export class RaggedPrograms<I extends object, O> implements Disposable {
 
   /** The program that serves so many rows. It is disposed of with this, or when others were used since. */
   at(rows: number): Compiled<I, O> {
-    const capacity = capacityFor(rows)
-    const program =
-      this.#programs.get(capacity) ?? compile(this.#build, { rows: { capacity, inputs: this.#rowInputs } })
+    const capacity = this.#exact ? rows : capacityFor(rows)
+    const options = this.#exact ? {} : { rows: { capacity, inputs: this.#rowInputs } }
+    const program = this.#programs.get(capacity) ?? compile(this.#build, options)
     this.#programs.delete(capacity)
     this.#programs.set(capacity, program)
     for (const [oldest, unused] of this.#programs) {
@@ -53,7 +58,7 @@ export class RaggedPrograms<I extends object, O> implements Disposable {
 
   /** Whether the program for so many rows is there already. */
   isKept(rows: number): boolean {
-    return this.#programs.has(capacityFor(rows))
+    return this.#programs.has(this.#exact ? rows : capacityFor(rows))
   }
 
   /** Bytes of planned memory of all programs that are kept. */

@@ -1,7 +1,7 @@
 import { ArgumentError, checkOptions, ShapeError } from '../errors.ts'
 import type { ResolvedEncoderDecoderConfig } from './encoder-decoder-config.ts'
 import type { EncoderDecoderModel } from './encoder-decoder-model.ts'
-import { checkRows, packBatch, type ModelInputs, type PackedBatch } from './model-inputs.ts'
+import { checkRows, hasHoles, packBatch, type ModelInputs, type PackedBatch } from './model-inputs.ts'
 import { sequencesFor } from './ragged-programs.ts'
 
 type Rows = readonly (readonly number[])[]
@@ -51,22 +51,23 @@ export function packSource(operation: string, inputs: ModelInputs, config: Resol
   return source
 }
 
-function checkLimits(
-  operation: string,
-  batch: PackedBatch,
-  { context, positions }: ResolvedEncoderDecoderConfig,
-): void {
+function checkLimits(operation: string, batch: PackedBatch, { context }: ResolvedEncoderDecoderConfig): void {
   if (batch.width > context)
     throw new ArgumentError(
       `${operation}: the longest row has ${batch.width} tokens, but the model takes at most ${context}; shorten the text (truncation)`,
     )
-  if (positions !== 'relative') return
-  const { offsets, columns } = batch
-  for (let i = 0; i < batch.batch; i++)
-    if (columns[offsets[i + 1]! - 1]! - columns[offsets[i]!]! !== offsets[i + 1]! - offsets[i]! - 1)
-      throw new ArgumentError(
-        `${operation}: row ${i} has padding between its tokens; this model sees how far tokens are apart, so put padding at the ends`,
-      )
+}
+
+/** Whether places of tokens do not tell how far they are apart, which relative positions see. */
+export const seesHoles = ({ config }: EncoderDecoderModel, batch: PackedBatch): boolean =>
+  config.positions === 'relative' && hasHoles(batch)
+
+/** Throws ArgumentError for padding between the tokens of rows that are read together. */
+export function refuseHoles(operation: string, model: EncoderDecoderModel, batch: PackedBatch): void {
+  if (batch.batch > 1 && seesHoles(model, batch))
+    throw new ArgumentError(
+      `${operation}: attentionMask has padding between tokens, which this model can leave out of one row at a time only; put the padding at one end`,
+    )
 }
 
 /** What a decoder reads to say `labels`: what the target begins with, and all of it but the last token. */
@@ -90,17 +91,19 @@ export function shiftRight(
 export function packedInputs(
   model: EncoderDecoderModel,
   stack: 'encoder' | 'decoder',
-  { batch, tokens, columns, offsets, longest }: PackedBatch,
+  given: PackedBatch,
   rows: number,
-  sequences: number = sequencesFor(batch),
+  sequences: number = sequencesFor(given.batch),
 ) {
+  const { batch, tokens, columns, offsets, longest } = given
   const { firstPosition } = model.config
   const filled = (values: Int32Array, size: number, value = 0): Int32Array => {
     const all = new Int32Array(size).fill(value)
     all.set(values)
     return all
   }
-  const buckets = model.bucketsFor(stack, longest)
+  const isApart = batch === 1 && seesHoles(model, given)
+  const buckets = isApart ? model.bucketsOf(stack, columns) : model.bucketsFor(stack, longest)
   const positions = columns.map((column) => firstPosition + column)
   return {
     tokens: filled(tokens, rows),

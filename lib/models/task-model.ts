@@ -1,11 +1,26 @@
+import { isObject } from '../files/read-file.ts'
 import { Module } from '../nn/module.ts'
 import type { Parameter } from '../tensor/tensor.ts'
-import { nameOf, weightEntries, writeConfig, type Family, type HeadName, type WeightEntry } from './families/index.ts'
+import {
+  nameOf,
+  weightEntries,
+  withoutPrefix,
+  writeConfig,
+  type Family,
+  type HeadName,
+  type WeightEntry,
+} from './families/index.ts'
 import { RaggedPrograms } from './ragged-programs.ts'
 import { saveFolder, type SaveOptions } from './save-folder.ts'
 
 /** What an assembled model is to the tasks that stand on it. */
 export type Body = Module & { readonly config: object }
+
+/** Keys of config.json that say nothing about the model, but about its tokens and its labels. */
+const keptKeys = [
+  ...['bos', 'eos', 'pad', 'cls', 'sep', 'decoder_start'].map((name) => `${name}_token_id`),
+  'problem_type',
+]
 
 /** A model with what stands on it for a task, as a checkpoint has it: the base of those of every kind of model. */
 export abstract class TaskModel<B extends Body = Body, H extends Module = Module> extends Module {
@@ -15,6 +30,7 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
   readonly labels: readonly string[]
   readonly #family: Family
   readonly #task: HeadName
+  #kept: Readonly<Record<string, unknown>> = {}
   readonly #programs = new Map<string, RaggedPrograms<never, unknown>>()
 
   constructor(family: Family, task: HeadName, body: B, head?: H, labels: readonly string[] = []) {
@@ -33,11 +49,18 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
 
   /** The tensors of its checkpoint. */
   entries(): WeightEntry[] {
-    const { weights, heads } = this.#family
+    const head = this.#family.heads?.[this.#task]
+    const ofBody = weightEntries(this.#family, this.body)
     return [
-      ...weightEntries(this.#family, this.body, weights),
-      ...(this.head ? weightEntries(this.#family, this.head, heads![this.#task]!.weights) : []),
+      ...(head?.prefix === undefined ? ofBody : ofBody.map((entry) => this.#renamed(entry, head.prefix!))),
+      ...(this.head ? weightEntries(this.#family, this.head, head!.weights) : []),
     ]
+  }
+
+  #renamed(entry: WeightEntry, prefix: string): WeightEntry {
+    const of = (name: string): string => prefix + withoutPrefix(this.#family, name)
+    const { name, part } = entry
+    return { ...entry, name: of(name), ...(part && { part: { ...part, of: of(part.of) } }) }
   }
 
   /** All parameters, by the names that the checkpoint has. */
@@ -49,7 +72,23 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
 
   /** Writes config.json and model.safetensors, as Hugging Face's transformers reads them. */
   async savePretrained(folder: string, options: SaveOptions = {}): Promise<void> {
-    await saveFolder('savePretrained', folder, this.entries(), this.configJson(), options)
+    const json = this.configJson()
+    const told = Object.entries(this.#kept).filter(([key]) => !Object.hasOwn(json, key))
+    // What is no object is refused there.
+    const isGiven = options.config !== undefined && !isObject(options.config)
+    const config = isGiven ? options.config : { ...Object.fromEntries(told), ...options.config }
+    await saveFolder('savePretrained', folder, this.entries(), json, { ...options, ...(config && { config }) })
+  }
+
+  /** What its labels are, as config.json says: one of several, several at once, or a number; undefined: it does not say. */
+  get problemType(): unknown {
+    return this.#kept['problem_type'] ?? undefined
+  }
+
+  /** @internal Keeps what a config.json says of tokens and labels, which the model itself does not know. */
+  keepConfig(json: Readonly<Record<string, unknown>>): this {
+    this.#kept = Object.fromEntries(keptKeys.flatMap((key) => (key in json ? [[key, json[key]]] : [])))
+    return this
   }
 
   protected configJson(): Readonly<Record<string, unknown>> {
@@ -71,9 +110,10 @@ export abstract class TaskModel<B extends Body = Body, H extends Module = Module
     name: string,
     build: (inputs: I) => O,
     rowInputs: readonly string[],
+    options: { exact?: boolean } = {},
   ): RaggedPrograms<I, O> {
     let programs = this.#programs.get(name) as RaggedPrograms<I, O> | undefined
-    if (!programs) this.#programs.set(name, (programs = new RaggedPrograms(build, rowInputs)) as never)
+    if (!programs) this.#programs.set(name, (programs = new RaggedPrograms(build, rowInputs, options)) as never)
     return programs
   }
 

@@ -66,9 +66,16 @@ export function sharedFrequencies(layers: readonly TransformerLayer[]): (Tensor 
 /** What a layer attends to beside its own sequence. */
 export interface CrossOptions {
   memory: Tensor | Remembered
+  onAttention?: AttendOptions['onAttention']
   /** i32 [sequences + 1]: of x seen as (tokens, hiddenSize), and of the memory. */
   offsets: Tensor
   memoryOffsets: Tensor
+}
+
+/** Who wants to see what layers attend to. */
+export interface Watching {
+  /** Is given the probabilities [1, heads, length, keyLength] of a layer; undefined for layers that are not watched. */
+  onAttention?: ((layer: number) => AttendOptions['onAttention']) | undefined
 }
 
 /**

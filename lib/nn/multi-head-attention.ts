@@ -2,6 +2,7 @@ import { ArgumentError, ShapeError, checkInteger, checkNumber, checkOptions, des
 import { checkTensor } from '../ops/define-op.ts'
 import { checkSoftcap, windowExtents } from '../ops/attention.ts'
 import {
+  add,
   attention,
   cachedAttention,
   cacheWrite,
@@ -21,6 +22,7 @@ import type { LayerCache } from './key-value-cache.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
 import { RMSNorm } from './norms.ts'
+import { attend } from './attend.ts'
 import { alibiSlopes, counting, rotaryFrequencies, type RotaryConfig } from './positions.ts'
 
 export type { RotaryConfig } from './positions.ts'
@@ -80,6 +82,13 @@ export interface AttendOptions extends Dropping {
   cache?: LayerCache | undefined
   /** Added to scores: [length, keyLength], before it 1 or heads, before that 1 or batch. */
   bias?: Tensor | undefined
+  /**
+   * What is hidden by it instead of by the layer's window: a bias like the other, 0 or −∞. For tokens whose distances are
+   * not those of their places.
+   */
+  windowBias?: Tensor | undefined
+  /** Is given the probabilities [batch, heads, length, keyLength] that values are weighed by; they have no gradient. */
+  onAttention?: ((probabilities: Tensor) => void) | undefined
   /** i32 [sequences + 1], x being [tokens, dim]: packed sequences, as ops.attention takes them. */
   offsets?: Tensor | undefined
 }
@@ -126,6 +135,8 @@ export const attendOptionNames = [
   'frequencies',
   'cache',
   'bias',
+  'windowBias',
+  'onAttention',
   'offsets',
   'dropout',
 ]
@@ -237,7 +248,7 @@ export class MultiHeadAttention extends Module {
     for (const [name, given] of Object.entries(memoryParts(options.memory)))
       checkTensor('MultiHeadAttention', name, given)
     checkSource('MultiHeadAttention', options.dropout)
-    const { memory, causal = false, keyLengths, cache, bias, offsets, memoryOffsets } = options
+    const { memory, causal = false, keyLengths, cache, offsets, memoryOffsets, windowBias, onAttention } = options
     if (cache) this.#checkCached(options)
     if (offsets) this.#checkPacked(x, options)
     else if (memoryOffsets) throw new ArgumentError('MultiHeadAttention: memoryOffsets need offsets, those of x')
@@ -250,21 +261,31 @@ export class MultiHeadAttention extends Module {
       q = rotaryEmbedding(q, positions, frequencies, this.#rotary)
       k = rotaryEmbedding(k, positions, frequencies, this.#rotary)
     }
+    const { window, ...others } = this.#rules
+    const isByBias = window !== undefined && windowBias !== undefined
+    const bias = isByBias && options.bias ? add(options.bias, windowBias) : isByBias ? windowBias : options.bias
     const rules = {
-      ...this.#rules,
+      ...others,
+      ...(window !== undefined && !isByBias && { window }),
       ...(roundsActivations(this.output.weight) && { precision: 'bf16' as const }),
       ...(bias !== undefined && { bias }),
       ...(this.slopes && { alibiSlopes: this.slopes }),
     }
     const o = cache
       ? this.#attendCached(q, k, v, cache, { causal, keyLengths: keyLengths! }, rules)
-      : attention(q, k, v, {
-          causal: causal === true ? 'start' : causal,
-          ...rules,
-          ...(keyLengths !== undefined && { keyLengths }),
-          ...(offsets && { offsets }),
-          ...(memoryOffsets && { keyOffsets: memoryOffsets }),
-        })
+      : attend(
+          q,
+          k,
+          v,
+          {
+            causal: causal === true ? 'start' : causal,
+            ...rules,
+            ...(keyLengths !== undefined && { keyLengths }),
+            ...(offsets && { offsets }),
+            ...(memoryOffsets && { keyOffsets: memoryOffsets }),
+          },
+          onAttention,
+        )
     const joined = reshape(transpose(o, [0, 2, 1, 3]), [...x.shape.slice(0, -2), -1, this.#heads * this.#headDim])
     return dropWith(this.output.forward(joined), this.#dropout, options)
   }
@@ -305,7 +326,9 @@ export class MultiHeadAttention extends Module {
       throw new ArgumentError('MultiHeadAttention: rotary embedding with offsets needs positions, those of x')
   }
 
-  #checkCached({ memory, keyLengths, positions }: MemoryAttendOptions): void {
+  #checkCached({ memory, keyLengths, positions, windowBias, onAttention }: MemoryAttendOptions): void {
+    for (const [name, given] of Object.entries({ windowBias, onAttention }))
+      if (given !== undefined) throw new ArgumentError(`MultiHeadAttention: ${name} does not go with a cache`)
     if (memory) throw new ArgumentError('MultiHeadAttention: a cache goes with self-attention only')
     if (!keyLengths)
       throw new ArgumentError('MultiHeadAttention: a cache needs keyLengths, how many tokens it holds after this call')

@@ -1,5 +1,5 @@
 import { ArgumentError, describe } from '../errors.ts'
-import { AutoModel, type TextModel } from '../models/auto.ts'
+import { AutoModelForTextEncoding, type TextModel } from '../models/auto.ts'
 import { readEmbeddingRecipe, type EmbeddingRecipe } from '../models/embedding-recipe.ts'
 import type { Pooling } from '../models/pooling.ts'
 import { fromData, type Tensor } from '../tensor/tensor.ts'
@@ -37,7 +37,7 @@ const known = { ...defaults, signal: 'signal' } as const
 
 /** Texts as vectors, which are close where meanings are. */
 export const featureExtraction: Task<TextModel, ExtractFeatures> = {
-  open: (model, options) => AutoModel.fromPretrained(model, options),
+  open: (model, options) => AutoModelForTextEncoding.fromPretrained(model, options),
   defaults,
   make: async ({ model, tokenizer, path }, given) => {
     const recipe = (await readEmbeddingRecipe(path)) ?? plain

@@ -1,6 +1,5 @@
-import { checkInteger, checkOptions } from '../errors.ts'
-import { AutoModelForQuestionAnswering } from '../models/auto.ts'
-import type { EncoderForTask } from '../models/encoder-for-task.ts'
+import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
+import { AutoModelForQuestionAnswering, type TextModel } from '../models/auto.ts'
 import type { Encoding } from '../text/encoding.ts'
 import { encodeRows, mapRows, rowOf } from './rows.ts'
 import { softmax } from './scores.ts'
@@ -52,7 +51,7 @@ const defaults = {
 const known = { ...defaults, topK: 'any', signal: 'signal' } as const
 
 /** The passage of a text that answers a question about it (Rajpurkar et al. 2016; Devlin et al. 2019, §4.2). */
-export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
+export const questionAnswering: Task<TextModel, AnswerQuestion> = {
   open: (model, options) => AutoModelForQuestionAnswering.fromPretrained(model, options),
   defaults,
   make: ({ model, tokenizer }, given) => {
@@ -74,6 +73,12 @@ export const questionAnswering: Task<EncoderForTask, AnswerQuestion> = {
     return (async (input: unknown, options?: QuestionAnsweringOptions) => {
       const { topK, maxTokens, maxLength, stride, handleImpossibleAnswer, signal } = settings(options)
       const { inputs, isSingle } = inputsOf(task, 'a { question, context }', isQuestion, input)
+      inputs.forEach(({ question, context }, i) => {
+        if (question.trim() === '' || context.trim() === '')
+          throw new ArgumentError(
+            `${task}: ${question.trim() === '' ? 'question' : 'context'} ${i} is empty; there is nothing to ${question.trim() === '' ? 'answer' : 'read'}`,
+          )
+      })
       const rows = await encodeRows(
         { model, tokenizer },
         inputs.map(({ question }) => question),

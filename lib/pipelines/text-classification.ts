@@ -13,7 +13,10 @@ export interface Classification {
 export type ScoreFunction = 'softmax' | 'sigmoid' | 'none'
 
 export interface TextClassificationOptions extends CallOptions, TruncationOptions {
-  /** Softmax over several labels unless said; sigmoid of one. */
+  /**
+   * As config.json's problem_type says unless given: sigmoid of labels that go together, none of a number; else softmax over
+   * several labels, sigmoid of one.
+   */
   functionToApply?: ScoreFunction
   /** The k likeliest labels of each text as an array, or all of them. The likeliest alone unless given. */
   topK?: number | 'all'
@@ -40,7 +43,7 @@ export const textClassification: Task<TextModel, ClassifyText> = {
     const settings = (options: TextClassificationOptions | undefined) => {
       const { topK, functionToApply, truncation = false, signal } = mergeOptions(task, given, options, known)
       return {
-        apply: scoring(functionToApply ?? (model.labels.length === 1 ? 'sigmoid' : 'softmax')),
+        apply: scoring(functionToApply ?? functionFor(model)),
         topK: topK === undefined || topK === 'all' ? topK : checkInteger(task, 'topK', topK, 1),
         truncation,
         signal,
@@ -65,6 +68,11 @@ export const textClassification: Task<TextModel, ClassifyText> = {
       return isSingle ? results[0] : results
     }) as ClassifyText
   },
+}
+
+function functionFor({ problemType, labels }: TextModel): ScoreFunction {
+  if (problemType === 'regression') return 'none'
+  return problemType === 'multi_label_classification' || labels.length === 1 ? 'sigmoid' : 'softmax'
 }
 
 function scoring(name: unknown): (scores: Float32Array) => ArrayLike<number> {

@@ -1,6 +1,5 @@
 import { ArgumentError, describe } from '../errors.ts'
-import { AutoModelForTokenClassification } from '../models/auto.ts'
-import type { EncoderForTask } from '../models/encoder-for-task.ts'
+import { AutoModelForTokenClassification, type TextModel } from '../models/auto.ts'
 import type { Encoding } from '../text/encoding.ts'
 import {
   aggregationStrategies,
@@ -38,7 +37,7 @@ const defaults = { ignoreLabels: 'any', truncation: 'boolean' } as const
 const known = { ...defaults, aggregationStrategy: 'any', signal: 'signal' } as const
 
 /** Labels of tokens or words: names of people and places, parts of speech. */
-export const tokenClassification: Task<EncoderForTask, ClassifyTokens> = {
+export const tokenClassification: Task<TextModel, ClassifyTokens> = {
   open: (model, options) => AutoModelForTokenClassification.fromPretrained(model, options),
   defaults,
   make: ({ model, tokenizer }, given) => {

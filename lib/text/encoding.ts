@@ -4,6 +4,8 @@ import type { PostProcessor, Tokens } from './post-processors.ts'
 export interface EncodingOptions {
   /** What stands second in each row, one for each text. */
   textPair?: string | readonly string[]
+  /** What each text is to become, of encoder-decoder models: gives `labels`, cut as the texts are. */
+  textTarget?: string | readonly string[]
   /** [CLS], [SEP], `<s>` and their like, as the model was trained with; true unless given. */
   addSpecialTokens?: boolean
   /** The most tokens of a row, special ones included. A longer row is an error unless `truncation` says how to cut. */
@@ -43,6 +45,8 @@ export interface Encoding {
   wordIds?: (number | null)[][]
   /** 0 or 1: the first or second text; null for special tokens. */
   sequenceIds?: (number | null)[][]
+  /** The ids of `textTarget`, one row for each text. */
+  labels?: number[][]
   /** Which of the texts each row is of; only with `returnOverflow`. */
   textOfRow?: number[]
 }
@@ -52,6 +56,8 @@ export interface Encoder {
   tokensOf(text: string, sequence: number): Tokens
   readonly postProcessor: PostProcessor
   readonly hasTypes: boolean
+  /** Of what texts are to become, where that is another language with pieces of its own (Marian). */
+  readonly target?: Encoder | undefined
   readonly padTokenId?: number | undefined
   readonly modelMaxLength?: number | undefined
   readonly paddingSide: 'left' | 'right'
@@ -64,6 +70,20 @@ const strategies = ['longestFirst', 'onlyFirst', 'onlySecond'] as const
 
 /** See `Tokenizer`. */
 export function encodeTexts(encoder: Encoder, input: string | readonly string[], options: EncodingOptions): Encoding {
+  const { textTarget, ...own } = options
+  const rows = encodeSources(encoder, input, own)
+  if (textTarget === undefined) return rows
+  const targets = checkTexts('textTarget to be a text or texts', textTarget)
+  const count = checkTexts('a text or texts', input).length
+  if (targets.length !== count)
+    throw new ArgumentError(`${operation}: ${count} texts, but ${targets.length} of textTarget; they should be as many`)
+  const { addSpecialTokens, maxLength, truncation, truncationSide } = own
+  const same = { addSpecialTokens, maxLength, truncation, truncationSide }
+  const given = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined))
+  return { ...rows, labels: encodeSources(encoder.target ?? encoder, targets, given).inputIds }
+}
+
+function encodeSources(encoder: Encoder, input: string | readonly string[], options: EncodingOptions): Encoding {
   const texts = checkTexts('a text or texts', input)
   checkOptions(operation, options, {
     textPair: 'any',

@@ -1,17 +1,19 @@
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileError } from '../errors.ts'
-import { checkPath } from '../files/file-error.ts'
+import { checkPath, fileError } from '../files/file-error.ts'
 import { decodeUtf8, exists, isObject, parseJsonObject, readJson, readText, withFile } from '../files/read-file.ts'
 import { CharTokenizer } from './char-tokenizer.ts'
 import { marianFiles, marianTokenizer } from './marian-tokenizer.ts'
 import { configFile, PretrainedTokenizer } from './pretrained-tokenizer.ts'
 import { tokenizerFromSentencePiece } from './sentencepiece.ts'
 import { tokenizerFile, type Tokenizer } from './tokenizer.ts'
+import { filesOfXlmRoberta, xlmRobertaFile } from './xlm-roberta-tokenizer.ts'
 import { filesOfBytePairs, filesOfWordPiece } from './vocabulary-files.ts'
 
 /**
  * The tokenizer of a model folder, whatever its kind: `tokenizer.json`, or else SentencePiece's `tokenizer.model` or
- * `spiece.model`, Marian's `source.spm` with `vocab.json`, `vocab.json` with `merges.txt`, or `vocab.txt`; and beside it
+ * `spiece.model`, XLM-R's `sentencepiece.bpe.model`, Marian's `source.spm` with `vocab.json`, `vocab.json` with `merges.txt`, or `vocab.txt`; and beside it
  * `tokenizer_config.json`, `special_tokens_map.json` and `chat_template.jinja` where they are. Throws FileError, which says what is damaged or not supported.
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
@@ -24,6 +26,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
         return open(contents, await readConfig(folder), `${operation}: ${join(folder, files[0]!)}`)
       }
   const path = join(folder, tokenizerFile)
+  if (!(await exists(path))) throw await noTokenizer(folder)
   const where = `${operation}: ${path}`
   const tokenizer = await readJson(path, operation)
   const type = isObject(tokenizer['model']) ? tokenizer['model']['type'] : undefined
@@ -32,6 +35,18 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 }
 
 const operation = 'loadTokenizer'
+
+/** What to say of a folder without any. */
+async function noTokenizer(folder: string): Promise<FileError> {
+  const kinds = [tokenizerFile, ...olderKinds.map(({ files }) => files.join(' with '))]
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw fileError(operation, folder, cause)
+  })
+  const seen = names.length ? names.sort().slice(0, 8).join(', ') + (names.length > 8 ? ', …' : '') : 'nothing'
+  return new FileError(
+    `${operation}: ${folder}: has no tokenizer; expected ${kinds.join(', or ')}, found ${seen}; AutoModel… opens a model without one`,
+  )
+}
 
 /** What tokenizers were kept in before there was tokenizer.json, the kinds with more files first. */
 const olderKinds: readonly {
@@ -43,7 +58,10 @@ const olderKinds: readonly {
     open: ([source, target, ids], config, where) =>
       marianTokenizer({ 'source.spm': source!, 'target.spm': target!, 'vocab.json': ids! }, config, where),
   },
-  // (Not XLM-R's sentencepiece.bpe.model: its ids are others than those in the file.)
+  {
+    files: [xlmRobertaFile],
+    open: ([bytes], config, where) => new PretrainedTokenizer(filesOfXlmRoberta(bytes!, config, where), where),
+  },
   ...['tokenizer.model', 'spiece.model'].map((name) => ({
     files: [name],
     open: ([bytes]: readonly Buffer[], config: Record<string, unknown>, where: string) =>

@@ -1,8 +1,8 @@
 import { FileError } from '../errors.ts'
 import { parseJsonObject } from '../files/read-file.ts'
-import { PretrainedTokenizer } from './pretrained-tokenizer.ts'
+import { PretrainedTokenizer, type TokenizerFiles } from './pretrained-tokenizer.ts'
 import { sentencePieceDecoder } from './sentencepiece-decoder.ts'
-import { readSentencePieceModel } from './sentencepiece-model.ts'
+import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.ts'
 import { sentencePieceNormalizer } from './sentencepiece-normalizer.ts'
 import { tokenModelOf } from './sentencepiece.ts'
 import type { TokenModel } from './token-model.ts'
@@ -14,7 +14,7 @@ export type MarianFiles = Readonly<Record<(typeof marianFiles)[number], Uint8Arr
 
 /**
  * The tokenizer of Marian models (Junczys-Dowmunt et al. 2018), as transformers reads it: texts are cut by `source.spm`,
- * numbered by `vocab.json`, and put together by `target.spm`; the code of a language to translate to, `>>fr<<`, is one token. Texts are not put
+ * numbered by `vocab.json`, and put together by `target.spm`, which also cuts what they are to become (`textTarget`); the code of a language to translate to, `>>fr<<`, is one token. Texts are not put
  * through the normaliser of punctuation that transformers uses where sacremoses is installed.
  */
 export function marianTokenizer(
@@ -35,38 +35,31 @@ export function marianTokenizer(
   }
   const [end, unknown, padding] = [named.eos_token, named.unk_token, named.pad_token].map((token) => String(token))
   const codes = Object.keys(ids).filter((token) => /^>>.*<<$/.test(token))
+  const vocab = new Map(Object.entries(ids) as [string, number][])
   const special = [end!, unknown!, padding!, ...codes].filter((token) => Object.hasOwn(ids, token))
   const added = special.map((content) => ({ id: idOf(content), content, normalized: false, special: true }))
-  return new PretrainedTokenizer(
-    {
-      tokenizer: {
-        added_tokens: added,
-        post_processor: {
-          type: 'TemplateProcessing',
-          single: [{ Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: { id: end, type_id: 0 } }],
-          pair: [
-            { Sequence: { id: 'A', type_id: 0 } },
-            { Sequence: { id: 'B', type_id: 0 } },
-            { SpecialToken: { id: end, type_id: 0 } },
-          ],
-          special_tokens: { [end!]: { id: end, ids: [idOf(end!)], tokens: [end] } },
-        },
+  const filesOf = (model: SentencePieceModel): TokenizerFiles => ({
+    tokenizer: {
+      added_tokens: added,
+      post_processor: {
+        type: 'TemplateProcessing',
+        single: [{ Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: { id: end, type_id: 0 } }],
+        pair: [
+          { Sequence: { id: 'A', type_id: 0 } },
+          { Sequence: { id: 'B', type_id: 0 } },
+          { SpecialToken: { id: end, type_id: 0 } },
+        ],
+        special_tokens: { [end!]: { id: end, ids: [idOf(end!)], tokens: [end] } },
       },
-      config: named,
-      exact: {
-        normalizer: sentencePieceNormalizer(source, where),
-        model: renumbered(
-          tokenModelOf(source),
-          source.pieces,
-          new Map(Object.entries(ids) as [string, number][]),
-          idOf(unknown!),
-        ),
-        decoder: sentencePieceDecoder(target),
-      },
-      originals: files,
     },
-    where,
-  )
+    config: named,
+    exact: {
+      normalizer: sentencePieceNormalizer(model, where),
+      model: renumbered(tokenModelOf(model), model.pieces, vocab, idOf(unknown!)),
+      decoder: sentencePieceDecoder(target),
+    },
+  })
+  return new PretrainedTokenizer({ ...filesOf(source), target: filesOf(target), originals: files }, where)
 }
 
 /** A model whose tokens have the ids of another vocabulary. */

@@ -26,6 +26,8 @@ export interface TokenizerFiles {
   readonly config: Record<string, unknown>
   /** What is used instead of parts of tokenizer.json, where the format can not say it. */
   readonly exact?: ExactParts
+  /** Those of what texts are to become, where it is cut into other pieces. */
+  readonly target?: TokenizerFiles
   /** By name: the files that are saved, where tokenizer.json can not say it all. */
   readonly originals?: Readonly<Record<string, Uint8Array>>
 }
@@ -116,6 +118,7 @@ export class PretrainedTokenizer extends CallableTokenizer implements Tokenizer 
     this.#encoder = {
       tokensOf: (text, sequence) => this.#tokensOf(text, sequence),
       postProcessor,
+      target: files.target && new PretrainedTokenizer(files.target, where).#encoder,
       hasTypes: postProcessor.hasTypes && (!Array.isArray(inputs) || inputs.includes('token_type_ids')),
       padTokenId: this.padTokenId,
       modelMaxLength: this.modelMaxLength,

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -11,6 +11,7 @@ import { run } from '../../lib/cli/run.ts'
 import { loadDecoder } from '../../lib/models/pretrained.ts'
 import { readMetrics } from '../../lib/train/metrics.ts'
 import { storiesFolder } from '../reference/stories.ts'
+import { writeReferenceModel } from '../reference/weight-values.ts'
 import { weightsOf } from '../train/tiny.ts'
 
 const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
@@ -267,6 +268,36 @@ describe('heedful generate', () => {
     child.kill('SIGINT')
     expect(await ended).toMatchObject({ code: 130, err: '' })
   })
+})
+
+it.skipIf(process.platform === 'win32')('heedful quantize leaves no half file at Ctrl-C', async () => {
+  const source = join(folder, 'large')
+  const config = { model_type: 'llama', architectures: ['LlamaForCausalLM'], vocab_size: 40_000, hidden_size: 512 }
+  const sizes = { intermediate_size: 1024, num_hidden_layers: 1, num_attention_heads: 8, tie_word_embeddings: true }
+  const layer = 'model.layers.0.'
+  await mkdir(source)
+  await writeReferenceModel(
+    source,
+    { ...config, ...sizes, rms_norm_eps: 1e-5 },
+    {
+      'model.embed_tokens.weight': [40_000, 512],
+      'model.norm.weight': [512],
+      [`${layer}input_layernorm.weight`]: [512],
+      [`${layer}post_attention_layernorm.weight`]: [512],
+      ...Object.fromEntries(['q', 'k', 'v', 'o'].map((name) => [`${layer}self_attn.${name}_proj.weight`, [512, 512]])),
+      [`${layer}mlp.gate_proj.weight`]: [1024, 512],
+      [`${layer}mlp.up_proj.weight`]: [1024, 512],
+      [`${layer}mlp.down_proj.weight`]: [512, 1024],
+    },
+  )
+  const out = join(folder, 'narrow')
+  const { child, ended } = start(['quantize', '--model', source, '--dtype', 'int8', '--out', out])
+  const written = async (): Promise<string[]> =>
+    (await readdir(out).catch(() => [])).filter((name) => /gguf/.test(name))
+  while (child.exitCode === null && (await written()).length === 0) await setTimeout(2)
+  child.kill('SIGINT')
+  expect((await ended).code).toBe(130)
+  expect(await written()).toEqual([])
 })
 
 it('heedful info --json tells the threads of HEEDFUL_THREADS', async () => {

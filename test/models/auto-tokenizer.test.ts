@@ -68,6 +68,6 @@ describe('AutoTokenizer.fromPretrained', () => {
     await writeFile(path, 'GGUF')
     await expect(AutoTokenizer.fromPretrained(path)).rejects.toThrow(FileError)
     await expect(AutoTokenizer.fromPretrained('./surely/not/there')).rejects.toThrow('no such file or folder')
-    await expect(AutoTokenizer.fromPretrained(folder)).rejects.toThrow('tokenizer.json: no such file')
+    await expect(AutoTokenizer.fromPretrained(folder)).rejects.toThrow('has no tokenizer; expected tokenizer.json')
   })
 })

@@ -35,6 +35,7 @@ interface Case {
   }
   /** Of the rows that are no padding. */
   states: Summary[]
+  attentions: Summary[]
   last_hidden_state?: number[][][]
   logits?: unknown
   loss?: number
@@ -82,14 +83,27 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
   })
 
   /** Rows of tokens that are no padding. */
-  const seen = (rows: number[][][]): number[] =>
-    rows.flatMap((row, i) => row.filter((_, j) => inputs.attention_mask[i]![j] === 1)).flat()
+  const seen = (rows: number[][][], first = 0): number[] =>
+    rows.flatMap((row, i) => row.filter((_, j) => inputs.attention_mask[first + i]![j] === 1)).flat()
 
   it('gives the hidden states and the logits', async () => {
-    using outputs = await model.run(given, { outputHiddenStates: true })
+    using outputs = await model.run(given, { outputHiddenStates: true, outputAttentions: true })
     expect(outputs.hiddenStates!.length).toBe(expected.states.length)
     outputs.hiddenStates!.forEach((state, i) =>
       expectSummary(seen(state.toArray() as number[][][]), expected.states[i]!, tolerance, `state ${i}`),
+    )
+    expect(outputs.attentions!.length).toBe(expected.attentions.length)
+    outputs.attentions!.forEach((weights, layer) =>
+      expectSummary(
+        (weights.toArray() as number[][][][]).flatMap((heads, i) =>
+          heads
+            .map((rows) => seen([rows.map((row) => row.filter((_, j) => inputs.attention_mask[i]![j] === 1))], i))
+            .flat(),
+        ),
+        expected.attentions[layer]!,
+        tolerance,
+        `attention ${layer}`,
+      ),
     )
     if (expected.last_hidden_state)
       expect(
@@ -115,6 +129,12 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
     using loaded = await auto.fromPretrained(copy)
     expect(loaded.body.config).toEqual(model.body.config)
     expect(loaded.labels).toEqual(model.labels)
+    const [given, kept] = [config, JSON.parse(await readFile(join(copy, 'config.json'), 'utf8'))] as Record<
+      string,
+      unknown
+    >[]
+    for (const key of ['bos_token_id', 'eos_token_id', 'pad_token_id', 'cls_token_id', 'sep_token_id'])
+      if (given![key] !== undefined) expect(kept![key], key).toBe(given![key])
     const parameters = loaded.parameters()
     for (const [name, parameter] of model.parameters())
       expect(bits(parameters.get(name)!), name).toEqual(bits(parameter))

@@ -9,9 +9,11 @@ import { AutoModel, AutoModelForMaskedLM } from '../../lib/models/auto.ts'
 import { AutoTokenizer } from '../../lib/models/auto-tokenizer.ts'
 import type { DecoderModel } from '../../lib/models/decoder-model.ts'
 import { loadDecoder } from '../../lib/models/pretrained.ts'
+import { readGgufModel } from '../../lib/models/gguf-config.ts'
 import { quantizeModel } from '../../lib/models/quantize-model.ts'
 import { tensor } from '../../lib/tensor/create.ts'
-import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { fromData, type Tensor } from '../../lib/tensor/tensor.ts'
+import { goldens, makeFolder } from '../reference/decoder-goldens.ts'
 import { storiesFolder, writeStoriesGguf } from '../reference/stories.ts'
 import { referenceFolder } from './reference-suite.ts'
 
@@ -21,8 +23,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(scratch, { recursive: true }))
 
-const logits = (model: DecoderModel): Float32Array => {
-  using tokens = tensor([[1, 5, 9, 42, 77, 3]], { dtype: 'i32' })
+const logits = (model: DecoderModel, most = 80): Float32Array => {
+  using tokens = tensor([[1, 5, 9, 42, 77, 3].map((id) => Math.min(id, most))], { dtype: 'i32' })
   using program = compile((inputs: { tokens: Tensor }) => model.forward(inputs))
   using result = program.runSync({ tokens })
   return Float32Array.from(result.data())
@@ -81,6 +83,77 @@ describe('a GGUF file of safetensors', () => {
       // The same weights; the products round what they are multiplied by.
       expect(relativeError(logits(kept), logits(wide))).toBeLessThan(0.03)
     }
+  })
+
+  it.each([
+    'qwen2',
+    'qwen3',
+    'gemma2',
+    'gemma3-pattern',
+    'phi3',
+    'olmo2',
+    'gpt-neox',
+    'mistral-no-window',
+    'llama-linear',
+  ])('of %s has the same configuration and numbers', async (name) => {
+    const { given, tensors } = goldens.cases[name]!
+    const config = name.startsWith('gemma') ? { ...given, query_pre_attn_scalar: 12 } : given
+    const folder = await makeFolder({ config, tensors })
+    const out = join(scratch, `${name} int8`)
+    await quantizeModel(folder, out, { dtype: 'int8' })
+    using exact = await loadDecoder(folder)
+    using wide = await loadDecoder(out)
+    using kept = await loadDecoder(out, { dtype: 'auto' })
+    expect({ ...wide.config, dropout: 0 }).toEqual({ ...exact.config, dropout: 0 })
+    expect(relativeError(logits(wide, 40), logits(exact, 40))).toBeLessThan(0.03)
+    expect(relativeError(logits(kept, 40), logits(wide, 40))).toBeLessThan(0.03)
+    await rm(folder, { recursive: true })
+  })
+
+  it('has the factors of rotary positions of Llama 3.1 as a tensor, and takes other factors as they are', async () => {
+    const { given, tensors } = goldens.cases['llama-llama3']!
+    const llama3 = { type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 }
+    const config = {
+      ...given,
+      rope_theta: 5e5,
+      max_position_embeddings: 131_072,
+      rope_scaling: { ...llama3, original_max_position_embeddings: 8192 },
+    }
+    const folder = await makeFolder({ config, tensors })
+    const { path } = await quantizeModel(folder, join(scratch, 'llama 3.1'), { dtype: 'int8' })
+    using exact = await loadDecoder(folder)
+    using wide = await loadDecoder(path)
+    expect(wide.config).toEqual({ ...exact.config, dropout: 0 })
+    await using checkpoint = await openCheckpoint(path)
+    expect(checkpoint.tensors.get('rope_freqs.weight')).toMatchObject({ shape: [8], fileType: 'F32' })
+    // What factors say is what positions are turned by, whatever made them.
+    const { config: read } = await readGgufModel({
+      ...checkpoint,
+      format: 'gguf',
+      path,
+      metadata: checkpoint.metadata,
+      tensors: checkpoint.tensors,
+      read: async () => fromData(Float32Array.of(1, 1, 1.5, 2, 3, 4, 6, 9)),
+    } as never)
+    expect(read['rope_scaling']).toMatchObject({ rope_type: 'longrope', long_factor: [1, 1, 1.5, 2, 3, 4, 6, 9] })
+    await rm(folder, { recursive: true })
+  })
+
+  it.each([
+    ['llama-llama3', /ropeScaling of this model have no key there/],
+    ['gemma3', /windowLayers of this model have no key there/],
+    ['qwen2-window', /window, windowLayers of this model have no key there/],
+    ['mistral', /window, windowLayers of this model have no key there/],
+    ['llama-yarn', /ropeScaling of this model have no key there/],
+    ['phi3-longrope', /ropeScaling/],
+    ['gpt-neox-sequential', /qkvBias/],
+    ['mixtral', /model_type mixtral has no architecture of GGUF/],
+  ])('of %s would not say what it is', async (name, message) => {
+    const { given, tensors } = goldens.cases[name]!
+    const config = name.startsWith('gemma') ? { ...given, query_pre_attn_scalar: 12 } : given
+    const folder = await makeFolder({ config, tensors })
+    await expect(quantizeModel(folder, join(scratch, 'refused'), { dtype: 'int8' })).rejects.toThrow(message)
+    await rm(folder, { recursive: true })
   })
 
   it('of an encoder', async () => {

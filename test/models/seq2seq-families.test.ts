@@ -21,6 +21,9 @@ interface Case {
   /** Of the rows that are no padding. */
   encoder_states: Summary[]
   decoder_states: Summary[]
+  encoder_attentions: Summary[]
+  decoder_attentions: Summary[]
+  cross_attentions: Summary[]
   logits: number[][][]
   loss: number
   gradients: Record<string, Summary>
@@ -61,7 +64,7 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
   })
 
   it('gives the hidden states and the logits', async () => {
-    using outputs = await model.run(given, { outputHiddenStates: true })
+    using outputs = await model.run(given, { outputHiddenStates: true, outputAttentions: true })
     const seen = (state: Tensor): number[] =>
       (state.toArray() as number[][][]).flatMap((row, i) => row.filter((_, j) => inputs.attention_mask[i]![j])).flat()
     expect(outputs.encoderHiddenStates!.length).toBe(expected.encoder_states.length)
@@ -73,6 +76,25 @@ describe.each(cases)('$name: what transformers computed', ({ config, weights, in
       expectSummary(state.data() as Float32Array, expected.decoder_states[i]!, tolerance, `decoder's state ${i}`),
     )
     expect(deviation(outputs.logits!.data(), expected.logits.flat(2))).toBeLessThan(tolerance)
+    const isSeen = (row: number, column: number): boolean => inputs.attention_mask[row]![column] === 1
+    const weights = (tensor: Tensor, ofSource: boolean): number[] =>
+      (tensor.toArray() as number[][][][]).flatMap((heads, i) =>
+        heads
+          .flatMap((rows) => rows.filter((_, j) => !ofSource || isSeen(i, j)))
+          .flatMap((row) => row.filter((_, j) => isSeen(i, j))),
+      )
+    const numLayers = Math.max(expected.encoder_attentions.length, expected.decoder_attentions.length)
+    expect(numLayers).toBe(2)
+    outputs.encoderAttentions!.forEach((tensor, i) =>
+      expectSummary(weights(tensor, true), expected.encoder_attentions[i]!, tolerance, `encoder's attention ${i}`),
+    )
+    outputs.decoderAttentions!.forEach((tensor, i) =>
+      expectSummary(tensor.data() as Float32Array, expected.decoder_attentions[i]!, tolerance, `decoder's ${i}`),
+    )
+    outputs.crossAttentions!.forEach((tensor, i) =>
+      expectSummary(weights(tensor, false), expected.cross_attentions[i]!, tolerance, `cross attention ${i}`),
+    )
+    expect(outputs.crossAttentions!.length).toBe(expected.cross_attentions.length)
   })
 
   it('gives the loss and the gradients', async () => {

@@ -1,6 +1,9 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import { liveBytes, pipeline, type TaskName } from '../../lib/index.ts'
+import { AutoModelForSequenceClassification, liveBytes, pipeline, type TaskName } from '../../lib/index.ts'
 
 const folder = (name: string): string => fileURLToPath(new URL(`../reference/pipelines/${name}`, import.meta.url))
 
@@ -48,6 +51,12 @@ const mistakes: readonly [task: TaskName, name: string, (call: Call) => Promise<
     'masked',
     (call) => call('no mask here'),
     /text 0 has no \[MASK\]; write it where a word is to be found/,
+  ],
+  [
+    'question-answering',
+    'question',
+    (call) => call({ question: 'who?', context: ' ' }),
+    /context 0 is empty; there is nothing to read/,
   ],
   ['question-answering', 'question', (call) => call({ question: 'who?' }), /expected a \{ question, context \}/],
   [
@@ -115,4 +124,37 @@ it('can not be used when it was disposed of', async () => {
   const classify = await pipeline('text-classification', folder('sequence'))
   classify.dispose()
   await expect(classify('ada')).rejects.toMatchObject({ code: 'HEEDFUL_DISPOSED' })
+})
+
+it('labels that go together, or a number, are scored as config.json says, which is kept', async () => {
+  const copy = await mkdtemp(join(tmpdir(), 'heedful-'))
+  await cp(folder('sequence'), copy, { recursive: true })
+  const config = JSON.parse(await readFile(join(copy, 'config.json'), 'utf8')) as object
+  await using plain = await pipeline('text-classification', folder('sequence'))
+  const logits = await plain('ada', { functionToApply: 'none', topK: 'all' })
+  for (const [type, score] of [
+    ['multi_label_classification', (z: number) => 1 / (1 + Math.exp(-z))],
+    ['regression', (z: number) => z],
+  ] as const) {
+    await writeFile(join(copy, 'config.json'), JSON.stringify({ ...config, problem_type: type }))
+    await using classify = await pipeline('text-classification', copy)
+    const made = await classify('ada', { topK: 'all' })
+    expect(made.map((one) => one.score)).toEqual(logits.map((one) => expect.closeTo(score(one.score), 6)))
+    const again = join(copy, type)
+    using model = await AutoModelForSequenceClassification.fromPretrained(copy, { trainable: true })
+    await model.savePretrained(again)
+    expect(await readFile(join(again, 'config.json'), 'utf8')).toContain(`"problem_type": "${type}"`)
+    if (type === 'regression') continue
+    await expect(model.lossAndGradients({ inputIds: [[2, 3]], labels: [1] })).rejects.toThrow(/multi_label/)
+  }
+  await rm(copy, { recursive: true })
+})
+
+it('a folder without a tokenizer is told what is there', async () => {
+  const copy = await mkdtemp(join(tmpdir(), 'heedful-'))
+  await cp(join(folder('sequence'), 'config.json'), join(copy, 'config.json'))
+  await expect(pipeline('fill-mask', copy)).rejects.toThrow(
+    /has no tokenizer; expected tokenizer\.json, or source\.spm with .* found config\.json; AutoModel… opens a model without one/,
+  )
+  await rm(copy, { recursive: true })
 })

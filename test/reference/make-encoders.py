@@ -46,6 +46,17 @@ def padded(lengths, left=False):
     return ((columns >= max(lengths) - ends) if left else (columns < ends)).long()
 
 
+def attention(module, query, key, value, mask, scaling, dropout=0.0, **_):
+    """As eager_attention_forward, but its softmax stays in float64."""
+    scores = query @ key.transpose(2, 3) * scaling
+    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+transformers.AttentionInterface.register("exact", attention)
+transformers.AttentionMaskInterface.register("exact", transformers.masking_utils.eager_mask)
+
+
 class Names:
     """How the parameters of a transformers model are called in checkpoints."""
 
@@ -121,7 +132,7 @@ class BertLikeNames(Names):
 def run(family, architecture, config, inputs, labels, names=Names(), written=None, note=None):
     json_config = {**config.to_dict(), "architectures": [architecture]} if written is None else written
     # Padding that sees padding only, as with a window, is NaN to the plain softmax, and then everything is.
-    config._attn_implementation = "sdpa" if family == "modernbert" else "eager"
+    config._attn_implementation = "exact" if family == "modernbert" else "eager"
     model = getattr(transformers, architecture)(config)
     names.prepare(model)
     model = model.double().eval()
@@ -132,14 +143,16 @@ def run(family, architecture, config, inputs, labels, names=Names(), written=Non
             for part, value in zip(parts, weight(name, shape).split([part.shape[0] for part in parts])):
                 part.copy_(value)
     is_task = bool(labels)
-    outputs = model(**inputs, **labels, output_hidden_states=True)
+    outputs = model(**inputs, **labels, output_hidden_states=True, output_attentions=True)
     mask = inputs["attention_mask"].bool()
+    within = lambda x: x[(mask[:, None, :, None] & mask[:, None, None, :]).expand(x.shape)]
     case = {
         "name": f"{family}: {architecture}" + (f", {note}" if note else ""),
         "config": {key: value for key, value in json_config.items() if value is not None},
         "weights": {name: [sum(p.shape[0] for p in parts), *parts[0].shape[1:]] for name, parts in named.items()},
         "inputs": {name: x.tolist() for name, x in {**inputs, **labels}.items()},
         "states": [summary(x[mask]) for x in outputs.hidden_states],
+        "attentions": [summary(within(x)) for x in outputs.attentions],
     }
     if "last_hidden_state" in outputs:
         case["last_hidden_state"] = outputs.last_hidden_state.tolist()
@@ -265,14 +278,13 @@ all_cases = [
         type_vocab_size=1,
     ),
     *cases("electra", T.ElectraConfig, heads("Electra", replaced="ForPreTraining"), embedding_size=16),
-    *cases("mpnet", T.MPNetConfig, heads("MPNet"), types=False, pad=1, holes=False),
-    *cases("modernbert", T.ModernBertConfig, heads("ModernBert"), types=False, holes=False, sizes=MODERN),
+    *cases("mpnet", T.MPNetConfig, heads("MPNet"), types=False, pad=1),
+    *cases("modernbert", T.ModernBertConfig, heads("ModernBert"), types=False, sizes=MODERN),
     *cases(
         "modernbert",
         T.ModernBertConfig,
         heads("ModernBert", **{"masked-lm": None, "token": None, "answers": None}),
         types=False,
-        holes=False,
         sizes=MODERN,
         classifier_pooling="mean",
         classifier_bias=True,

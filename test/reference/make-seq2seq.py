@@ -79,8 +79,11 @@ def case(name, architecture, config, labels, left=False, lengths=(9, 6, 4), writ
     mask = padded(lengths, max(lengths), left)
     pad = config.pad_token_id
     source = torch.where(mask.bool(), ids(f"{name} source", mask.shape), pad)
-    outputs = model(input_ids=source, attention_mask=mask, labels=labels, output_hidden_states=True)
+    outputs = model(input_ids=source, attention_mask=mask, labels=labels, output_hidden_states=True, output_attentions=True)
     outputs.loss.backward()
+    seen = mask.bool()
+    within = lambda x: x[(seen[:, None, :, None] & seen[:, None, None, :]).expand(x.shape)]
+    across = lambda x: x[seen[:, None, None, :].expand(x.shape)]
     config_json = written or {**config.to_dict(), "architectures": [architecture]}
     return {
         "name": name,
@@ -89,6 +92,9 @@ def case(name, architecture, config, labels, left=False, lengths=(9, 6, 4), writ
         "inputs": {"input_ids": source.tolist(), "attention_mask": mask.tolist(), "labels": labels.tolist()},
         "encoder_states": [summary(x[mask.bool()]) for x in outputs.encoder_hidden_states],
         "decoder_states": [summary(x) for x in outputs.decoder_hidden_states],
+        "encoder_attentions": [summary(within(x)) for x in outputs.encoder_attentions],
+        "decoder_attentions": [summary(x) for x in outputs.decoder_attentions],
+        "cross_attentions": [summary(across(x)) for x in outputs.cross_attentions],
         "logits": outputs.logits.tolist(),
         "loss": outputs.loss.item(),
         "gradients": {n: summary(p.grad) for n, p in model.named_parameters() if p.grad is not None},
@@ -99,10 +105,11 @@ def case(name, architecture, config, labels, left=False, lengths=(9, 6, 4), writ
 def with_head(name, architecture, config):
     """Of what says something about one text, which ends with the token 2."""
     config._attn_implementation = "eager"
-    config.num_labels = 3
+    config.num_labels = 2 if architecture.endswith("QuestionAnswering") else 3
     model = getattr(transformers, architecture)(config).double().eval()
     weights = set_weights(model)
     is_answer = architecture.endswith("QuestionAnswering")
+    is_bare, is_token = architecture.endswith("EncoderModel"), architecture.endswith("TokenClassification")
     mask = padded((7, 7) if is_answer else (9, 6, 4), 7 if is_answer else 9)
     source = torch.where(mask.bool(), ids(f"{name} source", mask.shape), config.pad_token_id)
     for row, length in zip(source, mask.sum(1)):
@@ -110,11 +117,23 @@ def with_head(name, architecture, config):
     labels = (
         {"start_positions": torch.tensor([2, 0]), "end_positions": torch.tensor([4, 6])}
         if is_answer
-        else {"labels": torch.tensor([2, 0, 1])}
+        else {}
+        if is_bare
+        else {"labels": torch.where(mask.bool(), source % 3, -100) if is_token else torch.tensor([2, 0, 1])}
     )
     outputs = model(input_ids=source, attention_mask=mask, **labels)
+    if is_bare:
+        return {
+            "name": name,
+            "config": {k: v for k, v in {**config.to_dict(), "architectures": [architecture]}.items() if v is not None},
+            "weights": weights,
+            "inputs": {"input_ids": source.tolist(), "attention_mask": mask.tolist()},
+            "last_hidden_state": (outputs.last_hidden_state * mask[:, :, None]).tolist(),
+        }
     outputs.loss.backward()
     logits = torch.stack([outputs.start_logits, outputs.end_logits], -1) if is_answer else outputs.logits
+    if is_token:
+        logits = logits * mask[:, :, None]
     return {
         "name": name,
         "config": {k: v for k, v in {**config.to_dict(), "architectures": [architecture]}.items() if v is not None},
@@ -166,7 +185,14 @@ all_cases = [
          T.MarianConfig(**{**marian, "share_encoder_decoder_embeddings": False, "decoder_vocab_size": V + 2}), two),
 ]
 
+ending = {**t5, "eos_token_id": 2}
 heads = [
+    with_head("t5, classes", "T5ForSequenceClassification", T.T5Config(**ending)),
+    with_head("t5, tokens", "T5ForTokenClassification", T.T5Config(**ending)),
+    with_head("t5, answers", "T5ForQuestionAnswering", T.T5Config(**ending)),
+    with_head("t5 1.1, answers", "T5ForQuestionAnswering", T.T5Config(**{**v1_1, "eos_token_id": 2})),
+    with_head("t5, the encoder alone", "T5EncoderModel", T.T5Config(**ending)),
+    with_head("t5 1.1, the encoder alone", "T5EncoderModel", T.T5Config(**v1_1)),
     with_head("bart, classes", "BartForSequenceClassification", T.BartConfig(**bart)),
     with_head("bart, answers", "BartForQuestionAnswering", T.BartConfig(**bart)),
     with_head("mbart, classes", "MBartForSequenceClassification", T.MBartConfig(**bart)),

@@ -8,14 +8,22 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import {
+  AutoModel,
   AutoModelForCausalLM,
+  AutoModelForMaskedLM,
+  AutoModelForPreTraining,
+  AutoModelForQuestionAnswering,
   AutoModelForSeq2SeqLM,
+  AutoModelForSequenceClassification,
+  AutoModelForTextEncoding,
+  AutoModelForTokenClassification,
   CharTokenizer,
   DecoderModel,
   saveDecoder,
   tensor,
   type DecoderConfig,
 } from '../../lib/index.ts'
+import type { TextModel } from '../../lib/models/auto.ts'
 import { Random } from '../../lib/tensor/random.ts'
 import { goldens, makeFolder } from './decoder-goldens.ts'
 import { writeReferenceModel } from './weight-values.ts'
@@ -98,7 +106,67 @@ async function saveSeq2Seq(folder: string): Promise<void> {
   }
 }
 
+/** Encoders of every family and all heads, as they come back from here. */
+async function saveHeads(folder: string): Promise<void> {
+  const read = async <T>(name: string): Promise<T> => {
+    const path = fileURLToPath(new URL(name, import.meta.url))
+    return JSON.parse(gunzipSync(await readFile(path)).toString()) as T
+  }
+  interface Described {
+    name: string
+    config: { architectures: string[] }
+    weights: Record<string, number[]>
+    inputs: { input_ids: number[][]; attention_mask: number[][]; token_type_ids?: number[][] }
+  }
+  const { cases } = await read<{ cases: Described[] }>('encoders.json.gz')
+  const { heads } = await read<{ heads: Described[] }>('seq2seq.json.gz')
+  const ofDecoders = Object.entries(goldens.cases).flatMap(([name, golden]) =>
+    (['classification', 'tokens', 'answers'] as const).flatMap((key): Described[] => {
+      const head = golden[key]
+      const ids = goldens.rows.slice(0, 1)
+      return head
+        ? [
+            {
+              name: `${name} ${key}`,
+              config: head.config as Described['config'],
+              weights: head.tensors,
+              inputs: { input_ids: ids, attention_mask: ids.map((row) => row.map(() => 1)) },
+            },
+          ]
+        : []
+    }),
+  )
+  // transformers opens the names of the published NomicBERT by code of its own only.
+  const known = cases.filter(({ name }) => !name.startsWith('nomic'))
+  for (const [i, { name, config, weights, inputs }] of [...known, ...heads, ...ofDecoders].entries()) {
+    const [architecture] = config.architectures as [string]
+    const auto = Object.entries(autoClasses).find(([end]) => architecture.endsWith(end))![1]
+    const original = await mkdtemp(join(tmpdir(), 'heedful-'))
+    await writeReferenceModel(original, config, weights)
+    using model = await auto.fromPretrained(original)
+    await rm(original, { recursive: true })
+    const target = join(folder, `head-${name.replace(/\W+/g, '-')}-${i}`)
+    await model.savePretrained(target)
+    const { input_ids: inputIds, attention_mask: attentionMask, token_type_ids: tokenTypeIds } = inputs
+    using outputs = await model.run({ inputIds, attentionMask, ...(tokenTypeIds && { tokenTypeIds }) })
+    const logits = (outputs.logits ?? outputs.lastHiddenState).toArray()
+    await writeFile(join(target, 'expected-by-heedful.json'), JSON.stringify({ inputs, architecture, logits }))
+  }
+}
+
+const autoClasses: Readonly<Record<string, { fromPretrained(folder: string): Promise<TextModel> }>> = {
+  EncoderModel: AutoModelForTextEncoding,
+  Model: AutoModel,
+  ForMaskedLM: AutoModelForMaskedLM,
+  ForPreTraining: AutoModelForPreTraining,
+  ForSequenceClassification: AutoModelForSequenceClassification,
+  ForTokenClassification: AutoModelForTokenClassification,
+  ForQuestionAnswering: AutoModelForQuestionAnswering,
+}
+
 const folder = process.argv[2]
 if (!folder) throw new Error('expected a folder to write in')
-void main(folder).then(() => saveSeq2Seq(folder))
+void main(folder)
+  .then(() => saveSeq2Seq(folder))
   .then(() => saveFamilies(folder))
+  .then(() => saveHeads(folder))

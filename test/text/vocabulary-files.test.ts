@@ -12,6 +12,8 @@ interface Golden {
   readonly config: object
   readonly ids: number[][]
   readonly pair: number[] | null
+  /** Of the same texts as targets, where those are cut otherwise. */
+  readonly targets?: number[][] | null
   readonly decoded: string[]
 }
 // test/reference/tokenizers/make_vocabulary_goldens.py
@@ -38,6 +40,12 @@ describe.each(Object.entries(kinds))('%s without tokenizer.json', (_, golden) =>
     const seen = texts.map((text, i) => ({ text, ids: [...tokenizer.encode(text)], expected: golden.ids[i] }))
     expect(seen.filter(({ ids, expected }) => String(ids) !== String(expected))).toEqual([])
     if (golden.pair) expect(tokenizer('one two', { textPair: 'three' }).inputIds).toEqual([golden.pair])
+  })
+
+  it('gives labels of targets', () => {
+    const { inputIds, labels } = tokenizer([...texts], { textTarget: [...texts] })
+    expect(labels).toEqual(golden.targets ?? inputIds)
+    expect(() => tokenizer('a', { textTarget: ['a', 'b'] })).toThrow('1 texts, but 2 of textTarget')
   })
 
   it('gives the same text back', () => {

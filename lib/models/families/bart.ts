@@ -83,13 +83,13 @@ export const bartCopies = {
 }
 
 /** What reads a whole text. */
-export const bartHeads: Partial<Record<HeadName, HeadSpec>> = {
+export const bartHeads = {
   'sequence-classification': {
     kind: { rows: 'last', dense: { activation: 'tanh', norm: false }, output: 'labels' },
     weights: { ...pair('classification_head.dense', 'dense'), ...pair('classification_head.out_proj', 'output') },
   },
   'question-answering': { kind: { rows: 'each', output: 2 }, weights: pair('qa_outputs', 'output') },
-}
+} as const satisfies Partial<Record<HeadName, HeadSpec>>
 
 /** BART (Lewis et al. 2020). */
 export const bart: Family<EncoderDecoderConfig, EncoderDecoderModel> = {

@@ -31,7 +31,7 @@ export interface ConfigPart<Config> {
   write(config: Required<Config>): Readonly<Record<string, unknown>>
 }
 
-/** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model. */
+/** What is put on a model, by the names of Hugging Face's tasks; 'none': the bare model; 'encoder': that of a full Transformer alone. */
 export type HeadName =
   | 'none'
   | 'causal-lm'
@@ -41,6 +41,7 @@ export type HeadName =
   | 'token-classification'
   | 'question-answering'
   | 'replaced-tokens'
+  | 'encoder'
 
 /** What a head makes of hidden states. */
 export interface HeadKind {
@@ -65,6 +66,10 @@ export interface HeadKind {
 export interface HeadSpec {
   readonly kind: HeadKind
   readonly weights: Readonly<Record<string, string>>
+  /** What the names of the model's tensors begin with under this head, where it is not what the family's do. */
+  readonly prefix?: string
+  /** It stands on the encoder of a full Transformer alone. */
+  readonly encoderOnly?: true
 }
 
 /**
@@ -122,6 +127,26 @@ export const lastTokenClassifier = {
   kind: { rows: 'last', output: 'labels', bias: false },
   weights: { 'score.weight': 'output.weight' },
 } as const
+
+/** Of decoders: a class of each token, and where answers begin and end. `prefix` is that of the model under the latter. */
+export const tokenHeads = (classifier: string, prefix?: string) =>
+  ({
+    'token-classification': {
+      kind: { rows: 'each', output: 'labels' },
+      weights: { [`${classifier}.weight`]: 'output.weight', [`${classifier}.bias`]: 'output.bias' },
+    },
+    'question-answering': {
+      kind: { rows: 'each', output: 2 },
+      weights: { 'qa_outputs.weight': 'output.weight', 'qa_outputs.bias': 'output.bias' },
+      ...(prefix !== undefined && { prefix }),
+    },
+  }) as const satisfies Partial<Record<HeadName, HeadSpec>>
+
+/** The name of a tensor without what stands before it under any head. */
+export function withoutPrefix({ prefix, heads = {} }: Family, name: string): string {
+  const prefixes = [prefix, ...Object.values(heads).map((head) => head.prefix ?? '')]
+  return name.slice(prefixes.find((one) => one !== '' && name.startsWith(one))?.length ?? 0)
+}
 
 /** Activations by the names of Hugging Face; the first name of each is written. */
 export const activationNames: Readonly<Record<string, Activation>> = {

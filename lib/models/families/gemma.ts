@@ -35,6 +35,7 @@ export const gemma2: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     Gemma2ForCausalLM: 'causal-lm',
     Gemma2ForSequenceClassification: 'sequence-classification',
+    Gemma2ForTokenClassification: 'token-classification',
     Gemma2Model: 'none',
   },
   config: {

@@ -1,5 +1,5 @@
 import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
-import { lastTokenClassifier, type Family } from './family.ts'
+import { lastTokenClassifier, tokenHeads, type Family } from './family.ts'
 import { rotaryPositions } from './rope-keys.ts'
 
 /** GPT-NeoX and Pythia (Black et al. 2022; Biderman et al. 2023): both parts of a layer read the same, and heads turn partly. */
@@ -9,6 +9,8 @@ export const gptNeox: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     GPTNeoXForCausalLM: 'causal-lm',
     GPTNeoXForSequenceClassification: 'sequence-classification',
+    GPTNeoXForTokenClassification: 'token-classification',
+    GPTNeoXForQuestionAnswering: 'question-answering',
     GPTNeoXModel: 'none',
   },
   config: {
@@ -56,7 +58,7 @@ export const gptNeox: Family<DecoderConfig, DecoderModel> = {
     'gpt_neox.final_layer_norm.bias': 'norm.bias',
     'embed_out.weight': 'head.weight',
   },
-  heads: { 'sequence-classification': lastTokenClassifier },
+  heads: { 'sequence-classification': lastTokenClassifier, ...tokenHeads('classifier') },
   // The causal mask and the table of rotary positions.
   ignored: [
     'gpt_neox.layers.#.attention.bias',

@@ -1,5 +1,5 @@
 import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
-import { lastTokenClassifier, type Family } from './family.ts'
+import { lastTokenClassifier, tokenHeads, type Family } from './family.ts'
 
 /** GPT-2 (Radford et al. 2019). Its layers' weights are stored as [inputs, outputs]. */
 export const gpt2: Family<DecoderConfig, DecoderModel> = {
@@ -8,6 +8,8 @@ export const gpt2: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     GPT2LMHeadModel: 'causal-lm',
     GPT2ForSequenceClassification: 'sequence-classification',
+    GPT2ForTokenClassification: 'token-classification',
+    GPT2ForQuestionAnswering: 'question-answering',
     GPT2Model: 'none',
   },
   config: {
@@ -51,7 +53,7 @@ export const gpt2: Family<DecoderConfig, DecoderModel> = {
     'transformer.ln_f.bias': 'norm.bias',
     'lm_head.weight': 'head.weight',
   },
-  heads: { 'sequence-classification': lastTokenClassifier },
+  heads: { 'sequence-classification': lastTokenClassifier, ...tokenHeads('classifier') },
   // The causal mask.
   ignored: ['transformer.h.#.attn.bias', 'transformer.h.#.attn.masked_bias'],
   copies: { 'lm_head.weight': 'transformer.wte.weight' },

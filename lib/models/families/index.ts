@@ -24,7 +24,7 @@ import { roberta, xlmRoberta } from './roberta.ts'
 import { t5 } from './t5.ts'
 
 export { readConfig, writeConfig } from './config-mapping.ts'
-export type { Family, HeadKind, HeadName } from './family.ts'
+export { withoutPrefix, type Family, type HeadKind, type HeadName } from './family.ts'
 export { nameOf, weightEntries, weightNames, type WeightEntry } from './weight-names.ts'
 
 const encoders: readonly Family[] = [
@@ -74,7 +74,7 @@ export function familyOfFile(
     ofType.find(({ variant }) => !variant)
   if (!family)
     throw new ArgumentError(
-      `${where}: model_type ${describe(modelType)} is not supported; supported: ${families.map((known) => known.modelType).join(', ')}`,
+      `${where}: model_type ${describe(modelType)} is not supported; supported: ${[...new Set(families.map((known) => known.modelType))].join(', ')}`,
     )
   if (architectures === undefined || architectures === null) return { family, head: undefined }
   if (!Array.isArray(architectures))

@@ -1,5 +1,5 @@
 import { decoder, type DecoderConfig, type DecoderModel } from '../decoder-model.ts'
-import { lastTokenClassifier, type Family } from './family.ts'
+import { lastTokenClassifier, tokenHeads, type Family } from './family.ts'
 import { rotaryPositions } from './rope-keys.ts'
 
 /** Keys that Llama and what came after it have in common. */
@@ -56,10 +56,13 @@ export const likeLlama = {
   assembly: decoder,
   prefix: 'model.',
   weights: llamaWeights,
-  heads: { 'sequence-classification': lastTokenClassifier },
+  heads: { 'sequence-classification': lastTokenClassifier, ...tokenHeads('score') },
   ignored: ['model.layers.#.self_attn.rotary_emb.inv_freq'],
   copies: { 'lm_head.weight': 'model.embed_tokens.weight' },
 } as const satisfies Partial<Family<DecoderConfig, DecoderModel>>
+
+/** The heads where question answering calls the model otherwise. */
+export const headsOfTransformer = { ...likeLlama.heads, ...tokenHeads('score', 'transformer.') }
 
 /** Llama (Touvron et al. 2023; Llama 3: Grattafiori et al. 2024) and SmolLM. */
 export const llama: Family<DecoderConfig, DecoderModel> = {
@@ -68,6 +71,8 @@ export const llama: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     LlamaForCausalLM: 'causal-lm',
     LlamaForSequenceClassification: 'sequence-classification',
+    LlamaForTokenClassification: 'token-classification',
+    LlamaForQuestionAnswering: 'question-answering',
     LlamaModel: 'none',
   },
   config: {
@@ -75,6 +80,7 @@ export const llama: Family<DecoderConfig, DecoderModel> = {
     attention_bias: { field: 'qkvBias', kind: 'flag', default: false },
     mlp_bias: { field: 'mlpBias', kind: 'flag', default: false },
   },
+  heads: headsOfTransformer,
   parts: [rotaryPositions()],
   fixed: llamaFields,
   harmless: { sliding_window: undefined, quantization_config: undefined },

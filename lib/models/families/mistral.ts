@@ -11,6 +11,8 @@ export const mistral: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     MistralForCausalLM: 'causal-lm',
     MistralForSequenceClassification: 'sequence-classification',
+    MistralForTokenClassification: 'token-classification',
+    MistralForQuestionAnswering: 'question-answering',
     MistralModel: 'none',
   },
   config: {

@@ -1,7 +1,7 @@
 import { describe, FileError } from '../../errors.ts'
 import type { DecoderConfig, DecoderModel } from '../decoder-model.ts'
 import type { ConfigPart, Family } from './family.ts'
-import { likeLlama, llamaFields, llamaKeys, llamaWeights } from './llama.ts'
+import { headsOfTransformer, likeLlama, llamaFields, llamaKeys, llamaWeights } from './llama.ts'
 import { qwenKeys } from './qwen.ts'
 import { rotaryPositions } from './rope-keys.ts'
 import { slidingWindow } from './window-keys.ts'
@@ -22,6 +22,8 @@ export const mixtral: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     MixtralForCausalLM: 'causal-lm',
     MixtralForSequenceClassification: 'sequence-classification',
+    MixtralForTokenClassification: 'token-classification',
+    MixtralForQuestionAnswering: 'question-answering',
     MixtralModel: 'none',
   },
   config: {
@@ -88,6 +90,8 @@ export const qwen2Moe: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     Qwen2MoeForCausalLM: 'causal-lm',
     Qwen2MoeForSequenceClassification: 'sequence-classification',
+    Qwen2MoeForTokenClassification: 'token-classification',
+    Qwen2MoeForQuestionAnswering: 'question-answering',
     Qwen2MoeModel: 'none',
   },
   config: {
@@ -122,8 +126,11 @@ export const qwen3Moe: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     Qwen3MoeForCausalLM: 'causal-lm',
     Qwen3MoeForSequenceClassification: 'sequence-classification',
+    Qwen3MoeForTokenClassification: 'token-classification',
+    Qwen3MoeForQuestionAnswering: 'question-answering',
     Qwen3MoeModel: 'none',
   },
+  heads: headsOfTransformer,
   config: {
     ...qwenKeys,
     ...expertKeys,

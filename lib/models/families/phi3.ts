@@ -13,6 +13,7 @@ export const phi3: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     Phi3ForCausalLM: 'causal-lm',
     Phi3ForSequenceClassification: 'sequence-classification',
+    Phi3ForTokenClassification: 'token-classification',
     Phi3Model: 'none',
   },
   config: {

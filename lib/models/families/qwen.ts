@@ -1,6 +1,6 @@
 import type { DecoderConfig, DecoderModel } from '../decoder-model.ts'
 import type { Family } from './family.ts'
-import { likeLlama, llamaFields, llamaKeys } from './llama.ts'
+import { headsOfTransformer, likeLlama, llamaFields, llamaKeys } from './llama.ts'
 import { rotaryPositions } from './rope-keys.ts'
 import { slidingWindow } from './window-keys.ts'
 
@@ -26,8 +26,11 @@ export const qwen2: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     Qwen2ForCausalLM: 'causal-lm',
     Qwen2ForSequenceClassification: 'sequence-classification',
+    Qwen2ForTokenClassification: 'token-classification',
+    Qwen2ForQuestionAnswering: 'question-answering',
     Qwen2Model: 'none',
   },
+  heads: headsOfTransformer,
   config: qwenKeys,
   parts,
   fixed: { ...llamaFields, qkvBias: true, outputBias: false },
@@ -42,8 +45,11 @@ export const qwen3: Family<DecoderConfig, DecoderModel> = {
   architectures: {
     Qwen3ForCausalLM: 'causal-lm',
     Qwen3ForSequenceClassification: 'sequence-classification',
+    Qwen3ForTokenClassification: 'token-classification',
+    Qwen3ForQuestionAnswering: 'question-answering',
     Qwen3Model: 'none',
   },
+  heads: headsOfTransformer,
   config: {
     ...qwenKeys,
     head_dim: { field: 'headDim', kind: 'size', default: 128 },

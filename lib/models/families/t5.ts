@@ -1,6 +1,8 @@
 import { ArgumentError, describe } from '../../errors.ts'
 import type { EncoderDecoderConfig } from '../encoder-decoder-config.ts'
 import { encoderDecoder, type EncoderDecoderModel } from '../encoder-decoder-model.ts'
+import { bartHeads } from './bart.ts'
+import { tokenClassifier } from './bert-names.ts'
 import { activationNames, type ConfigPart, type Family } from './family.ts'
 
 const attention = (file: string, model: string): Record<string, string> =>
@@ -71,6 +73,10 @@ export const t5: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
   architectures: {
     T5ForConditionalGeneration: 'seq2seq-lm',
     T5WithLMHeadModel: 'seq2seq-lm',
+    T5ForSequenceClassification: 'sequence-classification',
+    T5ForTokenClassification: 'token-classification',
+    T5ForQuestionAnswering: 'question-answering',
+    T5EncoderModel: 'encoder',
     T5Model: 'none',
   },
   config: {
@@ -114,6 +120,11 @@ export const t5: Family<EncoderDecoderConfig, EncoderDecoderModel> = {
     ...stack('decoder', gated!),
     'lm_head.weight': 'head.weight',
   }),
+  heads: {
+    ...bartHeads,
+    'sequence-classification': { ...bartHeads['sequence-classification'], prefix: 'transformer.' },
+    'token-classification': { ...tokenClassifier('classifier'), prefix: 'transformer.', encoderOnly: true },
+  },
   // A bias that no version reads.
   ignored: ['decoder.block.#.layer.#.EncDecAttention.relative_attention_bias.weight'],
   copies: {

@@ -47,7 +47,10 @@ export async function mergePairs(
     if (pause.isDue()) await pause.take()
   }
   const queue = new PairQueue()
-  for (const [pair, count] of counts) if (count > 0) queue.push(pair, count)
+  for (const [pair, count] of counts) {
+    if (count > 0) queue.push(pair, count)
+    if (pause.isDue()) await pause.take()
+  }
 
   const merges: [string, string][] = []
   while (tokens.length < options.vocabSize) {
@@ -56,6 +59,7 @@ export async function mergePairs(
     const count = counts.get(top.pair)!
     if (count !== top.count) {
       if (count > 0) queue.push(top.pair, count)
+      if (pause.isDue()) await pause.take()
       continue
     }
     if (count < 1 || count < options.minFrequency) break
@@ -95,7 +99,10 @@ export async function mergePairs(
       word.length = to
       if (pause.isDue()) await pause.take()
     }
-    for (const pair of touched) if (counts.get(pair)! > 0) queue.push(pair, counts.get(pair)!)
+    for (const pair of touched) {
+      if (counts.get(pair)! > 0) queue.push(pair, counts.get(pair)!)
+      if (pause.isDue()) await pause.take()
+    }
     options.onTokens(tokens.length)
   }
   return merges

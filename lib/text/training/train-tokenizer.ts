@@ -7,7 +7,7 @@ import { readPreTokenizer } from '../pre-tokenizers.ts'
 import { PretrainedTokenizer } from '../pretrained-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import { mergePairs } from './merge-pairs.ts'
-import { Pause } from './pause.ts'
+import { Pause, sorted } from './pause.ts'
 
 export interface TokenizerTrainingOptions {
   /** How many tokens there should be, special ones included; fewer if the texts do not have enough pairs. */
@@ -84,7 +84,7 @@ export async function trainTokenizer(
   const { signal, onProgress } = options
   const pause = new Pause(signal)
   const counts = await countWords(texts, parts, pause, onProgress)
-  const words = [...counts.keys()].sort()
+  const words = await sorted([...counts.keys()], pause)
   const prefix = type === 'wordpiece' ? '##' : ''
 
   const tokens: string[] = []
@@ -95,7 +95,13 @@ export async function trainTokenizer(
     return id
   }
   for (const token of specialTokens) add(token)
-  const alphabet = new Set(type === 'bpe' ? byteCharacters : words.flatMap((word) => [...word]))
+  const alphabet = new Set<string>(type === 'bpe' ? byteCharacters : [])
+  const frequencies: number[] = []
+  for (const word of words) {
+    if (type === 'wordpiece') for (const character of word) alphabet.add(character)
+    frequencies.push(counts.get(word)!)
+    if (pause.isDue()) await pause.take()
+  }
   for (const character of [...alphabet].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!)) add(character)
   const symbols: number[][] = []
   for (const word of words) {
@@ -106,7 +112,6 @@ export async function trainTokenizer(
     throw new ArgumentError(
       `${operation}: vocabSize should be at least ${tokens.length}, the special tokens and single characters, got ${vocabSize}`,
     )
-  const frequencies = words.map((word) => counts.get(word)!)
   const onTokens = (done: number): void => onProgress?.({ phase: 'merge', done, total: vocabSize })
   const merges = await mergePairs(
     symbols,
@@ -116,6 +121,8 @@ export async function trainTokenizer(
     { vocabSize, minFrequency, prefix, onTokens },
     pause,
   )
+  // What comes is one piece of work.
+  await pause.take()
   const vocab = Object.fromEntries(ids)
   const added = specialTokens.map((content, id) => ({
     id,

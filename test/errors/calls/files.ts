@@ -96,7 +96,7 @@ export const files: Readonly<Record<string, Call>> = {
   'CharTokenizer#tokenToId': { args: [trusted('a')], ...on(make.tokenizer) },
   'CharTokenizer#idToToken': { args: [trusted(0)], ...on(make.tokenizer) },
   'CharTokenizer#save': { args: [path(folder)], ...on(make.tokenizer) },
-  loadTokenizer: { args: [path(folder)], fails: /no such file/ },
+  loadTokenizer: { args: [path(folder)], fails: /has no tokenizer/ },
   tokenizerFromGguf: {
     args: [
       but(

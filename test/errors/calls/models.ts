@@ -151,6 +151,7 @@ export const models: Readonly<Record<string, Call>> = {
       'ForQuestionAnswering',
       'ForSeq2SeqLM',
       'ForSequenceClassification',
+      'ForTextEncoding',
       'ForTokenClassification',
     ].map((task) => [`AutoModel${task}.fromPretrained`, loading]),
   ),
@@ -160,7 +161,7 @@ export const models: Readonly<Record<string, Call>> = {
     ...loading,
     args: [oneOf('text-classification', 'text-generation'), ...loading.args],
     named: /^(pipeline|resolveModel)/,
-    fails: /no such file/,
+    fails: /has no tokenizer/,
   },
   quantizeModel: {
     args: [

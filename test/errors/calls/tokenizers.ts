@@ -27,6 +27,6 @@ export const tokenizers: Readonly<Record<string, Call>> = {
   'AutoTokenizer.fromPretrained': {
     args: [path(folder), options({}, { revision: path(() => 'main'), signal, onProgress, cache: path(folder) })],
     named: /^(AutoTokenizer\.fromPretrained|resolveModel)/,
-    fails: /no such file/,
+    fails: /has no tokenizer/,
   },
 }

@@ -16,7 +16,7 @@ import tempfile
 
 import sentencepiece
 from tokenizers import ByteLevelBPETokenizer, BertWordPieceTokenizer
-from transformers import BertTokenizer, GPT2Tokenizer, MarianTokenizer, MPNetTokenizer, RobertaTokenizer
+from transformers import AutoTokenizer, BertTokenizer, GPT2Tokenizer, MarianTokenizer, MPNetTokenizer, RobertaTokenizer
 
 from hard_texts import as_unicode, hard_texts
 
@@ -35,6 +35,7 @@ def golden(name, tokenizer, files, config, takes_pairs=True):
         "config": config,
         "ids": ids,
         "pair": tokenizer("one two", "three")["input_ids"] if takes_pairs else None,
+        "targets": None if takes_pairs else [tokenizer(text_target=text)["input_ids"] for text in clean],
         "decoded": [tokenizer.decode(i, skip_special_tokens=True, clean_up_tokenization_spaces=False) for i in ids],
     }
 
@@ -56,6 +57,15 @@ files = {"source.spm": source, "target.spm": target, "vocab.json": json.dumps({p
 for name, content in files.items():
     (folder / name).write_bytes(content)
 golden("marian", MarianTokenizer(*[str(folder / name) for name in files]), files, {"tokenizer_class": "MarianTokenizer"}, False)
+
+xlmr = folder / "xlmr"
+xlmr.mkdir()
+files = {"sentencepiece.bpe.model": source}
+(xlmr / "sentencepiece.bpe.model").write_bytes(source)
+config = {"tokenizer_class": "XLMRobertaTokenizer"}
+(xlmr / "tokenizer_config.json").write_text(json.dumps(config))
+(xlmr / "config.json").write_text(json.dumps({"model_type": "xlm-roberta"}))
+golden("xlm-roberta", AutoTokenizer.from_pretrained(xlmr), files, config)
 
 trained = BertWordPieceTokenizer()
 trained.train_from_iterator(lines, vocab_size=400, min_frequency=1, limit_alphabet=200, show_progress=False)
