@@ -267,6 +267,7 @@ export class MultiHeadAttention extends Module {
     const rules = {
       ...others,
       ...(window !== undefined && !isByBias && { window }),
+      ...(roundsActivations(this.output.weight) && { precision: 'bf16' as const }),
       ...(bias !== undefined && { bias }),
       ...(this.slopes && { alibiSlopes: this.slopes }),
     }
@@ -279,7 +280,6 @@ export class MultiHeadAttention extends Module {
           {
             causal: causal === true ? 'start' : causal,
             ...rules,
-            ...(roundsActivations(this.output.weight) && { precision: 'bf16' as const }),
             ...(keyLengths !== undefined && { keyLengths }),
             ...(offsets && { offsets }),
             ...(memoryOffsets && { keyOffsets: memoryOffsets }),
@@ -296,7 +296,7 @@ export class MultiHeadAttention extends Module {
     v: Tensor,
     cache: LayerCache,
     options: { causal: boolean; keyLengths: Tensor },
-    rules: Pick<AttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias'>,
+    rules: Pick<AttentionOptions, 'scale' | 'window' | 'softcap' | 'alibiSlopes' | 'bias' | 'precision'>,
   ): Tensor {
     const { position, offsets, slots } = cache
     const keys = cacheWrite(cache.keys, k, position, { offsets, slots })

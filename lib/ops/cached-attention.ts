@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError, checkNumber, checkOptions } from '../errors.ts'
 import { apply } from '../graph/apply.ts'
+import { checkPrecision } from '../graph/precision.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { checkSoftcap, windowExtents, type AttentionOptions } from './attention.ts'
@@ -37,13 +38,14 @@ const attends = (name: string, kind: 'float' | 'index'): ReturnType<typeof defin
     lowering: {
       kind: 'instruction',
       instruction: 'cachedAttention',
-      attributes: ({ scale, causal, format, left, softcap, interleaved }) => [
+      attributes: ({ scale, causal, format, left, softcap, interleaved, precision }) => [
         Number(scale),
         causal ? 1 : 0,
         cacheFormatIndex(format),
         Number(left),
         Number(softcap),
         interleaved ? 1 : 0,
+        precision === 'bf16' ? 1 : 0,
       ],
     },
   })
@@ -94,6 +96,8 @@ export interface CachedAttentionOptions extends Pick<AttentionOptions, 'softcap'
   bias?: Tensor
   /** 1/√headDim unless said. */
   scale?: number
+  /** Of more queries than are streamed, as `attention` takes it; f32 unless said. */
+  precision?: AttentionOptions['precision']
 }
 
 /**
@@ -121,8 +125,10 @@ export function cachedAttention(
     alibiSlopes: 'any',
     bias: 'any',
     scale: 'any',
+    precision: 'any',
   })
-  const { keyLengths, offsets, slots, causal = true, window, softcap, alibiSlopes, bias } = options
+  const { keyLengths, offsets, slots, causal = true, window, softcap, alibiSlopes, bias, precision = 'f32' } = options
+  checkPrecision('cachedAttention', precision)
   checkTensor('cachedAttention', 'keyLengths', keyLengths)
   for (const [name, x] of Object.entries({ offsets, slots, bias, alibiSlopes }))
     if (x !== undefined) checkTensor('cachedAttention', name, x)
@@ -152,6 +158,7 @@ export function cachedAttention(
     format: k.format,
     left,
     softcap: softcap ?? 0,
+    precision,
     keyShape: k.shape,
     valueShape: v.shape,
   })[0]!

@@ -5,17 +5,17 @@
 // q [B, H, T, D], keys and values of Hkv heads and capacity C (cache_format.h), keyLengths i32 [N], [offsets
 // i32 [N + 1]], [slots i32 [N]] (cache_rows.h; N = B without offsets), [bias [H, W]], [slopes [H]], [angles]
 // (row_angles.h: q is turned by them, and nowhere stored so; keys lie turned in the cache) → o [B, H, T, Dv]
-// {scale, causal, format, left, softcap, interleaved}. H is a multiple of Hkv; query head h reads key-value
-// head h / (H / Hkv). D, Dv ≤ 256. Layouts: q, o: last dimension contiguous, other strides arbitrary; so are
-// caches of f32. bias: rows contiguous. Contract: sequence s has L = keyLengths[s] keys in its slot, at most
-// C and W, checked when it runs; the cache is never read beyond. Query i of its Ts stands at the key p = i +
-// L − Ts. When causal it sees keys p − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go
-// with causal. A query without keys, and rows of q behind the last offset, give o = 0. o may not overlap
-// inputs. Few queries stream the cache once for all heads that share it, cut into runs of keys whose size
-// depends on shapes alone; more of them go through Attention, after a cache that is not f32 was made so.
-// Accuracy: float, of the numbers that the cache holds. The result does not depend on the number of threads,
-// nor on the other sequences. Source: Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in
-// kernels/simd/cached_attention-inl.h.
+// {scale, causal, format, left, softcap, interleaved, rounds: Attention's, of more queries than are
+// streamed}. H is a multiple of Hkv; query head h reads key-value head h / (H / Hkv). D, Dv ≤ 256. Layouts:
+// q, o: last dimension contiguous, other strides arbitrary; so are caches of f32. bias: rows contiguous.
+// Contract: sequence s has L = keyLengths[s] keys in its slot, at most C and W, checked when it runs; the
+// cache is never read beyond. Query i of its Ts stands at the key p = i + L − Ts. When causal it sees keys p
+// − left ≤ j ≤ p (left −1: no limit), else all L; left, bias and slopes go with causal. A query without keys,
+// and rows of q behind the last offset, give o = 0. o may not overlap inputs. Few queries stream the cache
+// once for all heads that share it, cut into runs of keys whose size depends on shapes alone; more of them go
+// through Attention, after a cache that is not f32 was made so. Accuracy: float, of the numbers that the
+// cache holds. The result does not depend on the number of threads, nor on the other sequences. Source:
+// Flash-Decoding (Dao, Haziza, Massa & Sizov 2023); the kernel is in kernels/simd/cached_attention-inl.h.
 
 #include "ops/cached_attention_pieces.h"
 #include "ops/op_list.h"
@@ -63,6 +63,8 @@ void Check(const Instruction& in) {
   HEEDFUL_CHECK(causal == 1 || (left == -1 && !bias && !slopes),
                 "cachedAttention: left, bias and slopes go with causal");
   HEEDFUL_CHECK(in.attributes[op::kSoftcap] >= 0, "cachedAttention: softcap must not be negative");
+  const double rounding = in.attributes[op::kRounding];
+  HEEDFUL_CHECK(rounding == 0 || rounding == 1, "cachedAttention: rounds must be 0 or 1");
 }
 
 template <class T>
@@ -89,6 +91,7 @@ Instruction AsAttention(const Instruction& in, const Piece& piece, const Operand
                                in.attributes[op::kLeft], -1, in.attributes[op::kSoftcap]};
   std::copy_n(attributes, 5, attention.attributes);
   attention.attributes[kInterleaved] = in.attributes[op::kInterleaved];
+  attention.attributes[kRounds] = in.attributes[op::kRounding];
   attention.operands.resize(kAttentionOp.inputs + kAttentionOp.outputs);
   attention.operands[0] = RowsOf(in[op::kQ], piece.batch, piece.query, piece.queries);
   attention.operands[1] = keys;

@@ -9,7 +9,7 @@
 namespace heedful::cached_attention {
 
 enum { kQ, kKeys, kValues, kLengths, kOffsets, kSlots, kBias, kSlopes, kAngles, kO };
-enum { kScale, kCausal, kFormat, kLeft, kSoftcap, kInterleaved, kAttributes };
+enum { kScale, kCausal, kFormat, kLeft, kSoftcap, kInterleaved, kRounding, kAttributes };
 
 // Rows (queries of the heads that share keys) of one pass over the cache.
 constexpr int64_t kFewRows = 16;

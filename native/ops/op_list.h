@@ -43,7 +43,7 @@ namespace heedful {
   X(CacheWrite)             /* x, position i32, [offsets], [slots], [angles] → cache {format, interleaved}      */ \
   X(CacheCopy)              /* from i32, to i32, lengths i32 → cache {format, D}                                */ \
   X(CachedAttention)        /* q, keys, values, keyLengths i32, [offsets], [slots], [bias], [slopes], [angles] → o \
-                               {scale, causal, format, left, softcap, interleaved}                              */ \
+                               {scale, causal, format, left, softcap, interleaved, rounds}                      */ \
   X(Sample)                 /* logits, seed i32, step i32, [temperature], [topK i32], [topP], [minP] → token i32  */ \
   X(MixtureOfExperts)       /* x, probabilities, gateUp, down → y {top, normalize, function}                    */ \
   X(MixtureOfExpertsGradient) /* x, probabilities, gateUp, down, dY → dX, dProbabilities, dGateUp, dDown {as above} */ \

@@ -139,6 +139,7 @@ export const operations: Readonly<Record<string, Call>> = {
         {
           causal: boolean,
           scale: number(),
+          precision: oneOf('f32', 'bf16'),
           window,
           softcap: number(0),
           slots: tensorOf([1], { dtype: 'i32', wrongShapes: [[], [2]] }),

@@ -207,7 +207,20 @@ const notANumber = cacheFormats.map((format) =>
   }),
 )
 
+/** Rounded only where there are more queries than are streamed; the f64 loops leave what they multiply as it is. */
+const inBf16 = cacheFormats.flatMap((format) =>
+  [
+    { queries: 40, capacity: 140, dim: 16 },
+    { batch: 2, heads: 4, kvHeads: 2, queries: 40, capacity: 140, lengths: [140, 41], softcap: 2 },
+  ].map((sizes): Case => {
+    const given = attends(format, sizes)
+    const bounds = { rounding: false, ulps: 3 * 2 ** 14, cancels: 1 } as const
+    return { ...given, ...bounds, name: `${given.name}, in bf16`, precision: 'bf16' }
+  }),
+)
+
 export const cache: readonly Case[] = [
+  ...inBf16,
   ...cacheFormats.flatMap((format) => sizes.map((given) => attends(format, given))),
   ...cacheFormats.flatMap((format) => [
     packed(format, 'of one token each', { queries: [1, 1, 1], lengths: [5, 140, 33], capacity: 150 }),
