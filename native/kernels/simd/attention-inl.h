@@ -10,9 +10,11 @@
 //   Round(x)                                     what a word holds of x
 //   Tile(GemmTile)                               of words
 //   ConvertRow(x, n, words)                      n elements along k to words; words may be x
-//   PackRows(x, ld, k, columns, words, out_row)  as Bf16Products::pack_rows; words may be x where out_row is
-//   ld PackColumns(x, ld, k, columns, panel)        as Bf16Products::pack_columns StoreWords(words,
-//   x[kTerms])                 vectors that lie side by side along k
+//   PackRows(x, ld, k, columns, words, out_row)  as Bf16Products::pack_rows; words may be x if out_row is ld
+//
+//   PackColumns(x, ld, k, columns, panel)        as Bf16Products::pack_columns
+//
+//   StoreWords(words, x[kTerms])                 vectors that lie side by side along k
 
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 
