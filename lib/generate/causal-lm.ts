@@ -1,8 +1,6 @@
 import { ArgumentError, checkInteger, checkOptions } from '../errors.ts'
-import { resolveModel } from '../checkpoint/resolve-model.ts'
-import { checkPath } from '../files/file-error.ts'
 import { DecoderForTask } from '../models/decoder-for-task.ts'
-import { loadOptions, resolvingOptions, type LoadOptions } from '../models/load-model.ts'
+import type { LoadOptions } from '../models/load-model.ts'
 import { packBatch, type ModelInputs } from '../models/model-inputs.ts'
 import { loadForTask } from '../models/pretrained.ts'
 import type { SaveOptions } from '../models/save-folder.ts'
@@ -11,13 +9,14 @@ import { continueRows, type RowToken } from './continue-rows.ts'
 import type { Decoding } from './decoding.ts'
 import { Decodings } from './decodings.ts'
 import { checkVocabulary } from './generate.ts'
-import { readGenerationFile, saveGenerationFile, type GenerationFile } from './generation-file.ts'
+import { saveGenerationFile, type GenerationFile } from './generation-file.ts'
 import {
   optionsOfFile,
   resolveOptions,
   type CausalGenerateOptions,
   type ResolvedOptions,
 } from './generation-options.ts'
+import { openGenerating } from './open-generating.ts'
 import { Sampler } from './sampler.ts'
 import { applyRules } from './token-rules.ts'
 
@@ -172,17 +171,10 @@ export const AutoModelForCausalLM = {
    * index), a GGUF file, or an id of the Hub (`resolveModel` tells of both ids and options). Throws as
    * `AutoModel.fromPretrained` does.
    */
-  fromPretrained: async (model: string, options: LoadOptions = {}): Promise<CausalLM> => {
+  fromPretrained: (model: string, options: LoadOptions = {}): Promise<CausalLM> => {
     const operation = 'AutoModelForCausalLM.fromPretrained'
-    checkOptions(operation, options, loadOptions)
-    const path = await resolveModel(checkPath(operation, model), resolvingOptions(options))
-    const opened = await loadForTask(operation, path, 'causal-lm', options, CausalLM)
-    try {
-      opened.useGeneration(await readGenerationFile(operation, path))
-      return opened
-    } catch (error) {
-      opened.dispose()
-      throw error
-    }
+    return openGenerating(operation, model, options, (path) =>
+      loadForTask(operation, path, 'causal-lm', options, CausalLM),
+    )
   },
 }

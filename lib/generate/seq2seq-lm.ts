@@ -1,22 +1,21 @@
-import { resolveModel } from '../checkpoint/resolve-model.ts'
 import { checkOptions } from '../errors.ts'
-import { checkPath } from '../files/file-error.ts'
 import type { RunOptions } from '../graph/compile.ts'
 import { EncoderDecoderForTask } from '../models/encoder-decoder-for-task.ts'
-import { loadOptions, resolvingOptions, type LoadOptions } from '../models/load-model.ts'
+import type { LoadOptions } from '../models/load-model.ts'
 import type { ModelInputs, PackedBatch } from '../models/model-inputs.ts'
 import { loadSeq2Seq } from '../models/pretrained.ts'
 import type { SaveOptions } from '../models/save-folder.ts'
 import { packSource, refuseHoles } from '../models/seq2seq-inputs.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { searchBeams } from './beam-search.ts'
-import { readGenerationFile, saveGenerationFile, type GenerationFile } from './generation-file.ts'
+import { saveGenerationFile, type GenerationFile } from './generation-file.ts'
 import {
   optionsOfFile,
   resolveSeq2SeqOptions,
   type ResolvedOptions,
   type Seq2SeqGenerateOptions,
 } from './generation-options.ts'
+import { openGenerating } from './open-generating.ts'
 import { compileSampling, Sampler, samplerInputs } from './sampler.ts'
 import { Seq2SeqDecoding, type Seq2SeqSizes } from './seq2seq-decoding.ts'
 import { applyRules } from './token-rules.ts'
@@ -150,17 +149,10 @@ async function followLikeliest(
 /** T5, BART, mBART, Marian: a source in, a target out. */
 export const AutoModelForSeq2SeqLM = {
   /** Opens a folder of Hugging Face's transformers or an id of the Hub, and throws, as `AutoModel.fromPretrained` does. */
-  fromPretrained: async (model: string, options: LoadOptions = {}): Promise<Seq2SeqLM> => {
+  fromPretrained: (model: string, options: LoadOptions = {}): Promise<Seq2SeqLM> => {
     const operation = 'AutoModelForSeq2SeqLM.fromPretrained'
-    checkOptions(operation, options, loadOptions)
-    const path = await resolveModel(checkPath(operation, model), resolvingOptions(options))
-    const opened = await loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM)
-    try {
-      opened.useGeneration(await readGenerationFile(operation, path))
-      return opened
-    } catch (error) {
-      opened.dispose()
-      throw error
-    }
+    return openGenerating(operation, model, options, (path) =>
+      loadSeq2Seq(operation, path, 'seq2seq-lm', options, Seq2SeqLM),
+    )
   },
 }

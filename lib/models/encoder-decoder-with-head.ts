@@ -2,8 +2,9 @@ import { ArgumentError } from '../errors.ts'
 import type { EncoderDecoderModel } from './encoder-decoder-model.ts'
 import type { Family, HeadName } from './families/index.ts'
 import type { Head } from './heads.ts'
-import { hasHoles, type ModelInputs, type PackedBatch } from './model-inputs.ts'
-import { PackedTaskModel, type Computed, type PackedArrays, type PackedInputs } from './packed-task-model.ts'
+import type { ModelInputs, PackedBatch } from './model-inputs.ts'
+import { PackedEncoderDecoder } from './packed-encoder-decoder.ts'
+import type { Computed, PackedArrays, PackedInputs } from './packed-task-model.ts'
 import { asTable } from './relative-positions.ts'
 import { shiftRight } from './seq2seq-inputs.ts'
 import type { Watching } from './transformer-layer.ts'
@@ -12,7 +13,7 @@ import type { Watching } from './transformer-layer.ts'
  * A full Transformer that says something about one text, which its decoder reads too, moved to the right by one: of each
  * token, or, by the last one, of all of it (Lewis et al. 2020, section 3).
  */
-export class EncoderDecoderWithHead extends PackedTaskModel<EncoderDecoderModel, Head> {
+export class EncoderDecoderWithHead extends PackedEncoderDecoder {
   readonly #eosTokenIds: readonly unknown[]
 
   constructor(
@@ -37,27 +38,11 @@ export class EncoderDecoderWithHead extends PackedTaskModel<EncoderDecoderModel,
     const states = this.body.decode(target, { memory, memoryOffsets: offsets }, watching)
     return { states, logits: this.head!.forward(states.at(-1)!, this.body.tokenEmbedding.weight, { offsets, results }) }
   }
-  protected get scoresTokens(): boolean {
-    return this.head!.isForTokens
-  }
   protected get numLayers(): number {
     return this.body.config.numDecoderLayers
   }
-  protected get limits(): { context: number; typeVocabSize: number } {
-    return { context: this.body.config.context, typeVocabSize: 0 }
-  }
-  protected override positionsOf({ columns }: PackedBatch): Int32Array {
-    const { firstPosition } = this.body.config
-    return columns.map((column) => firstPosition + column)
-  }
-
-  protected seesHoles(batch: PackedBatch): boolean {
-    return this.body.config.positions === 'relative' && hasHoles(batch)
-  }
   protected override arraysOf(batch: PackedBatch): PackedArrays {
-    const [buckets, decoderBuckets] = (['encoder', 'decoder'] as const).map((stack) =>
-      this.seesHoles(batch) ? this.body.bucketsOf(stack, batch.columns) : this.body.bucketsFor(stack, batch.longest),
-    )
+    const [buckets, decoderBuckets] = (['encoder', 'decoder'] as const).map((stack) => this.bucketsOf(stack, batch))
     const arrays = super.arraysOf(batch)
     return { ...arrays, ...(buckets && { buckets }), ...(decoderBuckets && { decoderBuckets }) }
   }
